@@ -1,0 +1,50 @@
+# Every command that people, pre-commit and CI run. `make` alone lists them.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo smoke test lint check format bench clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+ARGS ?=
+BENCH ?= aggregation
+
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := false
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## make .venv and install everything in it, once; looks first whether the machine will do
+	@test -n "$(PYTHON)" || { echo "setup: Python 3.11 is needed, and no python is on the path; install it." >&2; exit 2; }
+	@"$(PYTHON)" tools/set_up.py
+
+demo: setup  ## train across four parties on this machine; KEEP=1 leaves the servers up, ARGS go to `fedcart demo`
+	@$(BIN)/fedcart demo $(if $(filter 1,$(KEEP)),--keep) $(ARGS)
+
+smoke: setup  ## the whole path in under a minute: two parties, one round, a tiny random model
+	@$(BIN)/fedcart demo --recipe smoke $(ARGS)
+
+test: setup  ## the whole default suite; ARGS go to pytest
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## ruff, format, mypy strict, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint test  ## everything that must pass before a commit
+
+format: setup  ## let ruff put the files in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## run benchmarks: BENCH="aggregation ...", ARGS go to each (--json, ...)
+	@for name in $(BENCH); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+
+clean:  ## remove .venv and caches; runs and data below .fedcart stay
+	@if [ -x $(BIN)/fedcart ] && [ -d .fedcart ]; then $(BIN)/fedcart down; fi
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,102 @@
+"""What every benchmark shares: where it ran, one JSON document, one small plot, a watched child process."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psutil
+
+PSS_PERIOD_SECONDS = 0.02
+MB = 1_000_000
+
+
+def environment() -> dict[str, Any]:
+    """Facts that a figure means nothing without: processor, cores, memory, versions, commit."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in ("fedcart", "numpy", "torch", "prefect")},
+        "commit": _commit(),
+    }
+
+
+def emit(document: Mapping[str, Any], *, as_json: bool, table: Sequence[Sequence[str]] = ()) -> None:
+    """Print the document as JSON, or `table` (its first row is the header) for people."""
+    if as_json:
+        print(json.dumps(document, indent=2, allow_nan=False))
+        return
+    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def run_watched(command: Sequence[str]) -> dict[str, Any]:
+    """Run a child that prints one JSON document; add the most memory (PSS) that it was seen to hold.
+
+    PSS is sampled from outside every 20 ms: it counts no page cache, and shared pages only once.
+
+    Raises:
+        RuntimeError: the child failed; its standard error is in the message.
+    """
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peak = 0
+    while child.poll() is None:
+        peak = max(peak, _pss(child.pid))
+        time.sleep(PSS_PERIOD_SECONDS)
+    output, faults = child.communicate()
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {faults.strip()}")
+    return {**json.loads(output), "peak_pss_mb": round(peak / MB, 1)}
+
+
+def summarise(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each figure over repeated runs."""
+    return {key: round(median(run[key] for run in runs), 3) for key in runs[0]}
+
+
+def plot_bars(path: Path, title: str, unit: str, bars: Mapping[str, float]) -> None:
+    """Draw labelled horizontal bars, the first on top, into a PNG or SVG file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 0.5 * len(bars) + 1), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.barh(list(bars), list(bars.values()), color="#3b6ea5")
+    axes.bar_label(drawn, fmt=f"%.3g {unit}", padding=3)
+    axes.invert_yaxis()
+    axes.set_title(title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.15)
+    figure.savefig(path, dpi=150)
+
+
+def _pss(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_full_info().pss)
+    except psutil.Error:
+        return 0  # it has just ended
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()

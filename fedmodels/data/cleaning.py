@@ -1,0 +1,121 @@
+"""Cleaning of labelled text: one spelling for what means the same, and no row twice.
+
+Pure and deterministic: the same rows give the same result on every machine, and cleaning what is clean
+changes nothing. What was changed is counted by kind; the counts are all that leaves a party.
+"""
+
+import html
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from fedmodels.data.rows import LabelledTexts
+
+_BLOCK_TAGS = (
+    "address|article|aside|blockquote|body|br|center|dd|div|dl|dt|footer|h[1-6]|head|header|hr|html|img|li|link|"
+    "main|meta|nav|ol|option|p|pre|section|select|table|tbody|td|tfoot|th|thead|title|tr|ul|video"
+)
+_INLINE_TAGS = "a|abbr|b|big|code|del|em|font|i|ins|mark|q|s|small|span|strike|strong|sub|sup|tt|u"
+_DROPPED = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_BLOCK = re.compile(rf"</?(?:{_BLOCK_TAGS})\b[^<>]*>", re.IGNORECASE)
+_INLINE = re.compile(rf"</?(?:{_INLINE_TAGS})\b[^<>]*>", re.IGNORECASE)
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f"  # control characters that are no white space
+    "\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"  # soft hyphen, width and direction marks
+    "\ud800-\udfff]"  # halves of surrogate pairs, which UTF-8 cannot hold
+)
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
+
+TEXT_CHANGES = ("unicode", "invisible_characters", "markup", "whitespace")
+"""The kinds of change to a text, each counted in rows."""
+
+
+def clean_text(text: str) -> tuple[str, frozenset[str]]:
+    """One text in Unicode NFC, without invisible characters, HTML and surplus white space.
+
+    HTML is a closed list of tags, so that `a < b and c > d` stays. It repeats until nothing changes,
+    since an entity may hide a tag (`&lt;br&gt;`): cleaning a clean text is the identity.
+
+    Returns:
+        The text and which of `TEXT_CHANGES` were made.
+    """
+    changes: set[str] = set()
+    while True:
+        before = text
+        for name, step in _STEPS:
+            changed = step(text)
+            if changed != text:
+                changes.add(name)
+                text = changed
+        if text == before:
+            return text, frozenset(changes)
+
+
+def _normalise(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _drop_invisible(text: str) -> str:
+    return _INVISIBLE.sub("", text)
+
+
+def _drop_markup(text: str) -> str:
+    if "<" in text:
+        text = _INLINE.sub("", _BLOCK.sub(" ", _DROPPED.sub(" ", text)))
+    return html.unescape(text) if "&" in text else text
+
+
+def _join_whitespace(text: str) -> str:
+    return " ".join(text.split())
+
+
+_STEPS = tuple(zip(TEXT_CHANGES, (_normalise, _drop_invisible, _drop_markup, _join_whitespace), strict=True))
+
+
+def clean_label(value: object) -> str:
+    """The label as a string: `1`, `1.0` and `"1"` are one label, and so are `" good "` and `"good"`.
+
+    `None`, NaN and blank strings become the empty string, which means that no label was given.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    label = _join_whitespace(_drop_invisible(_normalise(str(value))))
+    if _NUMBER.fullmatch(label) and "." in label:
+        label = label.rstrip("0").rstrip(".")
+    return "0" if label == "-0" else label
+
+
+def clean_rows(texts: Sequence[object], labels: Sequence[object]) -> tuple[LabelledTexts, dict[str, int]]:
+    """Clean every text and label; drop empty texts, repeated rows and texts with contradicting labels.
+
+    Of equal rows the first stays. Of a text that carries two labels no row stays: nobody knows which
+    is right. A row without a label stays, with an empty one: it is the contract's to refuse.
+
+    Args:
+        texts: strings, or `None` where there is none.
+        labels: strings, numbers or `None`, as many as texts.
+
+    Returns:
+        The rows in their order, and counts of rows by kind of change; kinds without a row are left out.
+    """
+    counts: Counter[str] = Counter()
+    rows: dict[tuple[str, str], None] = {}
+    for value, raw_label in zip(texts, labels, strict=True):
+        text, changes = clean_text("" if value is None else str(value))
+        label = clean_label(raw_label)
+        counts.update(changes)
+        counts["labels"] += isinstance(raw_label, str) and raw_label != label
+        counts["missing_labels"] += not label
+        if not text:
+            counts["empty_texts"] += 1
+        elif (text, label) in rows:
+            counts["exact_duplicates"] += 1
+        else:
+            rows[text, label] = None
+    labels_of = Counter(text for text, label in rows if label)
+    kept = [row for row in rows if labels_of[row[0]] < 2]
+    counts["conflicting_labels"] = len(rows) - len(kept)
+    cleaned = LabelledTexts(tuple(text for text, _ in kept), tuple(label for _, label in kept))
+    return cleaned, {name: count for name, count in sorted(counts.items()) if count}

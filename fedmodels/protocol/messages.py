@@ -1,0 +1,282 @@
+"""What coordinator and parties leave for each other in the bucket.
+
+Frozen values, without I/O. All durations are in seconds and relative: clocks of different machines are
+never compared. `sha256` fields name blobs; a record names the record before it, which makes a chain.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fedmodels.identifiers import Identifier
+from fedmodels.recipe import Recipe
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0.0)]
+
+
+class Message(BaseModel):
+    """Base of every message: immutable, strict about its keys, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Metrics(Message):
+    """Scores of one model on one data set; `loss` is the mean cross-entropy in nats."""
+
+    accuracy: Annotated[float, Field(ge=0.0, le=1.0)]
+    macro_f1: Annotated[float, Field(ge=0.0, le=1.0)]
+    loss: Annotated[float, Field(ge=0.0)]
+    num_examples: Annotated[int, Field(ge=1)]
+
+
+class TensorSpec(Message):
+    """One tensor of the model: its name, safetensors dtype (`F32`, `BF16`, ...) and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[Count, ...]
+
+
+class Plan(Message):
+    """`plan.json`: what is fixed for the whole run. The recipe in it holds no path."""
+
+    run: Identifier
+    recipe: Recipe
+    parties: dict[Identifier, str]
+    """Party id to its Ed25519 public key, base64."""
+    labels: tuple[str, ...]
+    parameters: tuple[TensorSpec, ...]
+    """The model's parameters, in the order in which they are stored and aggregated."""
+    architecture_sha256: Sha256
+    """Blob with the model's configuration and tokenizer files, without weights."""
+    base_model_sha256: Sha256
+    fedcart_version: str
+
+
+class Head(Message):
+    """`HEAD.json`: moves by compare-and-swap with every closed round; its model only by a gate."""
+
+    run: Identifier
+    epoch: Annotated[int, Field(ge=1)]
+    round: Count
+    """Last closed round; 0 before the first."""
+    record_sha256: Sha256 | None
+    model_sha256: Sha256
+    """The good model: the base of the next round, and the best one kept so far is `best_*`."""
+    best_model_sha256: Sha256
+    best_round: Count
+    passed_rounds: Count
+    failed_rounds: Count
+
+
+class Announcement(Message):
+    """`announcement.json`: a round begins."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    passed_rounds: Count
+    """Rounds passed before this one: where the learning-rate schedule stands."""
+    model_sha256: Sha256
+    cohort: tuple[Identifier, ...]
+    round_timeout: Seconds
+
+
+class DataReport(Message):
+    """Counts about a party's data: what cleaning changed, what the contract found. No values."""
+
+    rows: Count
+    train_rows: Count
+    holdout_rows: Count
+    cleaned: dict[str, Count] = {}
+    contract_passed: bool
+    failed_expectations: tuple[str, ...] = ()
+    """`severity:expectation:column` of each one that failed."""
+    evaluated_expectations: Count = 0
+
+
+class Receipt(Message):
+    """The payload of `receipt.json`, which its party signs: an update, or a typed reason for none."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    party: Identifier
+    base_sha256: Sha256
+    update_sha256: Sha256 | None
+    update_bytes: Count = 0
+    update_norm: Annotated[float, Field(ge=0.0)] = 0.0
+    """L2 norm of the delta as submitted."""
+    num_examples: Count = 0
+    data_hash: str = ""
+    """HMAC-SHA256 of the training rows under the party's own key: says that data changed, not what."""
+    data: DataReport | None = None
+    metrics: dict[str, float] = {}
+    """`train_loss` and whatever else training measured."""
+    seconds: dict[str, Seconds] = {}
+    """By step: `data`, `train`, `protect`, `submit`, ..."""
+    compute: tuple[tuple[Seconds, Seconds], ...] = ()
+    """Intervals inside a forward, backward or optimiser step, as (begin, end) **before** submission."""
+    bytes_down: Count = 0
+    refusal: str | None = None
+    """Code of the error that kept the party out; then there is no update."""
+    reason: str = ""
+    """That error's sentence, without any value of the data."""
+    flow_run_id: str = ""
+
+
+class FineTuningResult(Message):
+    """What global fine-tuning did: `key_metric` on validation before and after, and the verdict."""
+
+    kept: bool
+    before: Metrics
+    after: Metrics
+
+
+class Candidate(Message):
+    """`candidate.json`: the model that the gate will judge; parties score it on their holdouts."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    model_sha256: Sha256
+    evaluate: bool
+    """Whether parties are asked to score it."""
+    evaluation_timeout: Seconds
+    metrics: Metrics
+    """On validation."""
+    fine_tuning: FineTuningResult | None
+
+
+class Evaluation(Message):
+    """The payload of `evaluation.json`, signed: a party's scores of the candidate, or an abstention."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    party: Identifier
+    model_sha256: Sha256
+    metrics: Metrics | None
+    reason: str = ""
+    compute: tuple[tuple[Seconds, Seconds], ...] = ()
+    bytes_down: Count = 0
+
+
+class Signed(Message):
+    """An envelope: the exact payload text that was signed, and the Ed25519 signature (base64)."""
+
+    payload: str
+    signature: str
+
+
+class AcceptedUpdate(Message):
+    """One update that counts, pinned by the hashes of its receipt and of its bytes."""
+
+    party: Identifier
+    receipt_sha256: Sha256
+    update_sha256: Sha256
+    num_examples: Annotated[int, Field(ge=1)]
+    weight: Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Refusal(Message):
+    """One party that does not count this round, and why."""
+
+    party: Identifier
+    code: str
+    reason: str
+
+
+class Decision(Message):
+    """`decision.json`: which updates count. The aggregate is a function of it and of nothing else."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    base_sha256: Sha256
+    accepted: tuple[AcceptedUpdate, ...]
+    """Sorted by party."""
+    refused: tuple[Refusal, ...]
+
+
+class GateResult(Message):
+    """The round gate's verdict; `reasons` has a sentence for each check, passed or not."""
+
+    passed: bool
+    reasons: tuple[str, ...]
+
+
+class PartyRow(Message):
+    """One party's row of a round's table."""
+
+    num_examples: Count = 0
+    train_loss: float | None = None
+    update_norm: float | None = None
+    metrics: Metrics | None = None
+    seconds: Seconds = 0.0
+    bytes_up: Count = 0
+    bytes_down: Count = 0
+    cleaned: dict[str, Count] = {}
+    warnings: tuple[str, ...] = ()
+    flow_run_id: str = ""
+
+
+class RoundSeconds(Message):
+    """Wall time of a round. `overhead` is what nobody spent inside a training or evaluation step."""
+
+    total: Seconds
+    train: Seconds
+    overhead: Seconds
+
+
+class RoundBytes(Message):
+    """Bytes that parties sent up and fetched down in a round."""
+
+    up: Count
+    down: Count
+
+
+class Record(Message):
+    """`record.json`: the round, closed. It commits the round; HEAD follows it."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    previous_sha256: Sha256 | None
+    """Hash of the record before, `None` for round 1."""
+    outcome: Literal["passed", "gate-refused", "quorum-missed"]
+    decision_sha256: Sha256
+    model_sha256: Sha256
+    """The good model after this round."""
+    candidate_sha256: Sha256 | None
+    accepted: tuple[Identifier, ...]
+    refused: tuple[Refusal, ...]
+    metrics: Metrics | None
+    """On validation."""
+    holdout: Metrics | None
+    parties: dict[Identifier, PartyRow]
+    fine_tuning: FineTuningResult | None
+    gate: GateResult
+    seconds: RoundSeconds
+    bytes: RoundBytes
+
+
+class Closed(Message):
+    """`closed.json`: the run is over. `model_sha256` is the model that is kept."""
+
+    run: Identifier
+    status: Literal["finished", "cancelled", "failed"]
+    code: str = ""
+    reason: str = ""
+    model_sha256: Sha256
+    rounds: Count
+    final: Metrics | None
+    """The kept model on the coordinator's holdout."""
+    seconds: Seconds
+
+
+class Session(Message):
+    """`session.json`: the lease of a party's session, moved by compare-and-swap."""
+
+    run: Identifier
+    party: Identifier
+    session: str
+    """Id of the flow run that holds it; the latest one to join."""
+    ready: bool = False
+    """Whether model and data are loaded."""

@@ -1,0 +1,244 @@
+"""The recipe: one YAML file that says everything reproducible about a training.
+
+Places and secrets are settings (`infra/settings.py`); no value lives in both. Every default below is
+written into the run's `plan.json`, so that a plan alone repeats a training.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fedmodels.identifiers import Identifier
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+
+class Section(BaseModel):
+    """Base of every part of a recipe: immutable, and an unknown key is a fault."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class ModelConfig(Section):
+    """The transformer that is trained.
+
+    `source` is `package:NAME` (weights from a pinned package), a local folder, or a hub id. With
+    `init: random` the weights are drawn from `seed`, the tokenizer still comes from `source`, and
+    `config` overrides fields of the architecture (`hidden_size`, `num_hidden_layers`, ...).
+    """
+
+    source: str = Field("package:all-minilm-l6-v2", min_length=1)
+    init: Literal["pretrained", "random"] = "pretrained"
+    max_length: int = Field(64, ge=4, le=8192)
+    config: dict[str, int | float | str | bool] = {}
+
+    @model_validator(mode="after")
+    def _overrides_need_random_weights(self) -> Self:
+        if self.config and self.init == "pretrained":
+            raise ValueError("config changes the architecture, which needs init: random")
+        return self
+
+
+class PartyData(Section):
+    """Where one party's rows come from: its own table, or its part of a packaged source.
+
+    Tables are Parquet or CSV. Without `holdout`, `holdout_share` of the rows is split off by a stable
+    hash of the text. `groups` selects groups of a packaged source, as inclusive ranges: `["1-99"]`.
+    """
+
+    train: str | None = None
+    holdout: str | None = None
+    groups: tuple[Annotated[str, Field(pattern=r"^\d+(-\d+)?$")], ...] = ()
+
+    @model_validator(mode="after")
+    def _holdout_needs_train(self) -> Self:
+        if self.holdout and not self.train:
+            raise ValueError("holdout is given without train")
+        return self
+
+
+class CoordinatorData(Section):
+    """The coordinator's own rows: one `table` to split, or three files, or groups kept from a source.
+
+    With a `table`, `shares` splits its rows by a stable hash into `public` (fine-tunes), `validation`
+    (decides) and `holdout` (is scored and never decides). With a packaged source, whole groups are
+    drawn until each share of **all** rows is filled, and no party gets a row of them.
+    """
+
+    table: str | None = None
+    public: str | None = None
+    validation: str | None = None
+    holdout: str | None = None
+    shares: tuple[Share, Share, Share] = (0.3, 0.3, 0.4)
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> Self:
+        files = [self.public, self.validation, self.holdout]
+        if self.table and any(files):
+            raise ValueError("give either table or public, validation and holdout, not both")
+        if any(files) and not (self.validation and self.holdout):
+            raise ValueError("validation and holdout are both needed when files are named")
+        if sum(self.shares) > 1.0 + 1e-9:
+            raise ValueError(f"shares sum to {sum(self.shares):g}, which is more than 1")
+        return self
+
+
+class DataConfig(Section):
+    """What is learned from: labelled text, at two parties or more and at the coordinator.
+
+    `labels` fixes the classes and their order; without it they are those of the coordinator's table,
+    sorted. `min_rows` is the row count below which a party's contract fails.
+    """
+
+    source: str | None = None
+    text: str = Field("text", min_length=1)
+    label: str = Field("label", min_length=1)
+    labels: tuple[str, ...] | None = None
+    parties: dict[Identifier, PartyData]
+    coordinator: CoordinatorData
+    holdout_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    min_rows: int = Field(20, ge=1)
+    max_text_length: int = Field(20_000, ge=1)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _labels_as_strings(cls, value: object) -> object:
+        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else value
+
+    @model_validator(mode="after")
+    def _parties_and_sources_agree(self) -> Self:
+        faults: list[str] = []
+        if len(self.parties) < 2:
+            faults.append(f"parties has {len(self.parties)} entry, at least 2 are needed")
+        if self.labels is not None and len(set(self.labels)) < 2:
+            faults.append("labels needs at least 2 different values")
+        for party, data in self.parties.items():
+            if self.source and not data.groups:
+                faults.append(f"parties.{party} needs groups, since data.source is {self.source}")
+            if not self.source and not data.train:
+                faults.append(f"parties.{party} needs train, the path of its table")
+            if not self.source and data.groups:
+                faults.append(f"parties.{party}.groups needs data.source")
+        own = self.coordinator
+        if not self.source and not (own.table or own.validation):
+            faults.append("coordinator needs table, or public, validation and holdout")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+class LocalTraining(Section):
+    """Training at a party. The learning rate warms up and decays over all rounds, not per round.
+
+    `epochs: 0` submits the base model unchanged (it measures the exchange alone). `proximal_mu` is
+    FedProx's pull towards the base model.
+    """
+
+    epochs: int = Field(1, ge=0, le=100)
+    batch_size: int = Field(32, ge=1, le=65_536)
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    learning_rate: PositiveFloat = 1e-4
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    weight_decay: NonNegative = 0.01
+    warmup_ratio: Share = 0.1
+    decay: Literal["constant", "linear", "cosine"] = "linear"
+    max_grad_norm: PositiveFloat = 1.0
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    proximal_mu: NonNegative = 0.0
+
+
+class UpdateConfig(Section):
+    """What travels: the delta against the base model, clipped to `clipping_norm` (L2), as `dtype`."""
+
+    clipping_norm: PositiveFloat | None = None
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+
+
+class FineTuning(Section):
+    """Training of the aggregate on the coordinator's public set, kept only if validation improves."""
+
+    epochs: int = Field(1, ge=1, le=100)
+    batch_size: int = Field(32, ge=1, le=65_536)
+    learning_rate: PositiveFloat = 2e-5
+
+
+class RoundGate(Section):
+    """What must hold before HEAD's model moves. `None` switches a check off.
+
+    `max_metric_drop`: fall of `key_metric` on validation against the good model. `max_party_drop`: the
+    same on any one party's holdout. `max_loss`: validation loss. `max_norm_ratio`: largest accepted
+    update norm over the median one.
+    """
+
+    max_metric_drop: NonNegative | None = 0.02
+    max_party_drop: NonNegative | None = 0.10
+    max_loss: PositiveFloat | None = None
+    max_norm_ratio: PositiveFloat | None = 20.0
+
+
+class EarlyStopping(Section):
+    """Stop after `patience` passed rounds without a rise of `key_metric` by `min_delta`."""
+
+    patience: int = Field(2, ge=1)
+    min_delta: NonNegative = 0.0
+
+
+class Recipe(Section):
+    """A training, complete. The field names that users of Flower know keep their meaning."""
+
+    name: Identifier
+    use_case: Literal["review-sentiment"] = "review-sentiment"
+    description: str = ""
+    seed: int = Field(42, ge=0, le=2**31 - 1)
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+
+    num_rounds: int = Field(3, ge=1, le=10_000)
+    max_failed_rounds: int = Field(2, ge=0)
+    fraction_train: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    min_available_parties: int = Field(2, ge=1)
+    round_timeout: PositiveFloat = 3600.0
+    grace: NonNegative = 10.0
+    evaluation_timeout: PositiveFloat = 600.0
+    session_idle_timeout: NonNegative = 900.0
+
+    strategy: Literal["fedavg"] = "fedavg"
+    weighting: Literal["examples", "equal"] = "examples"
+    local: LocalTraining = LocalTraining()
+    update: UpdateConfig = UpdateConfig()
+    fine_tuning: FineTuning | None = FineTuning()
+    evaluate_at_parties: bool = True
+    key_metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    gate: RoundGate = RoundGate()
+    early_stopping: EarlyStopping | None = None
+
+    @model_validator(mode="after")
+    def _quorum_fits(self) -> Self:
+        if self.min_available_parties > len(self.data.parties):
+            raise ValueError(
+                f"min_available_parties is {self.min_available_parties}, "
+                f"but data.parties names only {len(self.data.parties)}"
+            )
+        return self
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Party ids, sorted: the one order in which everything iterates over parties."""
+        return tuple(sorted(self.data.parties))
+
+    def without_paths(self) -> "Recipe":
+        """The recipe as the plan holds it: no path of anybody's table.
+
+        A table's path belongs to its owner's settings. What remains says that a party brings `own`
+        rows, so that the plan still validates.
+        """
+        parties = {
+            party: data if data.groups else PartyData(train="own", holdout=data.holdout and "own")
+            for party, data in self.data.parties.items()
+        }
+        own = self.data.coordinator
+        coordinator = own if self.data.source else CoordinatorData(table="own", shares=own.shares)
+        data = self.data.model_copy(update={"parties": parties, "coordinator": coordinator})
+        return self.model_copy(update={"data": data})

@@ -1,0 +1,78 @@
+"""Scoring and prediction with a classifier as it is: no gradients, no randomness, fp32."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fedmodels.metrics import log_probabilities, score
+from fedmodels.protocol.messages import Metrics
+from fedmodels.training.batching import evaluation_batches
+from fedmodels.training.precision import pick_device
+from fedmodels.training.stopwatch import Stopwatch
+from fedmodels.training.tokenized import EncodedTexts
+
+BATCH_SIZE = 64
+
+
+class Prediction(NamedTuple):
+    """The most probable label of one text, and its probability."""
+
+    label: str
+    probability: float
+
+
+def evaluate(
+    model: Any,
+    examples: EncodedTexts,
+    labels: Sequence[int],
+    batch_size: int = BATCH_SIZE,
+    device: torch.device | None = None,
+) -> tuple[Metrics, tuple[tuple[float, float], ...]]:
+    """Score a sequence classifier on n labelled texts, n at least 1.
+
+    The metrics are taken over all logits at once, so that batches decide nothing but padding, which
+    moves a logit by rounding alone.
+
+    Returns:
+        The metrics, and (begin, end) of `time.perf_counter` inside the model.
+
+    Raises:
+        TrainingFailed: `evaluation-not-finite`.
+    """
+    watch = Stopwatch()
+    logits = compute_logits(model, examples, batch_size, device, watch)
+    return score(logits, np.asarray(labels, dtype=np.int64)), watch.intervals
+
+
+def predict(
+    model: Any, examples: EncodedTexts, batch_size: int = BATCH_SIZE, device: torch.device | None = None
+) -> list[Prediction]:
+    """The model's label for each text, by its own `id2label`, in the order of the texts."""
+    if not len(examples):
+        return []
+    logits = compute_logits(model, examples, batch_size, device, Stopwatch())
+    probabilities = np.exp(log_probabilities(logits))
+    names: dict[int, str] = model.config.id2label
+    return [
+        Prediction(names[int(best)], float(row[best]))
+        for best, row in zip(logits.argmax(axis=1), probabilities, strict=True)
+    ]
+
+
+def compute_logits(
+    model: Any, examples: EncodedTexts, batch_size: int, device: torch.device | None, watch: Stopwatch
+) -> NDArray[np.float32]:
+    """[n, C] logits in the order of the texts."""
+    device = device or pick_device()
+    model.to(device).eval()
+    logits = np.empty((len(examples), model.config.num_labels), dtype=np.float32)
+    with torch.inference_mode():
+        for rows in evaluation_batches(examples.lengths, batch_size):
+            ids, mask = examples.batch(rows)
+            with watch:
+                output = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+                logits[rows] = output.float().cpu().numpy()
+    return logits

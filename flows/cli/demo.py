@@ -1,0 +1,49 @@
+"""`fedcart demo`: everything on this machine, from nothing to a model."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.output import JsonFlag, console, notes, print_json
+
+
+def demo(
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file.")
+    ] = "reviews",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack up and print the link to its UI.")
+    ] = False,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Also train each party alone, to compare.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Start the local stack, prepare real data, train, show what came of it, and stop what was started."""
+    from flows.cli.progress import run_progress
+    from flows.cli.train import show_summary
+    from flows.demonstration import Wanted, demonstrate
+    from flows.recipes import load_recipe
+    from infra.local.plan import read_stack
+    from infra.locations import runs_folder
+    from infra.settings import load_settings
+
+    home = load_settings().home
+    wanted = Wanted(load_recipe(recipe), home, keep=keep, baselines=baselines)
+    summary = demonstrate(wanted, lambda words: notes.print(f"[dim]·[/] {words}"), run_progress)
+    if as_json:
+        print_json(summary)
+        return
+    show_summary(summary)
+    seconds = summary["seconds"]
+    console.print(
+        f"{seconds['total']:.0f} s in all, {seconds['startup']:.0f} s of them until round 1; "
+        f"at most {summary['peak_pss_mb'] / 1000:.1f} GB of memory, all processes together."
+    )
+    folder = runs_folder(home) / summary["run_id"]
+    console.print(
+        f'The model is in {folder / "model"}; try: fedcart predict {summary["run_id"]} --text "works great"'
+    )
+    stack = read_stack(home)
+    if keep and stack:
+        console.print(f"Prefect UI: {stack.ui_url}")

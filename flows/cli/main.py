@@ -1,0 +1,39 @@
+"""The command line. Every command imports what it needs when it runs, so that `-h` answers at once."""
+
+import sys
+
+import typer
+
+from fedmodels.errors import FedcartError
+from flows.cli import data, demo, doctor, predict, runs, stack, train
+from flows.cli.output import explain, notes
+
+app = typer.Typer(
+    name="fedcart",
+    help="Train one language model across e-commerce platforms that may not share their data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("status")(stack.status)
+app.command("doctor")(doctor.doctor)
+app.command("train")(train.train)
+app.command("evaluate")(predict.evaluate)
+app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
+app.add_typer(runs.app, name="runs")
+
+
+def main() -> None:
+    """Run the command line: a refusal is one sentence and a non-zero status, never a stack trace."""
+    try:
+        app()
+    except FedcartError as error:
+        explain(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        notes.print("interrupted")
+        sys.exit(130)

@@ -1,0 +1,57 @@
+"""What commands print: tables and one sentence for people, one JSON document for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fedmodels.errors import FedcartError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document; logs go to standard error.")]
+
+console = Console()
+notes = Console(stderr=True)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output.
+
+    Args:
+        title: line above the table.
+        columns: name and justification (`left` or `right`) of each column.
+        rows: cells; `None` shows as a dash.
+    """
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for name, justify in columns:
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for row in rows:
+        table.add_row(*("–" if cell is None else str(cell) for cell in row))
+    console.print(table)
+
+
+def explain(error: FedcartError, *, as_json: bool) -> None:
+    """The one sentence that a refusal gets."""
+    if as_json:
+        print_json({"error": {"code": error.code, "message": str(error)}})
+    notes.print(f"[bold red]error[/] {_escaped(str(error))} [dim]({error.code})[/]", soft_wrap=True)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def cells(metrics: dict[str, Any] | None) -> tuple[str | None, str | None, str | None]:
+    """Accuracy, macro F1 and loss of a JSON document's metrics, as table cells."""
+    if metrics is None:
+        return None, None, None
+    return f"{metrics['accuracy']:.3f}", f"{metrics['macro_f1']:.3f}", f"{metrics['loss']:.3f}"

@@ -1,0 +1,72 @@
+"""`fedcart runs`: what the bucket knows of past and present runs."""
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.output import JsonFlag, print_json, print_table
+
+app = typer.Typer(
+    name="runs", help="Look at runs; starts the store alone when it is down.", no_args_is_help=True
+)
+
+
+@app.command("list")
+def list_runs(as_json: JsonFlag = False) -> None:
+    """All runs in the bucket, oldest first."""
+    from flows.open_store import open_store
+    from infra.settings import load_settings
+    from tasks.reading import list_runs as ids_of_runs
+    from tasks.reading import read_summary
+
+    with open_store(load_settings().home) as store:
+        summaries = [read_summary(store, run) for run in ids_of_runs(store)]
+    if as_json:
+        print_json(
+            [
+                {key: s[key] for key in ("run_id", "recipe", "status", "model_sha256", "final")}
+                for s in summaries
+            ]
+        )
+        return
+    columns = [
+        ("run", "left"),
+        ("recipe", "left"),
+        ("status", "left"),
+        ("rounds", "right"),
+        ("accuracy", "right"),
+    ]
+    rows = []
+    for summary in summaries:
+        accuracy = f"{summary['final']['accuracy']:.3f}" if summary["final"] else None
+        rows.append(
+            (summary["run_id"], summary["recipe"], summary["status"], len(summary["rounds"]), accuracy)
+        )
+    print_table("Runs", columns, rows)
+
+
+@app.command("show")
+def show(run: Annotated[str, typer.Argument(help="Id of the run.")], as_json: JsonFlag = False) -> None:
+    """One run: its rounds, its parties, the gate's reasons and the kept model."""
+    from fedmodels.identifiers import check_identifier
+    from flows.cli.train import show_summary
+    from flows.following import read_report
+    from flows.open_store import open_store
+    from infra.settings import load_settings
+    from tasks.reading import read_summary
+
+    home = load_settings().home
+    with open_store(home) as store:
+        summary = read_summary(store, check_identifier("run", run))
+    kept = read_report(home, run)
+    summary["seconds"] = {**summary["seconds"], **kept.get("seconds", {})}
+    for measured in ("baselines", "peak_pss_mb"):
+        if measured in kept:
+            summary[measured] = kept[measured]
+    if as_json:
+        print_json(summary)
+        return
+    show_summary(summary)
+    for row in summary["rounds"]:
+        for reason in row["gate"]["reasons"]:
+            typer.echo(f"round {row['round']}: {reason}")

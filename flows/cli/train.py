@@ -1,0 +1,133 @@
+"""`fedcart train`: a run on the deployments that are up."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.output import JsonFlag, cells, console, print_json, print_table
+
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file.")
+]
+
+
+def train(
+    recipe: RecipeOption = "reviews",
+    run: Annotated[
+        str | None, typer.Option(help="Id of the new run; made from recipe and time if not given.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Go on with a run whose coordinator died.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
+    model_out: Annotated[Path | None, typer.Option(help="Also write the kept model to this folder.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train on the stack that is up, follow the run, and print what came of it."""
+    from fedmodels.identifiers import check_identifier
+    from flows.cli.progress import run_progress
+    from flows.following import (
+        Request,
+        begin,
+        coordinator_store,
+        follow,
+        new_run_id,
+        resumable,
+        write_report,
+    )
+    from flows.model_folders import copy_model
+    from flows.recipes import load_recipe
+    from infra.settings import load_settings
+
+    home = load_settings().home
+    if resume:
+        agreed = resumable(coordinator_store(home), check_identifier("run", resume))
+        request = Request(agreed, resume, resume=True)
+    else:
+        agreed = load_recipe(recipe)
+        request = Request(agreed, check_identifier("run", run) if run else new_run_id(agreed))
+    with run_progress(request.run) as watch:
+        summary = follow(home, request.run, begin(request, home), watch)
+    write_report(home, summary)
+    if model_out:
+        copy_model(home, request.run, model_out)
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(_document(summary), encoding="utf-8")
+    if as_json:
+        print_json(summary)
+    else:
+        show_summary(summary)
+
+
+def show_summary(summary: dict[str, Any]) -> None:
+    """Tables of rounds and parties, and one line about the kept model."""
+    columns = [("round", "right"), ("outcome", "left"), ("parties", "right"), ("accuracy", "right")]
+    columns += [
+        ("macro F1", "right"),
+        ("loss", "right"),
+        ("seconds", "right"),
+        ("overhead", "right"),
+        ("MB up", "right"),
+    ]
+    print_table(
+        f"{summary['run_id']}: rounds, scored on the coordinator's validation set",
+        columns,
+        [
+            (
+                row["round"],
+                row["outcome"],
+                f"{len(row['accepted'])}/{len(row['accepted']) + len(row['refused'])}",
+                *cells(row["metrics"]),
+                f"{row['seconds']['total']:.1f}",
+                f"{row['seconds']['overhead']:.1f}",
+                f"{row['bytes']['up'] / 1e6:.1f}",
+            )
+            for row in summary["rounds"]
+        ],
+    )
+    if summary["rounds"]:
+        show_parties(summary["rounds"][-1], summary.get("baselines", {}))
+    for row in summary["rounds"]:
+        for refusal in row["refused"]:
+            console.print(f"round {row['round']}: {refusal['party']} does not count ({refusal['code']})")
+    final = summary["final"]
+    scored = _with_error(final) if final else "no round passed"
+    console.print(
+        f"{summary['status']}: {summary['reason']}. Kept model {summary['model_sha256'][:12]}: {scored}."
+    )
+
+
+def show_parties(last_round: dict[str, Any], baselines: dict[str, Any]) -> None:
+    """One row a party: its size, its loss, how the shared model does on its own rows, and alone."""
+    columns = [
+        ("party", "left"),
+        ("examples", "right"),
+        ("train loss", "right"),
+        ("accuracy, own holdout", "right"),
+    ]
+    alone = [("accuracy alone, holdout", "right")] if baselines else []
+    rows = []
+    for party, row in last_round["parties"].items():
+        own = f"{row['metrics']['accuracy']:.3f}" if row["metrics"] else None
+        loss = f"{row['train_loss']:.3f}" if row["train_loss"] is not None else None
+        extra = [f"{baselines[party]['accuracy']:.3f}" if party in baselines else None] if baselines else []
+        rows.append((party, row["num_examples"], loss, own, *extra))
+    print_table(f"Parties in round {last_round['round']}", columns + alone, rows)
+
+
+def _with_error(final: dict[str, Any]) -> str:
+    from fedmodels.metrics import standard_error
+
+    error = standard_error(final["accuracy"], final["num_examples"])
+    return (
+        f"accuracy {final['accuracy']:.3f} ± {error:.3f}, macro F1 {final['macro_f1']:.3f}, "
+        f"loss {final['loss']:.3f} on the coordinator's holdout ({final['num_examples']} rows)"
+    )
+
+
+def _document(summary: dict[str, Any]) -> str:
+    import json
+
+    return json.dumps(summary, indent=2) + "\n"

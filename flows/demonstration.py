@@ -1,0 +1,115 @@
+"""The whole thing on one machine: stack, data, a run, a report; and what each party would get alone."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedmodels.recipe import Recipe, RoundGate
+from flows.data_preparation import prepare_data
+from flows.following import Request, begin, follow, new_run_id, write_report
+from infra.local.memory import PeakMemory
+from infra.local.stack import down, process_ids, up
+from tasks.reading import RunState
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asked the demonstration for."""
+
+    recipe: Recipe
+    home: Path
+    keep: bool = False
+    baselines: bool = False
+
+
+def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[str, Any]:
+    """Bring everything up, train, and return the run's document with times and peak memory.
+
+    A stack that was up before is left up; one that was started here is stopped, whatever happens,
+    unless `keep` is set.
+
+    Args:
+        wanted: recipe, home folder and flags.
+        say: tells a person what happens now, in a few words.
+        watch: makes a context manager from a title, which gives the function that shows progress.
+    """
+    begin_time = time.perf_counter()
+    was_up = bool(process_ids(wanted.home))
+    try:
+        with PeakMemory(lambda: process_ids(wanted.home)) as memory:
+            _bring_up(wanted, say)
+            summary, startup = _train(wanted, watch, begin_time)
+            summary["seconds"] = {"startup": startup, "total": round(time.perf_counter() - begin_time, 2)}
+        summary["peak_pss_mb"] = round(memory.peak_mb, 1)
+        if wanted.baselines:
+            say("training each party alone, for as many steps")
+            summary["baselines"] = train_alone(wanted.recipe, wanted.home)
+        write_report(wanted.home, summary)
+        return summary
+    finally:
+        if not (wanted.keep or was_up):
+            say("stopping what was started")
+            down(wanted.home)
+
+
+def alone(recipe: Recipe) -> Recipe:
+    """The same training for one party by itself: nobody averages, tunes or judges."""
+    return recipe.model_copy(
+        update={
+            "min_available_parties": 1,
+            "fine_tuning": None,
+            "evaluate_at_parties": False,
+            "early_stopping": None,
+            "gate": RoundGate(max_metric_drop=None, max_party_drop=None, max_norm_ratio=None),
+        }
+    )
+
+
+def train_alone(recipe: Recipe, home: Path) -> dict[str, dict[str, float] | None]:
+    """Train every party alone, one run each, all at once; scores on the coordinator's holdout."""
+    started = {}
+    for party in recipe.parties:
+        request = Request(
+            alone(recipe), f"alone-{party[:9]}-{time.strftime('%Y%m%d-%H%M%S')}", parties=(party,)
+        )
+        started[party] = request.run, begin(request, home)
+    return {party: follow(home, run, flow_run)["final"] for party, (run, flow_run) in started.items()}
+
+
+def _bring_up(wanted: Wanted, say: Say) -> None:
+    """Start the stack while the data are prepared; both must succeed."""
+    failures: list[BaseException] = []
+
+    def prepare() -> None:
+        try:
+            prepare_data(wanted.recipe, wanted.home, say)
+        except BaseException as error:  # noqa: BLE001 (carried to the thread that waits, and raised there)
+            failures.append(error)
+
+    preparing = threading.Thread(target=prepare)
+    preparing.start()
+    try:
+        up(wanted.home, wanted.recipe.parties, on_step=lambda part: say(f"{part}: up"))
+    finally:
+        preparing.join()
+    if failures:
+        raise failures[0]
+
+
+def _train(wanted: Wanted, watch: Callable[[str], Any], begin_time: float) -> tuple[dict[str, Any], float]:
+    request = Request(wanted.recipe, new_run_id(wanted.recipe))
+    first_round: list[float] = []
+    with watch(request.run) as show:
+
+        def see(state: RunState) -> None:
+            if state.cohort and not first_round:
+                first_round.append(round(time.perf_counter() - begin_time, 2))
+            show(state)
+
+        summary = follow(wanted.home, request.run, begin(request, wanted.home), see)
+    return summary, first_round[0] if first_round else 0.0

@@ -1,0 +1,166 @@
+"""Starting a run on the deployments that are up, and following it to its end."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedmodels.errors import InputError, RunError, StackError
+from fedmodels.recipe import Recipe
+from infra.local.plan import read_stack
+from infra.locations import role_settings, runs_folder
+from infra.object_store import ObjectStore
+from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
+from infra.stores import store_from_settings
+from infra.waiting import wait_for
+from tasks.reading import RunState, read_plan, read_state, read_summary
+
+Watch = Callable[[RunState], None]
+"""Told where the run stands whenever that was looked up."""
+FOLLOW_TIMEOUT = 7 * 24 * 3600.0
+FLOW_CHECK_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A training that a person asks for."""
+
+    recipe: Recipe
+    run: str
+    resume: bool = False
+    parties: tuple[str, ...] | None = None
+
+
+def coordinator_store(home: Path) -> ObjectStore:
+    """The bucket with the coordinator's credentials.
+
+    Raises:
+        StackError: no stack was ever started here.
+    """
+    if not role_settings(home, "coordinator").exists():
+        raise _no_stack(home)
+    return store_from_settings(load_role_settings(home, "coordinator"))
+
+
+def api_url(home: Path) -> str:
+    """Of the stack's Prefect server.
+
+    Raises:
+        StackError: no stack was ever started here.
+    """
+    stack = read_stack(home)
+    if stack is None:
+        raise _no_stack(home)
+    return stack.api_url
+
+
+def _no_stack(home: Path) -> StackError:
+    return StackError(
+        f"There is no stack in {home}",
+        fix="start one with fedcart up --recipe reviews, or run fedcart demo",
+        code="stack-missing",
+    )
+
+
+def new_run_id(recipe: Recipe) -> str:
+    """An id that says what and when."""
+    return f"{recipe.name[:15].rstrip('-')}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def with_local_model(recipe: Recipe, home: Path) -> Recipe:
+    """Move the path of a local model folder from the recipe to the coordinator's own settings."""
+    folder = Path(recipe.model.source).expanduser()
+    if not folder.is_dir():
+        return recipe
+    update_role_settings(home, "coordinator", {"model_folders": {recipe.name: str(folder.resolve())}})
+    model = recipe.model.model_copy(update={"source": f"folder:{folder.name}"})
+    return recipe.model_copy(update={"model": model})
+
+
+def begin(request: Request, home: Path) -> str:
+    """Ask Prefect for the coordinator's flow run; return its id."""
+    from infra.deployments.starting import start_training
+
+    recipe = with_local_model(request.recipe, home).without_paths()
+    return start_training(
+        recipe.model_dump(mode="json"),
+        request.run,
+        resume=request.resume,
+        parties=request.parties,
+        api_url=api_url(home),
+    )
+
+
+def follow(home: Path, run: str, flow_run_id: str, watch: Watch = lambda _state: None) -> dict[str, Any]:
+    """Follow a run until it is closed; return its summary.
+
+    Raises:
+        RunError: the run failed, or its coordinator ended without closing it.
+    """
+    from infra.deployments.starting import flow_run_outcome
+
+    store, prefect = coordinator_store(home), api_url(home)
+    state = RunState()
+    checked = time.monotonic()
+
+    def over() -> RunState | str | None:
+        nonlocal state, checked
+        state = read_state(store, run, state)
+        watch(state)
+        if state.closed is not None:
+            return state
+        if time.monotonic() - checked < FLOW_CHECK_SECONDS:
+            return None
+        checked = time.monotonic()
+        return flow_run_outcome(flow_run_id, api_url=prefect)
+
+    ended = wait_for(over, timeout=FOLLOW_TIMEOUT, first_wait=0.2)
+    state = read_state(store, run, state)
+    if state.closed is not None and state.closed.status != "failed":
+        return read_summary(store, run)
+    if state.closed is not None:
+        raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
+    raise _coordinator_ended(run, ended if isinstance(ended, str) else "")
+
+
+def _coordinator_ended(run: str, outcome: str) -> RunError:
+    code, separator, sentence = outcome.partition(": ")
+    if separator and code.replace("-", "").isalpha() and code.islower():
+        return RunError(sentence.rstrip("."), code=code)
+    return RunError(
+        f"The coordinator of run {run} ended without closing it ({outcome or 'no answer from Prefect'})",
+        fix=f"see fedcart status, then go on with fedcart train --resume {run}",
+        code="coordinator-died",
+    )
+
+
+def resumable(store: ObjectStore, run: str) -> Recipe:
+    """The recipe of a run that can go on.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    return read_plan(store, run).recipe
+
+
+def write_report(home: Path, summary: dict[str, Any]) -> Path:
+    """Keep the document beside the run's model; return its path."""
+    path = runs_folder(home) / str(summary["run_id"]) / "report.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
+    return path
+
+
+def read_report(home: Path, run: str) -> dict[str, Any]:
+    """What `write_report` kept of a run, or nothing."""
+    path = runs_folder(home) / run / "report.json"
+    if not path.exists():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        raise InputError(f"The report {path} is damaged", fix="delete it", code="report-damaged") from None
+    return dict(found)

@@ -1,0 +1,52 @@
+"""The kept model of a run as a folder on this machine."""
+
+import shutil
+from pathlib import Path
+
+from fedmodels.errors import InputError
+from fedmodels.identifiers import check_identifier
+from fedmodels.protocol.messages import Closed
+from flows.open_store import open_store
+from infra.layout import closed_key
+from infra.locations import runs_folder
+from tasks.exchange import read_message
+from tasks.reading import read_plan
+from tasks.released import write_model_folder
+
+
+def model_folder(home: Path, run: str) -> Path:
+    """The kept model's folder; made from the bucket when it is not there.
+
+    Raises:
+        InputError: there is no such run, or it kept no model yet.
+    """
+    folder = runs_folder(home) / check_identifier("run", run) / "model"
+    if (folder / "model.safetensors").exists():
+        return folder
+    with open_store(home) as store:
+        plan = read_plan(store, run)
+        closed = read_message(store, closed_key(run), Closed)
+        if closed is None or closed.final is None:
+            raise InputError(
+                f"The run {run} has kept no model" + (" yet" if closed is None else ""),
+                fix=f"see fedcart runs show {run}",
+                code="model-missing",
+            )
+        return write_model_folder(store, plan, closed.model_sha256, folder)
+
+
+def copy_model(home: Path, run: str, target: Path) -> None:
+    """Copy the kept model's folder to `target`, replacing a model folder that stands there.
+
+    Raises:
+        InputError: something else than a model stands at `target`.
+    """
+    source = model_folder(home, run)
+    if target.exists() and any(target.iterdir()) and not (target / "config.json").exists():
+        raise InputError(
+            f"The folder {target} is not empty and holds no model",
+            fix="choose another folder",
+            code="folder-taken",
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)

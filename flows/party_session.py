@@ -1,0 +1,76 @@
+"""A party's part of a run: one warm process that joins once and takes part in every round."""
+
+from prefect import flow, runtime, tags
+
+from fedmodels.errors import FedcartError
+from fedmodels.protocol.messages import Announcement
+from infra.settings import load_settings
+from tasks.party.boundary import silence_tracebacks
+from tasks.party.data import data_changed, prepare_data, validate_data
+from tasks.party.evaluation import evaluate_candidate, next_candidate
+from tasks.party.joining import (
+    declare_ready,
+    holds_lease,
+    join_run,
+    last_closed_round,
+    load_model,
+    next_announcement,
+)
+from tasks.party.session import PartySession
+from tasks.party.submission import sit_out, submit_update
+from tasks.party.training import protect_update, train_local
+
+
+@flow(name="party-session", persist_result=False, validate_parameters=True)
+def party_session(run: str) -> dict[str, int]:
+    """Take part in every round of `run` that asks for this party, until the run is closed.
+
+    Which party this is, where its tables lie and which keys it holds stands in the settings of the
+    process, not in a parameter. Meets the coordinator only in the bucket.
+    """
+    silence_tracebacks()
+    session = PartySession(run, load_settings())
+    session_id = str(runtime.flow_run.id)
+    join_run(session, session_id)
+    load_model(session)
+    with tags(f"run:{run}", f"party:{session.party}"):
+        inspect_data(session)
+        declare_ready(session, session_id)
+        rounds, done = 0, last_closed_round(session)
+        while announcement := next_announcement(session, after=done):
+            if not holds_lease(session, session_id):
+                break
+            if session.party in announcement.cohort:
+                with tags(f"round:{announcement.round}"):
+                    take_part(session, announcement, session_id)
+                rounds += 1
+            done = max(announcement.round, last_closed_round(session))
+    return {"rounds": rounds}
+
+
+def inspect_data(session: PartySession) -> None:
+    """Prepare and check the party's rows; a fault is kept, and told at the next round."""
+    session.refused = None
+    try:
+        prepare_data(session)
+        validate_data(session)
+    except FedcartError as error:
+        session.refused = error
+
+
+def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:
+    """One round: data, training, update; then the candidate's score. A fault sits the round out."""
+    session.begin_round()
+    if data_changed(session):
+        inspect_data(session)
+    try:
+        if session.refused:
+            raise session.refused
+        trained = train_local(session, announcement)
+        protected = protect_update(session, announcement)
+        submit_update(session, announcement, trained, protected, session_id)
+    except FedcartError as error:
+        sit_out(session, announcement, error, session_id)
+    candidate = next_candidate(session, announcement)
+    if candidate and candidate.evaluate:
+        evaluate_candidate(session, candidate)

@@ -1,0 +1,104 @@
+"""Recipes as files: found by name or path, read strictly, with all faults told at once."""
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from fedmodels.errors import InputError
+from fedmodels.faults import describe_faults
+from fedmodels.recipe import Recipe
+
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+
+def known_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with fedcart."""
+    return tuple(sorted(path.stem for path in RECIPES.glob("*.yaml")))
+
+
+def load_recipe(name_or_path: str) -> Recipe:
+    """Read a recipe by its name, or from a YAML file anywhere.
+
+    Relative paths in it, of tables and of a model folder, count from the folder of the file.
+
+    Raises:
+        InputError: there is no such recipe or file, it is not YAML, or it has faults, all of them named.
+    """
+    path = _recipe_path(name_or_path)
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 (a SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"The recipe {path} is not valid YAML{_line(error)}",
+            fix="correct its syntax",
+            code="recipe-invalid",
+        ) from None
+    except OSError as error:
+        reason = (error.strerror or "input/output error").lower()
+        raise InputError(
+            f"The recipe {path} cannot be read: {reason}",
+            fix="correct its path or rights",
+            code="recipe-unreadable",
+        ) from None
+    try:
+        return _with_absolute_paths(Recipe.model_validate(document), path.resolve().parent)
+    except ValidationError as error:
+        raise InputError(
+            f"The recipe {path} has {describe_faults(error)}", fix="correct it", code="recipe-invalid"
+        ) from None
+
+
+def _recipe_path(name_or_path: str) -> Path:
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+        if not path.is_file():
+            raise InputError(f"There is no recipe file {path}", fix="correct the path", code="recipe-unknown")
+        return path
+    if name_or_path not in known_recipes():
+        raise InputError(
+            f"There is no recipe {name_or_path!r}",
+            fix=f"use one of {', '.join(known_recipes())}, or the path of a YAML file",
+            code="recipe-unknown",
+        )
+    return RECIPES / f"{name_or_path}.yaml"
+
+
+def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
+    def absolute(path: str | None) -> str | None:
+        return str(folder / Path(path).expanduser()) if path else None
+
+    parties = {
+        party: own.model_copy(update={"train": absolute(own.train), "holdout": absolute(own.holdout)})
+        for party, own in recipe.data.parties.items()
+    }
+    own = recipe.data.coordinator
+    places = {name: absolute(getattr(own, name)) for name in ("table", "public", "validation", "holdout")}
+    data = recipe.data.model_copy(update={"parties": parties, "coordinator": own.model_copy(update=places)})
+    model = recipe.model
+    model_folder = folder / Path(model.source).expanduser()
+    if model_folder.is_dir():
+        model = model.model_copy(update={"source": str(model_folder)})
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def _line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f" in line {mark.line + 1}" if mark else ""
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """A safe loader that refuses a key that stands twice in one mapping."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,93 @@
+"""Bringing a Prefect server to what is declared: idempotent, one request per object, side by side."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from fedmodels.errors import StackError
+from infra.deployments.declaration import Declaration, Deployment, Pool, locked_template
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.client.orchestration import PrefectClient
+
+
+async def apply(
+    client: "PrefectClient", declaration: Declaration, schemas: Mapping[str, dict[str, Any]]
+) -> None:
+    """Create or correct pools, GPU limits, flows and deployments.
+
+    Args:
+        client: of the server that is to follow the declaration.
+        declaration: what there is to be.
+        schemas: entrypoint to what `parameter_schema` says about it.
+    """
+    flows = sorted({deployment.flow for deployment in declaration.deployments})
+    ids = {flow: await client.create_flow_from_name(flow) for flow in flows}
+    for pool in declaration.pools:
+        await _apply_pool(client, pool)
+    for limit in declaration.gpu_limits:
+        await client.upsert_global_concurrency_limit_by_name(limit, 1)
+    for deployment in declaration.deployments:
+        await _apply_deployment(client, deployment, ids[deployment.flow], schemas[deployment.entrypoint])
+
+
+def parameter_schemas(declaration: Declaration) -> dict[str, dict[str, Any]]:
+    """Each entrypoint's parameters.
+
+    Raises:
+        StackError: a flow cannot be imported.
+    """
+    entrypoints = sorted({deployment.entrypoint for deployment in declaration.deployments})
+    return {entrypoint: parameter_schema(entrypoint) for entrypoint in entrypoints}
+
+
+def parameter_schema(entrypoint: str) -> dict[str, Any]:
+    """JSON schema of the flow's parameters, for the form in the UI and the check of a run's parameters.
+
+    Raises:
+        StackError: the flow cannot be imported.
+    """
+    from prefect.flows import load_flow_from_entrypoint
+
+    try:
+        flow: Flow[..., Any] = load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StackError(
+            f"The flow {entrypoint} cannot be imported ({type(error).__name__}: {error})",
+            fix="install fedcart editable in this environment (make setup)",
+            code="flow-missing",
+        ) from error
+    return dict(flow.parameters.model_dump(exclude_unset=True))
+
+
+async def _apply_pool(client: "PrefectClient", pool: Pool) -> None:
+    """Create the pool, or put its locked template back when somebody changed it."""
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    wanted = {
+        "description": pool.description,
+        "base_job_template": locked_template(),
+        "concurrency_limit": pool.concurrency_limit,
+    }
+    try:
+        await client.create_work_pool(WorkPoolCreate(name=pool.name, type="process", **wanted))
+    except ObjectAlreadyExists:
+        await client.update_work_pool(pool.name, WorkPoolUpdate(is_paused=False, **wanted))
+
+
+async def _apply_deployment(
+    client: "PrefectClient", deployment: Deployment, flow_id: Any, schema: dict[str, Any]
+) -> None:
+    await client.create_deployment(
+        flow_id=flow_id,
+        name=deployment.name,
+        entrypoint=deployment.entrypoint,
+        work_pool_name=deployment.pool,
+        description=deployment.description,
+        tags=list(deployment.tags),
+        parameter_openapi_schema=schema,
+        enforce_parameter_schema=True,
+        pull_steps=[],
+        job_variables={},
+    )

@@ -1,0 +1,137 @@
+"""Which work pools and deployments a federation needs, said once.
+
+`fedcart up`, `fedcart deploy` and `prefect.yaml` (a test compares them) all follow this declaration.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedmodels.errors import InputError
+from fedmodels.identifiers import check_identifier
+
+COORDINATOR = "coordinator"
+TRAINING_FLOW = "federated-training"
+SESSION_FLOW = "party-session"
+TRAINING_ENTRYPOINT = "flows.federated_training.federated_training"
+SESSION_ENTRYPOINT = "flows.party_session.party_session"
+
+_RUNS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One role's work pool. Its template leaves nothing to whoever creates a run."""
+
+    name: str
+    description: str
+    concurrency_limit: int = _RUNS_AT_ONCE
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A flow that a role's worker runs, found by a module path on that worker's machine."""
+
+    flow: str
+    name: str
+    entrypoint: str
+    pool: str
+    description: str
+    tags: tuple[str, ...]
+
+    @property
+    def full_name(self) -> str:
+        """As Prefect's command line and API know it."""
+        return f"{self.flow}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Everything that is applied to a Prefect server. `gpu_limits` hold one slot each."""
+
+    pools: tuple[Pool, ...]
+    deployments: tuple[Deployment, ...]
+    gpu_limits: tuple[str, ...]
+
+
+def declare(
+    parties: tuple[str, ...],
+    *,
+    training_entrypoint: str = TRAINING_ENTRYPOINT,
+    session_entrypoint: str = SESSION_ENTRYPOINT,
+) -> Declaration:
+    """The declaration for a coordinator and its parties.
+
+    Raises:
+        InputError: a party's name is no id, or that of the coordinator.
+    """
+    parties = tuple(sorted({check_party(party) for party in parties}))
+    training = Deployment(
+        TRAINING_FLOW,
+        COORDINATOR,
+        training_entrypoint,
+        pool_name(COORDINATOR),
+        "Conducts a training: announces rounds, aggregates what the parties submit, and lets HEAD move only "
+        "through the gate.",
+        ("fedcart", COORDINATOR),
+    )
+    sessions = tuple(
+        Deployment(
+            SESSION_FLOW,
+            party,
+            session_entrypoint,
+            pool_name(party),
+            f"Takes part in a run for {party}: started once, trains in every round on the party's own data.",
+            ("fedcart", f"party:{party}"),
+        )
+        for party in parties
+    )
+    pools = tuple(
+        Pool(pool_name(role), f"Runs what {'the coordinator' if role == COORDINATOR else role} takes part in")
+        for role in (COORDINATOR, *parties)
+    )
+    return Declaration(pools, (training, *sessions), tuple(map(gpu_limit, parties)))
+
+
+def pool_name(role: str) -> str:
+    """The role's work pool."""
+    return f"fedcart-{role}"
+
+
+def gpu_limit(party: str) -> str:
+    """The global concurrency limit of one slot that guards the party's GPU while it trains."""
+    return f"fedcart-gpu-{party}"
+
+
+def check_party(party: str) -> str:
+    """Return `party` when a party may be called so.
+
+    Raises:
+        InputError: it is no id, or the coordinator's name.
+    """
+    if party == COORDINATOR:
+        raise InputError(
+            f"A party is called {COORDINATOR!r}, which is the other role's name",
+            fix="choose another name for the party",
+            code="id-invalid",
+        )
+    return check_identifier("party", party)
+
+
+def locked_template() -> dict[str, Any]:
+    """The base job template of every pool: all of it constant, and no variable left to override.
+
+    `python` is the first one on the worker's path. `-P` keeps the working folder, a fresh temporary
+    one, out of the module search. With a command given, the worker starts the engine directly; without
+    one it would first import all of Prefect in a process that only prepares a workspace.
+    """
+    return {
+        "job_configuration": {
+            "command": "python -P -m prefect.engine",
+            "env": {},
+            "labels": {},
+            "name": None,
+            "stream_output": True,
+            "working_dir": None,
+        },
+        "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+    }

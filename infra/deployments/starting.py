@@ -1,0 +1,144 @@
+"""Starting runs of the deployments, and asking how a run stands."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from fedmodels.errors import StackError
+from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import State
+
+
+def start_training(
+    recipe: dict[str, Any] | str,
+    run: str,
+    *,
+    resume: bool = False,
+    parties: Sequence[str] | None = None,
+    api_url: str | None = None,
+) -> str:
+    """Schedule a run of the coordinator's flow; return the flow run's id at once.
+
+    Args:
+        recipe: name of a recipe, or its content without any path.
+        run: id of the training run.
+        resume: go on with a run that was begun.
+        parties: those of the recipe that take part; all of them when not given.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+
+    Raises:
+        StackError: the server does not answer or does not know the deployment.
+    """
+    name = recipe if isinstance(recipe, str) else str(recipe.get("name", ""))
+    return _start(
+        f"{TRAINING_FLOW}/{COORDINATOR}",
+        f"{TRAINING_FLOW} · {run}",
+        {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None},
+        [f"run:{run}", f"recipe:{name}"],
+        api_url,
+    )
+
+
+def start_party_session(run: str, party: str, *, api_url: str | None = None) -> str:
+    """Schedule a session of `party` in `run` on that party's pool; return the flow run's id at once.
+
+    Raises:
+        StackError: the server does not answer or does not know the deployment.
+    """
+    return _start(
+        f"{SESSION_FLOW}/{party}",
+        f"{SESSION_FLOW} · {party} · {run}",
+        {"run": run},
+        [f"run:{run}", f"party:{party}"],
+        api_url,
+    )
+
+
+def flow_run_state(flow_run_id: str, *, api_url: str | None = None) -> str | None:
+    """Type of the run's state, e.g. `RUNNING`; `None` when the server cannot say.
+
+    Prefect is the view and not the truth: a lost database must not stop a training.
+    """
+    state = _state(flow_run_id, api_url)
+    return state.type.value if state else None
+
+
+def flow_run_outcome(flow_run_id: str, *, api_url: str | None = None) -> str | None:
+    """What a run that has ended says of its end, or its state's name; `None` while it has not ended."""
+    state = _state(flow_run_id, api_url)
+    return (state.message or state.name or state.type.value) if state and state.is_final() else None
+
+
+def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | None":
+    import httpx
+    from prefect.exceptions import ObjectNotFound
+
+    with _client(api_url) as client:
+        try:
+            return client.read_flow_run(UUID(flow_run_id)).state
+        except (ObjectNotFound, httpx.HTTPError):
+            return None
+
+
+def cancel(flow_run_id: str, *, api_url: str | None = None) -> None:
+    """Ask for the run to be cancelled; its worker does so within seconds.
+
+    Raises:
+        StackError: the server does not answer or does not know the run.
+    """
+    from prefect.states import Cancelling
+
+    with _client(api_url) as client, _mapped(f"flow run {flow_run_id}"):
+        client.set_flow_run_state(UUID(flow_run_id), Cancelling())
+
+
+def _start(
+    deployment: str, name: str, parameters: dict[str, Any], tags: list[str], api_url: str | None
+) -> str:
+    with _client(api_url) as client, _mapped(f"deployment {deployment}"):
+        found = client.read_deployment_by_name(deployment)
+        made = client.create_flow_run_from_deployment(
+            found.id, parameters=parameters, name=name, tags=tags, job_variables={}
+        )
+    return str(made.id)
+
+
+@contextmanager
+def _client(api_url: str | None) -> "Iterator[SyncPrefectClient]":
+    from prefect.client.orchestration import SyncPrefectClient, get_client
+
+    client = SyncPrefectClient(api_url) if api_url else get_client(sync_client=True)
+    with client:
+        yield client
+
+
+@contextmanager
+def _mapped(thing: str) -> Iterator[None]:
+    """Turn what Prefect's client raises into the error tree."""
+    import httpx
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        yield
+    except ObjectNotFound:
+        raise StackError(
+            f"The Prefect server does not know the {thing}",
+            fix="run fedcart up for the recipe, or fedcart deploy",
+            code="deployment-missing",
+        ) from None
+    except httpx.HTTPStatusError as error:
+        raise StackError(
+            f"The Prefect server refuses the {thing} with status {error.response.status_code}",
+            fix="see the server's log (fedcart status)",
+            code="prefect-refused",
+        ) from None
+    except httpx.HTTPError as error:
+        raise StackError(
+            f"The Prefect server does not answer ({type(error).__name__})",
+            fix="see fedcart status, then run fedcart up",
+            code="prefect-unreachable",
+        ) from None

@@ -1,0 +1,62 @@
+"""DVC's remote in the bucket: where `dvc push` keeps the coordinator's data sets and models.
+
+The committed `.dvc/config` names the remote; address and credentials go into `.dvc/config.local`, which
+git ignores. The remote lies below the coordinator's prefix, which no party can write.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmodels.errors import InputError
+from infra.layout import COORDINATOR
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+
+REMOTE = "store"
+
+
+def configure_remote(root: Path, settings: "Settings") -> str:
+    """Write the remote's address and the coordinator's credentials into `.dvc/config.local`.
+
+    The file and DVC's cache, which holds copies of the data, are made private to their owner.
+
+    Args:
+        root: the folder that holds `.dvc`.
+        settings: the coordinator's.
+
+    Returns:
+        The remote's URL.
+
+    Raises:
+        InputError: `root` is no DVC repository.
+    """
+    folder = root / ".dvc"
+    if not (folder / "config").is_file():
+        raise InputError(
+            f"The folder {root} is no DVC repository",
+            fix="run this in a clone of fedcart",
+            code="dvc-missing",
+        )
+    from dvc.config import Config
+
+    cache = folder / "cache"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    cache.chmod(0o700)
+    local = folder / "config.local"
+    local.touch(mode=0o600)
+    local.chmod(0o600)
+    secret = settings.s3_secret_access_key
+    remote = {
+        "url": f"s3://{settings.bucket}/{COORDINATOR}/dvc",
+        "region": settings.s3_region,
+        "endpointurl": settings.s3_endpoint,
+        "access_key_id": settings.s3_access_key_id,
+        "secret_access_key": secret.get_secret_value() if secret else None,
+    }
+    with Config(dvc_dir=str(folder), validate=False).edit("local") as config:
+        known = config.setdefault("remote", {}).setdefault(REMOTE, {})
+        for name in remote:
+            known.pop(name, None)
+        known.update({name: value for name, value in remote.items() if value is not None})
+    return str(remote["url"])

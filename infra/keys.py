@@ -1,0 +1,114 @@
+"""The one secret of a role: an Ed25519 key that signs its messages and seeds its data hashes.
+
+Private keys lie as PKCS #8 PEM, readable by their owner alone. Public keys travel as the base64 of their
+32 raw bytes.
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from fedmodels.errors import InputError
+
+PrivateKey = Ed25519PrivateKey
+DATA_HASH_PURPOSE = b"fedcart data hash v1"
+
+
+def ensure_private_key(path: Path) -> PrivateKey:
+    """Load the key at `path`, or make one there when there is none.
+
+    Raises:
+        InputError: what lies there is no Ed25519 key, or others than its owner may read it.
+    """
+    if not path.exists():
+        _create(path)
+    return load_private_key(path)
+
+
+def load_private_key(path: Path) -> PrivateKey:
+    """Read a private key.
+
+    Raises:
+        InputError: the file is missing, garbled or not an Ed25519 key, or others may read it.
+    """
+    try:
+        mode, data = path.stat().st_mode, path.read_bytes()
+    except OSError:
+        raise InputError(
+            "The signing key cannot be read", fix="run fedcart up, or fedcart party init", code="key-missing"
+        ) from None
+    if os.name == "posix" and mode & 0o077:
+        raise InputError(
+            f"The signing key has mode {mode & 0o777:04o} and others may read it, 0600 is the most",
+            fix="run chmod 600 on it, and make a new key if somebody may have read it",
+            code="key-exposed",
+        )
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InputError(
+            "The signing key is not an Ed25519 key in PEM form",
+            fix="restore it, or remove it and run fedcart up for a new one",
+            code="key-invalid",
+        )
+    return key
+
+
+def public_key(key: PrivateKey) -> str:
+    """The public half, base64 of 32 bytes: what the plan lists per party."""
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def sign(key: PrivateKey, message: bytes) -> str:
+    """Signature of `message`, base64 of 64 bytes. Equal messages have equal signatures."""
+    return base64.b64encode(key.sign(message)).decode()
+
+
+def verify(public: str, message: bytes, signature: str) -> bool:
+    """Whether `signature` is that of `message` by the owner of `public`; a garbled one is not."""
+    try:
+        owner = Ed25519PublicKey.from_public_bytes(base64.b64decode(public, validate=True))
+        owner.verify(base64.b64decode(signature, validate=True), message)
+    except (InvalidSignature, ValueError, binascii.Error):
+        return False
+    return True
+
+
+def data_hash_key(key: PrivateKey) -> bytes:
+    """32 bytes for keyed hashes of a party's rows (HKDF-SHA256, RFC 5869, of the private key).
+
+    With it, whoever knows the rows cannot recompute the hash that travels in a receipt.
+    """
+    derive = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=DATA_HASH_PURPOSE)
+    return derive.derive(key.private_bytes_raw())
+
+
+def _create(path: Path) -> None:
+    """Write a new key with mode 0600 from its first byte; a key that appeared meanwhile stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(pem)
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(part)
+    finally:
+        Path(part).unlink(missing_ok=True)

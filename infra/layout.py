@@ -1,0 +1,58 @@
+"""The one place that spells keys of the bucket."""
+
+COORDINATOR = "coordinator"
+
+
+def plan_key(run: str) -> str:
+    """Create-only: everything that is fixed for the run."""
+    return f"{COORDINATOR}/runs/{run}/plan.json"
+
+
+def head_key(run: str) -> str:
+    """Compare-and-swap: where the run stands."""
+    return f"{COORDINATOR}/runs/{run}/HEAD.json"
+
+
+def closed_key(run: str) -> str:
+    """Create-only: the run is over."""
+    return f"{COORDINATOR}/runs/{run}/closed.json"
+
+
+def round_key(run: str, round_number: int, message: str) -> str:
+    """Create-only: `announcement`, `decision`, `candidate` or `record` of a round."""
+    return f"{COORDINATOR}/runs/{run}/rounds/{round_number:04d}/{message}.json"
+
+
+def model_key(sha256: str) -> str:
+    """Content-addressed: a global model."""
+    return f"{COORDINATOR}/blobs/{sha256}.safetensors"
+
+
+def architecture_key(sha256: str) -> str:
+    """Content-addressed: a model's configuration and tokenizer, without weights."""
+    return f"{COORDINATOR}/blobs/{sha256}.zip"
+
+
+def update_key(party: str, sha256: str) -> str:
+    """Content-addressed: a party's update."""
+    return f"parties/{party}/blobs/{sha256}.safetensors"
+
+
+def session_key(party: str, run: str) -> str:
+    """Lease of the party's session, by swap."""
+    return f"parties/{party}/runs/{run}/session.json"
+
+
+def receipt_key(party: str, run: str, round_number: int) -> str:
+    """Create-only, signed: what the party submits to a round."""
+    return f"parties/{party}/runs/{run}/rounds/{round_number:04d}/receipt.json"
+
+
+def evaluation_key(party: str, run: str, round_number: int) -> str:
+    """Create-only, signed: the party's scores of the candidate."""
+    return f"parties/{party}/runs/{run}/rounds/{round_number:04d}/evaluation.json"
+
+
+def runs_prefix() -> str:
+    """Below it, one folder a run."""
+    return f"{COORDINATOR}/runs/"

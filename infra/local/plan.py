@@ -1,0 +1,130 @@
+"""What a stack consists of, kept in `stack.json`: its bucket, its parties and its ports."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedmodels.errors import StackError
+from infra.deployments.declaration import COORDINATOR, check_party
+from infra.local import prefect_server, seaweedfs
+from infra.local.ports import GRPC_OFFSET, free_ports, port_is_free, require_free
+from infra.local.seaweedfs import StorePorts
+from infra.locations import stack_folder
+from infra.private_files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One machine's stack. `home` is absolute; `declared` names what was applied to the server."""
+
+    home: Path
+    bucket: str
+    parties: tuple[str, ...]
+    server_port: int
+    store: StorePorts
+    declared: str = ""
+
+    @property
+    def api_url(self) -> str:
+        """Of the Prefect API."""
+        return prefect_server.api_url(self.server_port)
+
+    @property
+    def ui_url(self) -> str:
+        """Where a person looks at runs."""
+        return prefect_server.ui_url(self.server_port)
+
+    @property
+    def endpoint(self) -> str:
+        """Of the object store."""
+        return seaweedfs.endpoint(self.store)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The coordinator, then the parties."""
+        return (COORDINATOR, *self.parties)
+
+
+def read_stack(home: Path) -> Stack | None:
+    """The stack of `home` as it was last planned; `None` when there was none, or its file is garbled."""
+    document = read_json(stack_folder(home) / "stack.json") or {}
+    try:
+        return Stack(
+            home=home.resolve(),
+            bucket=document["bucket"],
+            parties=tuple(document["parties"]),
+            server_port=document["server_port"],
+            store=StorePorts(**document["store"]),
+            declared=document["declared"],
+        )
+    except (KeyError, TypeError):
+        return None
+
+
+def write_stack(stack: Stack) -> None:
+    """Keep the plan."""
+    document = asdict(stack)
+    del document["home"]
+    write_json(stack_folder(stack.home) / "stack.json", document)
+
+
+def plan_stack(
+    home: Path,
+    parties: tuple[str, ...],
+    *,
+    bucket: str,
+    server_port: int | None,
+    s3_port: int | None,
+    server_lives: bool,
+    store_lives: bool,
+) -> Stack:
+    """The stack that is to run: what there was, with these parties added.
+
+    A living server keeps its port. A dead one gets its old port again when that is free.
+
+    Raises:
+        StackError: a port that was asked for is taken, or a living server has another one or bucket.
+        InputError: a party's name is no id.
+    """
+    before = read_stack(home)
+    known = before.parties if before else ()
+    if before and store_lives and before.bucket != bucket:
+        raise _other("object store", f"bucket {before.bucket}", bucket)
+    return Stack(
+        home=home,
+        bucket=bucket,
+        parties=tuple(sorted({*known, *map(check_party, parties)})),
+        server_port=_server_port(before, server_port, server_lives),
+        store=_store_ports(before, s3_port, store_lives),
+        declared=before.declared if before else "",
+    )
+
+
+def _server_port(before: Stack | None, wanted: int | None, lives: bool) -> int:
+    if before and lives:
+        if wanted not in (None, before.server_port):
+            raise _other("Prefect server", f"port {before.server_port}", str(wanted))
+        return before.server_port
+    if wanted is not None:
+        return require_free(wanted, "Prefect server")
+    if before and port_is_free(before.server_port):
+        return before.server_port
+    return free_ports(1)[0]
+
+
+def _store_ports(before: Stack | None, wanted: int | None, lives: bool) -> StorePorts:
+    if before and lives:
+        if wanted not in (None, before.store.s3):
+            raise _other("object store", f"port {before.store.s3}", str(wanted))
+        return before.store
+    if before and wanted in (None, before.store.s3) and before.store.free:
+        return before.store
+    if wanted is not None:
+        require_free(wanted, "object store")
+        require_free(wanted + GRPC_OFFSET, "object store's gRPC")
+    return StorePorts.choose(wanted)
+
+
+def _other(what: str, has: str, wanted: str) -> StackError:
+    return StackError(
+        f"The {what} runs with {has}, not {wanted}", fix="run fedcart down first", code="stack-differs"
+    )

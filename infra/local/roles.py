@@ -1,0 +1,50 @@
+"""What each role of a stack needs before its first process starts: a key, S3 credentials, settings."""
+
+from pathlib import Path
+
+from infra.deployments.declaration import COORDINATOR
+from infra.keys import ensure_private_key, public_key
+from infra.local import seaweedfs
+from infra.local.plan import Stack
+from infra.locations import role_folder, stack_folder
+from infra.role_settings import update_role_settings
+
+
+def store_folder(home: Path) -> Path:
+    """The store's data, identities and keys."""
+    return stack_folder(home) / "store"
+
+
+def prepare_roles(stack: Stack) -> dict[str, tuple[str, str]]:
+    """Make what is missing, and write each role's settings file; return the roles' S3 credentials.
+
+    The coordinator's settings list the parties' public keys. Each private key stays in its own folder.
+
+    Raises:
+        InputError: a key or a settings file that stands there is garbled, or others may read the key.
+    """
+    issued = seaweedfs.prepare(store_folder(stack.home), stack.bucket, stack.parties)
+    public = {}
+    for role in stack.roles:
+        folder = role_folder(stack.home, role)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        key_file = folder / "signing-key.pem"
+        public[role] = public_key(ensure_private_key(key_file))
+        access_key_id, secret = issued[role]
+        update_role_settings(
+            stack.home,
+            role,
+            {
+                "home": str(stack.home),
+                "role": role,
+                "bucket": stack.bucket,
+                "s3_endpoint": stack.endpoint,
+                "s3_access_key_id": access_key_id,
+                "s3_secret_access_key": secret,
+                "signing_key": str(key_file),
+            },
+        )
+    party_keys = {party: public[party] for party in stack.parties}
+    update_role_settings(stack.home, COORDINATOR, {"party_keys": party_keys})
+    return issued

@@ -1,0 +1,304 @@
+"""The stack of one machine: object store, Prefect server, one worker per role; up, down and borrowed.
+
+What was started is recorded, and each process carries a marker, so that a crash at any point leaves
+nothing that `down` does not find. One command at a time changes a stack.
+"""
+
+import fcntl
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from fedmodels.errors import StackError
+from infra.deployments.declaration import declare, locked_template
+from infra.local import prefect_server, processes, seaweedfs, workers
+from infra.local.plan import Stack, plan_stack, read_stack, write_stack
+from infra.local.processes import Record
+from infra.local.roles import prepare_roles, store_folder
+from infra.locations import logs_folder, stack_folder
+from infra.waiting import wait_for
+
+STORE, SERVER = "store", "server"
+START_TIMEOUT_S = 120.0
+LOCK_TIMEOUT_S = 180.0
+WORKER_GRACE_S, SERVER_GRACE_S = 5.0, 3.0
+
+
+def up(
+    home: Path,
+    parties: tuple[str, ...],
+    *,
+    bucket: str = "fedcart",
+    server_port: int | None = None,
+    s3_port: int | None = None,
+    entrypoints: Mapping[str, str] | None = None,
+    extra_environment: Mapping[str, str] | None = None,
+    on_step: Callable[[str], None] = lambda _step: None,
+) -> Stack:
+    """Start what does not run yet, for these parties and those that the stack has; return when it works.
+
+    Harmless when all of it runs. When a part does not start, what this call started is stopped again.
+
+    Args:
+        home: folder for everything that is written.
+        parties: ids of the parties; the coordinator comes along.
+        bucket: name of the bucket, made when it is missing.
+        server_port: of the Prefect server; a free one when not given.
+        s3_port: of the object store; a free one when not given.
+        entrypoints: arguments of `declare` for other flows than fedcart's own.
+        extra_environment: more variables for workers and the runs that they start.
+        on_step: called with a few words whenever a part works.
+
+    Raises:
+        StackError: a program is missing, a port taken, or a process ended or did not answer in time.
+        InputError: a party's name, a key or a settings file is wrong.
+    """
+    home = home.resolve()
+    entrypoints, extra_environment = entrypoints or {}, extra_environment or {}
+    weed = seaweedfs.find_weed()
+    with _locked(home):
+        living = _living(home)
+        before = read_stack(home)
+        stack = plan_stack(
+            home,
+            parties,
+            bucket=bucket,
+            server_port=server_port,
+            s3_port=s3_port,
+            server_lives=SERVER in living,
+            store_lives=STORE in living,
+        )
+        declared = _fingerprint(stack.parties, entrypoints)
+        if before and before.server_port != stack.server_port:
+            _stop_all_but(home, (STORE, SERVER))  # they would go on asking at the old port
+            living = _living(home)
+        write_stack(stack)
+        missing = tuple(role for role in stack.roles if workers.worker_name(role) not in living)
+        with ExitStack() as undo:
+            undo.callback(_stop_started_since, home, frozenset(living))
+            server = living.get(SERVER) or _start_server(stack)
+            launcher = None
+            if missing or SERVER not in living or declared != stack.declared:
+                launcher = workers.launch(
+                    home, stack.parties, missing, stack.server_port, entrypoints, extra_environment
+                )
+            _ensure_store(stack, weed, living.get(STORE))
+            on_step("object store")
+            _await(server, lambda: prefect_server.answers(stack.server_port))
+            on_step("Prefect server")
+            if launcher:
+                _await_launcher(home, launcher, missing)
+                on_step("workers")
+            undo.pop_all()
+        stack = replace(stack, declared=declared)
+        write_stack(stack)
+    return stack
+
+
+def down(home: Path) -> tuple[str, ...]:
+    """Stop every process of the stack, whatever started it; return the names of those that still ran.
+
+    First workers and the runs that they started, so that these can say goodbye to the server. Harmless
+    when nothing runs.
+
+    Raises:
+        StackError: another command is changing the stack.
+    """
+    home = home.resolve()
+    stack = stack_folder(home)
+    if not stack.exists():
+        return ()
+    with _locked(home):
+        living = tuple(sorted(_living(home)))
+        _stop_all_but(home, (STORE, SERVER))
+        processes.stop(processes.marked(stack), grace=SERVER_GRACE_S)
+        processes.forget(stack, processes.read_records(stack))
+    return living
+
+
+def start_store(home: Path) -> bool:
+    """Start the object store alone, unless it runs; say whether this call started it.
+
+    Raises:
+        StackError: there is no stack in `home`, or the store does not start.
+    """
+    home = home.resolve()
+    weed = seaweedfs.find_weed()
+    with _locked(home):
+        living = _living(home)
+        if STORE in living:
+            return False
+        before = read_stack(home)
+        if before is None:
+            raise StackError(
+                "There is no stack here yet", fix="run fedcart up or fedcart demo first", code="stack-missing"
+            )
+        stack = plan_stack(
+            home,
+            (),
+            bucket=before.bucket,
+            server_port=None,
+            s3_port=None,
+            server_lives=True,
+            store_lives=False,
+        )
+        write_stack(stack)
+        with ExitStack() as undo:
+            undo.callback(_stop_started_since, home, frozenset(living))
+            _ensure_store(stack, weed, None)
+            undo.pop_all()
+    return True
+
+
+@contextmanager
+def borrowed_store(home: Path) -> Iterator[None]:
+    """The object store runs inside; stopped afterwards if it was started for this.
+
+    Raises:
+        StackError: there is no stack in `home`, or the store does not start.
+    """
+    started = start_store(home)
+    try:
+        yield
+    finally:
+        if started:
+            stack = stack_folder(home.resolve())
+            with _locked(home.resolve()):
+                processes.stop(processes.marked(stack, STORE), grace=SERVER_GRACE_S)
+                processes.forget(stack, [STORE])
+
+
+def process_ids(home: Path) -> list[int]:
+    """Ids of all living processes of the stack, the runs of its workers included."""
+    return [process.pid for process in processes.marked(stack_folder(home.resolve()))]
+
+
+def _living(home: Path) -> dict[str, Record]:
+    records = processes.read_records(stack_folder(home))
+    return {name: record for name, record in records.items() if record.process}
+
+
+def _start_server(stack: Stack) -> Record:
+    folder = stack_folder(stack.home)
+    processes.stop(processes.marked(folder, SERVER), grace=SERVER_GRACE_S)
+    return processes.start(
+        folder,
+        SERVER,
+        prefect_server.command(stack.server_port),
+        role="all",
+        what="Prefect server",
+        log=logs_folder(stack.home) / "server.log",
+        environment=prefect_server.environment(folder / "prefect", stack.server_port),
+        port=stack.server_port,
+        folder=folder,
+    )
+
+
+def _ensure_store(stack: Stack, weed: Path, running: Record | None) -> None:
+    """Have the store run and know every role."""
+    folder, store = stack_folder(stack.home), store_folder(stack.home)
+    known = seaweedfs.credentials(store)
+    issued = prepare_roles(stack)
+    if running is None:
+        processes.stop(processes.marked(folder, STORE), grace=SERVER_GRACE_S)
+        running = processes.start(
+            folder,
+            STORE,
+            seaweedfs.command(weed, store, stack.store, stack.bucket),
+            role="all",
+            what="object store",
+            log=logs_folder(stack.home) / "store.log",
+            environment=prefect_server.clean_environment(),
+            port=stack.store.s3,
+            folder=store,
+        )
+    elif new := sorted(issued.keys() - known.keys()):
+        seaweedfs.reload_identities(running.pid)
+        _await(running, lambda: all(seaweedfs.knows(stack.store, stack.bucket, r, issued[r]) for r in new))
+    writer = issued["coordinator"]
+    _await(running, lambda: seaweedfs.accepts_writes(stack.store, stack.bucket, writer))
+
+
+def _await(record: Record, condition: Callable[[], bool]) -> None:
+    """Wait until the process does what it is for.
+
+    Raises:
+        StackError: it ended before, or takes longer than `START_TIMEOUT_S`.
+    """
+
+    def outcome() -> str | None:
+        return "works" if condition() else "ended" if record.process is None else None
+
+    match wait_for(outcome, timeout=START_TIMEOUT_S):
+        case "ended":
+            raise _did_not_start(record, "ended while it started")
+        case None:
+            raise _did_not_start(record, f"did not answer within {START_TIMEOUT_S:.0f} s")
+
+
+def _await_launcher(home: Path, launcher: Record, missing: tuple[str, ...]) -> None:
+    wait_for(lambda: launcher.process is None, timeout=START_TIMEOUT_S)
+    living = _living(home)
+    if processes.exit_status(launcher) != 0:
+        raise _did_not_start(launcher, "could not declare pools and deployments")
+    processes.forget(stack_folder(home), [workers.LAUNCHER])
+    for role in missing:
+        if (name := workers.worker_name(role)) not in living:
+            raise _did_not_start(processes.read_records(stack_folder(home))[name], "ended while it started")
+
+
+def _did_not_start(record: Record, happened: str) -> StackError:
+    said = " / ".join(processes.last_lines(Path(record.log), 4)) or "nothing"
+    who = record.what if record.role == "all" else f"{record.what} of {record.role}"
+    return StackError(
+        f"The {who} {happened}; the last it said: {said}", fix=f"see {record.log}", code="start-failed"
+    )
+
+
+def _stop_all_but(home: Path, names: tuple[str, ...]) -> None:
+    stack = stack_folder(home)
+    spared = {process.pid for name in names for process in processes.marked(stack, name)}
+    processes.stop([p for p in processes.marked(stack) if p.pid not in spared], grace=WORKER_GRACE_S)
+
+
+def _stop_started_since(home: Path, living: frozenset[str]) -> None:
+    stack = stack_folder(home)
+    started = {name: record for name, record in processes.read_records(stack).items() if name not in living}
+    found = [process for record in started.values() if (process := record.process)]
+    processes.stop(found, grace=SERVER_GRACE_S)
+    processes.forget(stack, started)
+
+
+def _fingerprint(parties: tuple[str, ...], entrypoints: Mapping[str, str]) -> str:
+    """Names what is to be applied to the server, so that it is applied again only when it differs."""
+    said = f"{declare(parties, **entrypoints)} {locked_template()}"
+    return hashlib.sha256(said.encode()).hexdigest()
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold the stack's lock, which the system takes back from a process that dies.
+
+    Raises:
+        StackError: another command has held it for `LOCK_TIMEOUT_S`.
+    """
+    stack = stack_folder(home)
+    stack.mkdir(parents=True, exist_ok=True)
+    with (stack / "lock").open("w") as file:
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        if not wait_for(taken, timeout=LOCK_TIMEOUT_S):
+            raise StackError(
+                f"Another command has been changing the stack for {LOCK_TIMEOUT_S:.0f} s",
+                fix="wait for it, or stop it",
+                code="stack-busy",
+            )
+        yield

@@ -1,0 +1,43 @@
+"""The shape of the home folder: what lies where below `.fedcart/`."""
+
+from pathlib import Path
+
+
+def coordinator_folder(home: Path) -> Path:
+    """Everything of the coordinator's: settings, key, its own data sets."""
+    return home / "coordinator"
+
+
+def party_folder(home: Path, party: str) -> Path:
+    """Everything of one party's; no process of another role opens a file below it."""
+    return home / "parties" / party
+
+
+def role_folder(home: Path, role: str) -> Path:
+    """The folder of a role: the coordinator's, or a party's."""
+    return coordinator_folder(home) if role == "coordinator" else party_folder(home, role)
+
+
+def role_settings(home: Path, role: str) -> Path:
+    """The role's settings file, which `FEDCART_CONFIG` names to its processes."""
+    return role_folder(home, role) / "fedcart.toml"
+
+
+def downloads_folder(home: Path) -> Path:
+    """Packages and what was unpacked from them, by name and version."""
+    return home / "downloads"
+
+
+def runs_folder(home: Path) -> Path:
+    """Kept models and reports, one folder a run."""
+    return home / "runs"
+
+
+def logs_folder(home: Path) -> Path:
+    """One log file a process of the local stack."""
+    return home / "logs"
+
+
+def stack_folder(home: Path) -> Path:
+    """State of the local stack: ports, process ids, templates, the servers' own data."""
+    return home / "stack"

@@ -1,0 +1,272 @@
+"""The object store in bytes and strings: S3 through boto3, with the few promises that fedcart needs.
+
+Those are: a key created once stays (`create`), a key moves only from the version that was read (`swap`),
+and what is read is checked against our own SHA-256 (`download`, `read_blob`). A multipart ETag is no
+hash, so it is only ever handed back to the store as a version.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+CHUNK_BYTES = 4 * 1024 * 1024
+_LOST = {"PreconditionFailed", "412"}
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+_BUSY = {
+    *("ConditionalRequestConflict", "409", "SlowDown", "429"),
+    *("InternalError", "500", "ServiceUnavailable", "503"),
+}
+_LARGEST_SINGLE_PUT = 4 * 1024**3
+_MULTIPART = TransferConfig(multipart_chunksize=64 * 1024**2, max_concurrency=4)
+
+
+class ByteStream(Protocol):
+    """Bytes that come in order; `read` returns an empty value at the end."""
+
+    def read(self, amount: int, /) -> bytes:
+        """Return at most `amount` bytes."""
+        ...
+
+
+class ObjectStore:
+    """One bucket, seen with one role's credentials. Safe to share between threads."""
+
+    def __init__(
+        self,
+        bucket: str,
+        *,
+        endpoint: str | None = None,
+        region: str = "us-east-1",
+        access_key_id: str | None = None,
+        secret_access_key: str | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self.client: S3Client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=region,
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret_access_key,
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=5,
+                read_timeout=60,
+                max_pool_connections=32,
+                retries={"mode": "standard", "max_attempts": 4},
+                s3={"addressing_style": "path"} if endpoint else {},
+            ),
+        )
+
+    def read(self, key: str) -> bytes | None:
+        """The object's bytes, or `None` when there is no such object."""
+        found = self.read_version(key)
+        return found[0] if found else None
+
+    def read_version(self, key: str) -> tuple[bytes, str] | None:
+        """The object's bytes and its version (ETag), or `None` when there is no such object."""
+        with self._mapped(key):
+            try:
+                answer = self.client.get_object(Bucket=self.bucket, Key=key)
+                return answer["Body"].read(), answer["ETag"]
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object at `key`."""
+        with self._mapped(key):
+            try:
+                self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return False
+                raise
+            return True
+
+    def create(self, key: str, data: bytes) -> bytes:
+        """Put `data` unless the key exists; return what stands there afterwards.
+
+        A client's own retry of a put that succeeded is answered like a lost race, so after a refusal
+        the object is read again: equal bytes mean that an earlier try of ours won.
+        """
+        with self._mapped(key):
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumSHA256=_checksum(data)
+                )
+            except ClientError as error:
+                if _code(error) not in _LOST:
+                    raise
+                standing = self.read(key)
+                if standing is None:
+                    raise StoreBusy(
+                        f"The object {key} vanished while it was created", fix="try again"
+                    ) from None
+                return standing
+            return data
+
+    def swap(self, key: str, data: bytes, version: str) -> bool:
+        """Replace the object if it still has `version`; say whether `data` stands there now."""
+        with self._mapped(key):
+            try:
+                self.client.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, IfMatch=version, ChecksumSHA256=_checksum(data)
+                )
+            except ClientError as error:
+                if _code(error) not in _LOST:
+                    raise
+                return self.read(key) == data
+            return True
+
+    def upload(self, key: str, path: Path, sha256: str) -> int:
+        """Put a file at its content-addressed key, checked by the store; return its size in bytes.
+
+        Putting the same content again is harmless.
+        """
+        size = path.stat().st_size
+        with self._mapped(key):
+            if size > _LARGEST_SINGLE_PUT:
+                extra = {"ChecksumAlgorithm": "SHA256"}
+                self.client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Config=_MULTIPART)
+            else:
+                checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
+                with path.open("rb") as file:
+                    self.client.put_object(
+                        Bucket=self.bucket, Key=key, Body=file, ContentLength=size, ChecksumSHA256=checksum
+                    )
+        return size
+
+    def put_blob(self, key: str, data: bytes) -> None:
+        """Put small content at a content-addressed key."""
+        with self._mapped(key):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ChecksumSHA256=_checksum(data))
+
+    def size(self, key: str) -> int | None:
+        """The object's size in bytes, or `None` when there is no such object."""
+        with self._mapped(key):
+            try:
+                return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[ByteStream]:
+        """Stream an object's bytes; errors in the middle of the stream are mapped too."""
+        with self._mapped(key):
+            body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
+            try:
+                yield body
+            finally:
+                body.close()
+
+    def download(self, key: str, path: Path, sha256: str) -> int:
+        """Fetch a blob into `path`, which appears only when its hash is right; return its size.
+
+        Raises:
+            IntegrityError: the bytes do not have the hash that names them.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        with self.open(key) as stream, part.open("wb") as file:
+            digest, size = _copy_hashing(stream, file)
+        if digest != sha256:
+            part.unlink()
+            raise IntegrityError(
+                f"The object {key} has SHA-256 {digest[:12]}…, expected {sha256[:12]}…",
+                fix="restore it from a backup, or start a new run",
+            )
+        part.replace(path)
+        return size
+
+    def read_blob(self, key: str, sha256: str) -> bytes:
+        """The bytes of a small content-addressed object, checked.
+
+        Raises:
+            IntegrityError: the object is missing, or its bytes do not have the hash that names them.
+        """
+        data = self.read(key)
+        if data is None or hashlib.sha256(data).hexdigest() != sha256:
+            raise IntegrityError(
+                f"The object {key} is {'missing' if data is None else 'not what its hash says'}",
+                fix="restore it from a backup, or start a new run",
+            )
+        return data
+
+    def list_keys(self, prefix: str) -> Iterator[str]:
+        """Keys below `prefix`, in order."""
+        with self._mapped(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            for page in pages:
+                yield from (item["Key"] for item in page.get("Contents", []))
+
+    def list_folders(self, prefix: str) -> list[str]:
+        """Names of the folders directly below `prefix`, in order."""
+        with self._mapped(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+            )
+            found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
+        return [folder.removeprefix(prefix).rstrip("/") for folder in found]
+
+    @contextmanager
+    def _mapped(self, key: str) -> Iterator[None]:
+        """Turn what boto3 raises into the error tree, without the store's address or headers."""
+        try:
+            yield
+        except FedcartError:
+            raise
+        except ClientError as error:
+            raise _as_fedcart_error(error, key, self.bucket) from None
+        except (BotoCoreError, ConnectionError, TimeoutError) as error:
+            raise StoreUnavailable(
+                f"The object store does not answer ({type(error).__name__} at {key})",
+                fix="see whether it runs (fedcart status) and try again",
+            ) from None
+
+
+def _as_fedcart_error(error: ClientError, key: str, bucket: str) -> FedcartError:
+    code = _code(error)
+    if code in _BUSY:
+        return StoreBusy(f"The object store is busy with {key} ({code})", fix="try again")
+    if code == "NoSuchBucket":
+        return StoreRefused(f"The bucket {bucket} does not exist", fix="create it, or set FEDCART_BUCKET")
+    if code in _MISSING:
+        return IntegrityError(f"The object {key} is missing", fix="restore it, or start a new run")
+    return StoreRefused(
+        f"The object store refuses {key} ({code})",
+        fix="check the role's credentials and prefix with fedcart doctor",
+        code="store-credentials" if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch"} else None,
+    )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _checksum(data: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def _copy_hashing(stream: ByteStream, file: BinaryIO) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    while chunk := stream.read(CHUNK_BYTES):
+        digest.update(chunk)
+        file.write(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size

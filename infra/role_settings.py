@@ -1,0 +1,57 @@
+"""Writing a role's settings file, `fedcart.toml` in the role's folder; `infra/settings.py` reads it."""
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from fedmodels.errors import InputError
+from infra.locations import role_settings
+from infra.private_files import write_private
+
+
+_LOCK = threading.Lock()
+"""The demo prepares data while the stack starts, and both note things in these files."""
+
+
+def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> None:
+    """Merge `changes` into the role's settings, deeply; comments and other keys stay as they are.
+
+    A value of `None` removes its key.
+
+    The file holds secrets: it is written whole, with mode 0600. Equal content is not written again.
+
+    Raises:
+        InputError: the standing file is not valid TOML.
+    """
+    with _LOCK:
+        _update(role_settings(home, role), role, changes)
+
+
+def _update(path: Path, role: str, changes: Mapping[str, Any]) -> None:
+    before = path.read_text() if path.exists() else ""
+    try:
+        document = tomlkit.parse(before)
+    except TOMLKitError:
+        raise InputError(
+            f"The settings file of {role} is not valid TOML", fix="correct its syntax", code="settings-invalid"
+        ) from None
+    _merge(document, changes)
+    after = tomlkit.dumps(document)
+    if after != before:
+        write_private(path, after.encode())
+
+
+def _merge(into: Any, changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, Mapping):
+            if not isinstance(into.get(key), Mapping):
+                into[key] = tomlkit.table()
+            _merge(into[key], value)
+        elif value is None:
+            into.pop(key, None)
+        else:
+            into[key] = str(value) if isinstance(value, Path) else value

@@ -1,0 +1,140 @@
+"""Places and secrets: where this process finds its store, keys and tables.
+
+Read from `FEDCART_*` variables first, then from the TOML file that `FEDCART_CONFIG` names (default
+`fedcart.toml`). One file per role: on one machine the coordinator and each party have their own, and a
+process reads only that of its role. What a training computes is in its recipe, never here.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from fedmodels.errors import InputError
+from fedmodels.faults import describe_faults
+from fedmodels.identifiers import Identifier
+from infra.locations import role_folder, role_settings
+
+PREFIX = "FEDCART_"
+CONFIG_VARIABLE = "FEDCART_CONFIG"
+
+
+class Tables(BaseModel):
+    """Paths of one role's own tables for one recipe. A party has `train`; the coordinator the rest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train: Path | None = None
+    holdout: Path | None = None
+    public: Path | None = None
+    validation: Path | None = None
+    table: Path | None = None
+
+
+class Settings(BaseSettings):
+    """Everything about the place where a process runs. Secrets print as asterisks."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(Path(".fedcart"), description="folder for everything that fedcart writes")
+    role: Identifier = Field("coordinator", description="`coordinator`, or the id of the party")
+    bucket: str = "fedcart"
+    s3_endpoint: str | None = Field(None, description="URL of the store; none means AWS")
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str | None = None
+    s3_secret_access_key: SecretStr | None = None
+    signing_key: Path | None = Field(None, description="PEM file with the role's Ed25519 key")
+    party_keys: dict[str, str] = Field({}, description="party id to public key, base64; coordinator only")
+    tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")
+    model_folders: dict[str, Path] = Field({}, description="recipe name to a local model folder")
+    torch_threads: int = Field(1, ge=1)
+    poll_seconds: float = Field(0.05, gt=0.0, description="first wait between two looks at the store")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then the role's file; neither `.env` nor secret folders."""
+        del dotenv_settings, file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get(CONFIG_VARIABLE, "fedcart.toml")))
+        return init_settings, env_settings, toml
+
+    @property
+    def workspace(self) -> Path:
+        """The role's private folder below `home`."""
+        return role_folder(self.home, self.role)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        InputError: a `FEDCART_` variable is misspelt, or a value has the wrong type; names all faults.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise InputError(
+            f"The settings have {describe_faults(error)}",
+            fix="correct the FEDCART_ variable or fedcart.toml",
+            code="settings-invalid",
+        ) from None
+    except ValueError:
+        raise InputError(
+            f"The settings file {os.environ.get(CONFIG_VARIABLE, 'fedcart.toml')} is not valid TOML",
+            fix="correct its syntax",
+            code="settings-invalid",
+        ) from None
+
+
+def load_role_settings(home: Path, role: str) -> Settings:
+    """The settings of one role of the local stack, from that role's own file.
+
+    Raises:
+        InputError: the file is missing or not valid.
+    """
+    path = role_settings(home, role)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"There are no settings of {role}", fix="run fedcart up first", code="settings-missing"
+        ) from None
+    except tomllib.TOMLDecodeError:
+        raise InputError(
+            f"The settings file of {role} is not valid TOML",
+            fix="correct its syntax",
+            code="settings-invalid",
+        ) from None
+    return load_settings(**values)
+
+
+def _refuse_unknown_variables() -> None:
+    known = {f"{PREFIX}{field}".upper() for field in Settings.model_fields} | {CONFIG_VARIABLE}
+    unknown = sorted(
+        name
+        for name in os.environ
+        if name.upper().startswith(PREFIX) and name.upper().split("__")[0] not in known
+    )
+    if unknown:
+        raise InputError(
+            f"The environment sets {', '.join(unknown)}, which fedcart does not know",
+            fix=f"use one of {', '.join(sorted(known))}",
+            code="settings-unknown",
+        )

@@ -1,0 +1,42 @@
+"""Aggregation: accepted updates streamed from the store, chunk by chunk, in one fixed order."""
+
+from contextlib import ExitStack
+
+from prefect import task
+
+from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg
+from fedmodels.protocol.messages import Decision
+from infra.layout import model_key, update_key
+from tasks.coordinator.run import CoordinatorRun
+from tasks.policy import STORE
+
+FILE = "aggregate.safetensors"
+DTYPES = {"float32": "F32", "bfloat16": "BF16"}
+
+
+@task(task_run_name="aggregate · round {decision.round}", **STORE)
+def aggregate(run: CoordinatorRun, decision: Decision) -> str:
+    """Write the average of the accepted updates into the round's folder; return its SHA-256.
+
+    Memory does not grow with the number of parties. Each stream's hash is compared at its end with the
+    one that the decision pins, so a byte that changed since admission is noticed.
+
+    Raises:
+        IntegrityError: an update or the base model is not what the decision pins.
+    """
+    with ExitStack() as streams:
+        base_key = model_key(decision.base_sha256)
+        base = Source(base_key, streams.enter_context(run.store.open(base_key)), decision.base_sha256)
+        deltas = []
+        for update in decision.accepted:
+            key = update_key(update.party, update.update_sha256)
+            source = Source(key, streams.enter_context(run.store.open(key)), update.update_sha256)
+            deltas.append(WeightedDelta(source, update.weight))
+        result = fedavg(
+            run.plan.parameters,
+            base,
+            deltas,
+            DTYPES[run.plan.recipe.update.dtype],
+            run.round_folder(decision.round) / FILE,
+        )
+    return result.sha256

@@ -1,0 +1,113 @@
+"""What a person sees of a round in the Prefect UI. Best effort: the bucket holds the truth."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import httpx
+from prefect import task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+from fedmodels.protocol.messages import Closed, Record
+from tasks.coordinator.run import CoordinatorRun
+from tasks.policy import LOCAL
+
+_PROGRESS: dict[str, UUID] = {}
+
+
+@task(task_run_name="show_round · round {record.round}", **LOCAL)
+def show_round(run: CoordinatorRun, record: Record) -> None:
+    """A table of parties, the gate's reasoning, and how far the run is."""
+    key = f"{run.run}-round-{record.round}"
+    _best_effort(lambda: create_table_artifact(table=party_table(record), key=f"{key}-parties"))
+    _best_effort(lambda: create_markdown_artifact(markdown=gate_markdown(record), key=f"{key}-gate"))
+    _best_effort(lambda: _show_progress(run))
+
+
+@task(task_run_name="show_run · {run.run}", **LOCAL)
+def show_run(run: CoordinatorRun, closed: Closed) -> None:
+    """The run in one page: how the scores went, and which model is kept."""
+    markdown = run_markdown(run.records, closed)
+    _best_effort(lambda: create_markdown_artifact(markdown=markdown, key=f"{run.run}-report"))
+
+
+def party_table(record: Record) -> list[dict[str, object]]:
+    """One row a party, accepted or not."""
+    refused = {refusal.party: refusal.code for refusal in record.refused}
+    return [
+        {
+            "party": party,
+            "verdict": refused.get(party, "accepted"),
+            "examples": row.num_examples,
+            "train loss": _rounded(row.train_loss),
+            "accuracy (own holdout)": _rounded(row.metrics.accuracy if row.metrics else None),
+            "seconds": row.seconds,
+            "MB up": round(row.bytes_up / 1e6, 2),
+            "MB down": round(row.bytes_down / 1e6, 2),
+            "session": row.flow_run_id,
+        }
+        for party, row in sorted(record.parties.items())
+    ]
+
+
+def gate_markdown(record: Record) -> str:
+    """The gate's verdict and a sentence for each of its checks."""
+    lines = [f"## Round {record.round}: {record.outcome}", ""]
+    lines += [f"- {reason}" for reason in record.gate.reasons]
+    if record.fine_tuning:
+        tuned = record.fine_tuning
+        lines.append(
+            f"- Global fine-tuning is {'kept' if tuned.kept else 'dropped'}: accuracy on validation "
+            f"{tuned.before.accuracy:.3f} before, {tuned.after.accuracy:.3f} after."
+        )
+    lines += [
+        f"- {refusal.party} does not count ({refusal.code}): {refusal.reason}" for refusal in record.refused
+    ]
+    return "\n".join(lines)
+
+
+def run_markdown(records: list[Record], closed: Closed) -> str:
+    """A table of rounds, then the kept model."""
+    lines = [
+        "| round | outcome | parties | accuracy | macro F1 | loss | seconds | overhead |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for record in records:
+        scores = record.metrics
+        shown = (
+            f"{scores.accuracy:.3f} | {scores.macro_f1:.3f} | {scores.loss:.3f}" if scores else "– | – | –"
+        )
+        lines.append(
+            f"| {record.round} | {record.outcome} | {len(record.accepted)} | {shown} "
+            f"| {record.seconds.total:.1f} | {record.seconds.overhead:.1f} |"
+        )
+    final = f"accuracy {closed.final.accuracy:.3f} on the holdout" if closed.final else "no passed round"
+    lines += ["", f"**{closed.status}**: {closed.reason}. Kept model `{closed.model_sha256[:12]}`, {final}."]
+    return "\n".join(lines)
+
+
+def _show_progress(run: CoordinatorRun) -> None:
+    percent = 100.0 * min(1.0, run.head.passed_rounds / run.plan.recipe.num_rounds)
+    if run.run in _PROGRESS:
+        update_progress_artifact(artifact_id=_PROGRESS[run.run], progress=percent)
+    else:
+        created = create_progress_artifact(progress=percent, key=f"{run.run}-progress")
+        assert isinstance(created, UUID)
+        _PROGRESS[run.run] = created
+
+
+def _best_effort(show: Callable[[], object]) -> None:
+    try:
+        show()
+    except (PrefectException, httpx.HTTPError) as error:
+        get_run_logger().warning("The Prefect server did not take an artifact: %s", type(error).__name__)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)

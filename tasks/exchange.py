@@ -1,0 +1,79 @@
+"""Messages and blobs between `fedmodels` and the object store; the only place that knows both."""
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from fedmodels.errors import IntegrityError
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.messages import Message, Signed
+from infra.keys import PrivateKey, sign
+from infra.layout import model_key
+from infra.object_store import CHUNK_BYTES, ObjectStore
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def parse(kind: type[AnyMessage], data: bytes, key: str) -> AnyMessage:
+    """Read a message strictly.
+
+    Raises:
+        IntegrityError: the bytes are no such message; its content is not repeated.
+    """
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError:
+        raise IntegrityError(
+            f"The object {key} is no valid {kind.__name__} of this version of fedcart",
+            fix="restore it, or start a new run",
+            code="message-invalid",
+        ) from None
+
+
+def read_message(store: ObjectStore, key: str, kind: type[AnyMessage]) -> AnyMessage | None:
+    """The message at `key`, or `None` while there is none."""
+    data = store.read(key)
+    return None if data is None else parse(kind, data, key)
+
+
+def create_message(store: ObjectStore, key: str, message: AnyMessage) -> AnyMessage:
+    """Put a message that is written once; return the one that stands there, ours or an earlier one."""
+    return parse(type(message), store.create(key, canonical_json(message)), key)
+
+
+def message_sha256(message: Message) -> str:
+    """The hash by which other messages name this one."""
+    return sha256_hex(canonical_json(message))
+
+
+def create_signed(store: ObjectStore, key: str, message: Message, signing_key: PrivateKey) -> None:
+    """Put a signed message once. Whoever finds its message already there leaves it there."""
+    payload = canonical_json(message)
+    envelope = Signed(payload=payload.decode(), signature=sign(signing_key, payload))
+    store.create(key, canonical_json(envelope))
+
+
+def publish_model(store: ObjectStore, path: Path) -> str:
+    """Put a global model at its content-addressed key; return its SHA-256."""
+    sha256 = file_sha256(path)
+    store.upload(model_key(sha256), path, sha256)
+    return sha256
+
+
+def fetch_model(store: ObjectStore, sha256: str, folder: Path) -> tuple[Path, int]:
+    """A local copy of a global model, fetched once; returns its path and the bytes that travelled."""
+    path = folder / f"{sha256}.safetensors"
+    if path.exists():
+        return path, 0
+    return path, store.download(model_key(sha256), path, sha256)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

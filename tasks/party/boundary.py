@@ -1,0 +1,71 @@
+"""The border of a party: what goes wrong inside leaves as a code and a sentence, and nothing else.
+
+Prefect stores exception text and tracebacks in its database, which at a shared server is not the
+party's. A library's message may quote a row or a path, so it is written to the party's own log file only.
+"""
+
+import functools
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from fedmodels.errors import FedcartError, TrainingFailed
+from tasks.party.session import PartySession
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+Step = Callable[Concatenate[PartySession, P], R]
+
+
+def sealed(step: str) -> Callable[[Step[P, R]], Step[P, R]]:
+    """Measure a step of a party and map whatever it raises to the error tree.
+
+    Args:
+        step: name of the step in the receipt's `seconds`, and in the code of an unforeseen error.
+    """
+
+    def wrap(function: Step[P, R]) -> Step[P, R]:
+        @functools.wraps(function)
+        def sealed_step(session: PartySession, *args: P.args, **kwargs: P.kwargs) -> R:
+            begin = time.perf_counter()
+            try:
+                return function(session, *args, **kwargs)
+            except FedcartError as error:
+                raise error from None
+            except Exception as error:  # noqa: BLE001 (the border: see the module's docstring)
+                _write_to_own_log(session, step, error)
+                raise TrainingFailed(
+                    f"The step {step} of party {session.party} failed with {type(error).__name__}",
+                    fix="see errors.log in the party's own folder",
+                    code=f"{step}-failed",
+                ) from None
+            finally:
+                session.seconds[step] = session.seconds.get(step, 0.0) + time.perf_counter() - begin
+
+        return cast("Step[P, R]", sealed_step)
+
+    return wrap
+
+
+def _write_to_own_log(session: PartySession, step: str, error: Exception) -> None:
+    session.folder.mkdir(parents=True, exist_ok=True)
+    with (session.folder / "errors.log").open("a", encoding="utf-8") as log:
+        log.write(f"step {step}\n{''.join(traceback.format_exception(error))}\n")
+
+
+class _WithoutTraceback(logging.Filter):
+    """Drops a record's traceback, which names files of this machine."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info, record.exc_text = None, None
+        return True
+
+
+def silence_tracebacks() -> None:
+    """Keep tracebacks out of what Prefect sends from this process to its server."""
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.flow_engine", "prefect.task_engine"):
+        logging.getLogger(name).addFilter(_WithoutTraceback())

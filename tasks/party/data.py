@@ -1,0 +1,78 @@
+"""A party's data: cleaned, split and checked in its own process; only counts leave it."""
+
+from prefect import task
+
+from fedmodels.errors import DataRefused
+from fedmodels.protocol.messages import DataReport
+from tasks.party.boundary import sealed
+from tasks.party.session import PartySession
+from tasks.policy import LOCAL
+
+
+@task(task_run_name="prepare_data · {session.party}", **LOCAL)
+@sealed("data")
+def prepare_data(session: PartySession) -> dict[str, int]:
+    """Clean and split the party's table; return counts of what cleaning changed.
+
+    Raises:
+        PartyError: the table is missing, cut short or has no usable rows.
+    """
+    from fedmodels.data.prepared import prepare_party_tables
+
+    plan = session.joined_plan
+    tables = session.tables
+    session.fingerprint = session.table_fingerprint()
+    session.report = None
+    session.prepared = None
+    session.prepared = prepare_party_tables(
+        tables.train, tables.holdout, plan.recipe.data, plan.labels, seed=plan.recipe.seed
+    )
+    return dict(session.prepared.counts)
+
+
+@task(task_run_name="validate_data · {session.party}", **LOCAL)
+@sealed("data")
+def validate_data(session: PartySession) -> DataReport:
+    """Hold the prepared rows against their contract; the full result stays in the party's folder.
+
+    Raises:
+        DataRefused: a critical expectation failed; the message names it and no value.
+    """
+    from validation.contract import check_labelled_text
+
+    plan = session.joined_plan
+    prepared = session.prepared
+    if prepared is None:
+        raise DataRefused(f"Party {session.party} has no prepared data", fix="prepare them first")
+    verdict = check_labelled_text(
+        prepared.train,
+        prepared.holdout,
+        plan.recipe.data,
+        plan.labels,
+        result_folder=session.folder / "contract",
+    )
+    session.report = DataReport(
+        rows=len(prepared.train) + len(prepared.holdout),
+        train_rows=len(prepared.train),
+        holdout_rows=len(prepared.holdout),
+        cleaned=dict(prepared.counts),
+        contract_passed=verdict.passed,
+        failed_expectations=verdict.failed,
+        evaluated_expectations=verdict.evaluated,
+    )
+    if not verdict.passed:
+        critical = [name for name in verdict.failed if name.startswith("critical:")]
+        raise DataRefused(
+            f"The data of party {session.party} fail {', '.join(critical)}",
+            fix="correct the table; the full result lies in the party's own folder",
+            code="contract-failed",
+        )
+    if session.workbench is not None:
+        session.workbench.encode(prepared.train)
+        session.workbench.encode(prepared.holdout)
+    return session.report
+
+
+def data_changed(session: PartySession) -> bool:
+    """Whether the party's tables were rewritten since they were last prepared."""
+    return session.fingerprint != session.table_fingerprint()

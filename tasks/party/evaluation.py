@@ -1,0 +1,61 @@
+"""Scoring the coordinator's candidate on the party's own holdout."""
+
+from prefect import task
+
+from fedmodels.errors import TrainingFailed
+from fedmodels.protocol.messages import Announcement, Candidate, Evaluation, Record
+from infra.layout import evaluation_key, round_key
+from infra.waiting import wait_for
+from tasks.exchange import create_signed, fetch_model, read_message
+from tasks.party.boundary import sealed
+from tasks.party.session import PartySession
+from tasks.policy import STORE
+
+
+@task(task_run_name="evaluate_candidate · {session.party} · round {candidate.round}", **STORE)
+@sealed("evaluate")
+def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
+    """Score the candidate and leave a signed evaluation, or an abstention when there is no holdout."""
+    bench, prepared = session.workbench, session.prepared
+    if bench is None:
+        raise TrainingFailed(f"Party {session.party} has not loaded the model", fix="join the run first")
+    metrics, reason = None, ""
+    if prepared is None or len(prepared.holdout) == 0:
+        reason = "no holdout rows"
+    else:
+        path, travelled = fetch_model(session.store, candidate.model_sha256, session.folder / "models")
+        session.bytes_down += travelled
+        bench.load(path, candidate.model_sha256)
+        metrics, compute = bench.evaluate(prepared.holdout)
+        session.compute.extend(compute)
+    evaluation = Evaluation(
+        run=session.run,
+        round=candidate.round,
+        party=session.party,
+        model_sha256=candidate.model_sha256,
+        metrics=metrics,
+        reason=reason,
+        compute=session.compute_before_now(),
+        bytes_down=session.bytes_down,
+    )
+    key = evaluation_key(session.party, session.run, candidate.round)
+    create_signed(session.store, key, evaluation, session.signing_key)
+    return metrics.model_dump() if metrics else {}
+
+
+def next_candidate(session: PartySession, announcement: Announcement) -> Candidate | None:
+    """Wait for the round's candidate, or `None` when the round closed without one."""
+    looks = 0
+
+    def look() -> Candidate | Record | None:
+        nonlocal looks
+        looks += 1
+        if looks % 4 == 0:
+            record = read_message(session.store, round_key(session.run, announcement.round, "record"), Record)
+            if record is not None:
+                return record
+        return read_message(session.store, round_key(session.run, announcement.round, "candidate"), Candidate)
+
+    timeout = announcement.round_timeout + session.joined_plan.recipe.evaluation_timeout
+    found = wait_for(look, timeout=timeout, first_wait=session.poll_seconds)
+    return found if isinstance(found, Candidate) else None

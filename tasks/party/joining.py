@@ -1,0 +1,119 @@
+"""Joining a run: read its plan, take the session's lease, fetch what every round needs."""
+
+from prefect import task
+
+from fedmodels.errors import InputError
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
+from infra.keys import public_key
+from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key, session_key
+from infra.waiting import wait_for
+from tasks.exchange import parse, read_message
+from tasks.party.boundary import sealed
+from tasks.party.session import PartySession
+from tasks.policy import STORE
+
+PLAN_TIMEOUT = 300.0
+LOOKS_PER_CLOSED_CHECK = 4
+
+
+@task(task_run_name="join_run · {session.party}", **STORE)
+@sealed("join")
+def join_run(session: PartySession, session_id: str) -> str:
+    """Wait for the plan, check that it names this party with this key, and take the lease.
+
+    The latest session of a party holds the lease; an earlier one that still lives sees that at the
+    next round and leaves.
+
+    Raises:
+        InputError: there is no such run, or its plan names this party with another key.
+    """
+    found = wait_for(lambda: read_message(session.store, plan_key(session.run), Plan), timeout=PLAN_TIMEOUT)
+    if found is None:
+        raise InputError(
+            f"The run {session.run} has no plan after {PLAN_TIMEOUT:.0f} s",
+            fix="check the run's name",
+            code="run-unknown",
+        )
+    if found.parties.get(session.party) != public_key(session.signing_key):
+        raise InputError(
+            f"The plan of run {session.run} does not name party {session.party} with the key that it holds",
+            fix="give the coordinator this party's public key",
+            code="key-mismatch",
+        )
+    session.plan = found
+    _take_lease(session, session_id)
+    return found.recipe.name
+
+
+@task(task_run_name="load_model · {session.party}", **STORE)
+@sealed("join")
+def load_model(session: PartySession) -> str:
+    """Fetch architecture and tokenizer and build the model that stays in memory for all rounds."""
+    from fedmodels.workbench import Workbench
+
+    plan = session.joined_plan
+    archive = session.store.read_blob(architecture_key(plan.architecture_sha256), plan.architecture_sha256)
+    session.workbench = Workbench.from_architecture(
+        archive,
+        session.cache / "architectures" / plan.architecture_sha256,
+        labels=plan.labels,
+        max_length=plan.recipe.model.max_length,
+        parameters=plan.parameters,
+        cache=session.cache / "tokens",
+        threads=session.threads,
+    )
+    return plan.architecture_sha256
+
+
+def holds_lease(session: PartySession, session_id: str) -> bool:
+    """Whether this session is still the one that its party runs."""
+    lease = read_message(session.store, session_key(session.party, session.run), Session)
+    return lease is not None and lease.session == session_id
+
+
+def next_announcement(session: PartySession, after: int) -> Announcement | None:
+    """Wait for the next round that is not closed yet, or `None` when the run is over or idle too long."""
+    looks = 0
+
+    def look() -> Announcement | Closed | None:
+        nonlocal looks
+        looks += 1
+        if looks % LOOKS_PER_CLOSED_CHECK == 0:
+            closed = read_message(session.store, closed_key(session.run), Closed)
+            if closed is not None:
+                return closed
+        return read_message(session.store, round_key(session.run, after + 1, "announcement"), Announcement)
+
+    idle = session.joined_plan.recipe.session_idle_timeout
+    found = wait_for(look, timeout=idle, first_wait=session.poll_seconds)
+    return found if isinstance(found, Announcement) else None
+
+
+def last_closed_round(session: PartySession) -> int:
+    """The round that HEAD stands at: rounds up to it need no work of ours."""
+    head = read_message(session.store, head_key(session.run), Head)
+    return head.round if head else 0
+
+
+def _take_lease(session: PartySession, session_id: str) -> None:
+    lease = Session(run=session.run, party=session.party, session=session_id)
+    session.store.create(session_key(session.party, session.run), canonical_json(lease))
+    _move_lease(session, lease)
+
+
+def declare_ready(session: PartySession, session_id: str) -> None:
+    """Say in the lease that model and data are loaded, so that a round may be announced."""
+    lease = Session(run=session.run, party=session.party, session=session_id, ready=True)
+    if holds_lease(session, session_id):
+        _move_lease(session, lease)
+
+
+def _move_lease(session: PartySession, lease: Session) -> None:
+    key = session_key(session.party, session.run)
+    while True:
+        found = session.store.read_version(key)
+        if found is None:
+            raise InputError(f"The lease {key} vanished", fix="start the session again")
+        if parse(Session, found[0], key) == lease or session.store.swap(key, canonical_json(lease), found[1]):
+            return

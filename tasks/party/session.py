@@ -1,0 +1,98 @@
+"""What a warm party session keeps between rounds.
+
+Neither a dataclass nor a pydantic model: Prefect walks into those when a task is called, and this holds
+rows and weights, which must stay here.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmodels.errors import FedcartError, InputError
+from fedmodels.protocol.messages import DataReport, Plan
+from infra.keys import PrivateKey, load_private_key
+from infra.object_store import ObjectStore
+from infra.settings import Settings, Tables
+from infra.stores import store_from_settings
+
+if TYPE_CHECKING:
+    from fedmodels.data.prepared import PreparedTables
+    from fedmodels.workbench import Workbench
+
+
+class PartySession:
+    """One party in one run: its identity, its folder, and what it would be slow to load again."""
+
+    def __init__(self, run: str, settings: Settings) -> None:
+        if settings.signing_key is None:
+            raise InputError(
+                "This party has no signing key", fix="run fedcart party init", code="key-missing"
+            )
+        self.run = run
+        self.party = settings.role
+        self.threads = settings.torch_threads
+        self.poll_seconds = settings.poll_seconds
+        self.store: ObjectStore = store_from_settings(settings)
+        self.signing_key: PrivateKey = load_private_key(settings.signing_key)
+        self.folder: Path = settings.workspace / "runs" / run
+        self.cache: Path = settings.workspace / "cache"
+        self._tables = settings.tables
+        self.plan: Plan | None = None
+        self.workbench: Workbench | None = None
+        self.prepared: PreparedTables | None = None
+        self.report: DataReport | None = None
+        self.refused: FedcartError | None = None
+        self.fingerprint: tuple[tuple[int, int], ...] | None = None
+        self.seconds: dict[str, float] = {}
+        self.compute: list[tuple[float, float]] = []
+        self.bytes_down = 0
+
+    @property
+    def joined_plan(self) -> Plan:
+        """The plan, once `join_run` has read it."""
+        if self.plan is None:
+            raise InputError("The session has not joined its run", fix="call join_run first")
+        return self.plan
+
+    @property
+    def tables(self) -> Tables:
+        """The party's own tables for the recipe of this run.
+
+        Raises:
+            InputError: the party's settings name none.
+        """
+        recipe = self.joined_plan.recipe.name
+        found = self._tables.get(recipe)
+        if found is None or found.train is None:
+            raise InputError(
+                f"Party {self.party} has no table for the recipe {recipe} in its settings",
+                fix=f"set [tables.{recipe}] train in the party's fedcart.toml",
+                code="table-missing",
+            )
+        return found
+
+    def table_fingerprint(self) -> tuple[tuple[int, int], ...]:
+        """Size and time of change of the party's tables: equal means that nothing was rewritten."""
+        paths = [path for path in (self.tables.train, self.tables.holdout) if path]
+        return tuple(
+            (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
+        )
+
+    def round_folder(self, round_number: int) -> Path:
+        """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
+        folder = self.folder / f"{round_number:04d}"
+        if not folder.exists():
+            for old in self.folder.glob("[0-9][0-9][0-9][0-9]"):
+                shutil.rmtree(old)
+            folder.mkdir(parents=True)
+        return folder
+
+    def begin_round(self) -> None:
+        """Forget the measurements of the round before."""
+        self.seconds, self.compute, self.bytes_down = {}, [], 0
+
+    def compute_before_now(self) -> tuple[tuple[float, float], ...]:
+        """Training and evaluation intervals of this round, as seconds before this moment."""
+        now = time.perf_counter()
+        return tuple((round(now - begin, 3), round(max(0.0, now - end), 3)) for begin, end in self.compute)

@@ -1,0 +1,76 @@
+"""Submitting: an update with its signed receipt, or a typed reason for none."""
+
+from prefect import task
+
+from fedmodels.errors import FedcartError
+from fedmodels.protocol.messages import Announcement, Receipt
+from infra.keys import data_hash_key
+from infra.layout import receipt_key, update_key
+from tasks.exchange import create_signed, file_sha256
+from tasks.party.boundary import sealed
+from tasks.party.session import PartySession
+from tasks.policy import STORE
+
+
+@task(task_run_name="submit_update · {session.party} · round {announcement.round}", **STORE)
+@sealed("submit")
+def submit_update(
+    session: PartySession,
+    announcement: Announcement,
+    trained: dict[str, float],
+    protected: dict[str, float],
+    flow_run_id: str,
+) -> str:
+    """Upload the update, then commit it by its receipt; return the update's SHA-256."""
+    from fedmodels.data.prepared import keyed_data_hash
+
+    path = session.round_folder(announcement.round) / "update.safetensors"
+    sha256 = file_sha256(path)
+    size = session.store.upload(update_key(session.party, sha256), path, sha256)
+    assert session.prepared is not None
+    receipt = Receipt(
+        run=session.run,
+        round=announcement.round,
+        party=session.party,
+        base_sha256=announcement.model_sha256,
+        update_sha256=sha256,
+        update_bytes=size,
+        update_norm=protected["norm"],
+        num_examples=int(trained["num_examples"]),
+        data_hash=keyed_data_hash(session.prepared.train, data_hash_key(session.signing_key)),
+        data=session.report,
+        metrics={name: value for name, value in trained.items() if name != "num_examples"},
+        seconds={step: round(value, 3) for step, value in session.seconds.items()},
+        compute=session.compute_before_now(),
+        bytes_down=session.bytes_down,
+        flow_run_id=flow_run_id,
+    )
+    _commit(session, receipt)
+    return sha256
+
+
+@task(task_run_name="sit_out · {session.party} · round {announcement.round}", **STORE)
+@sealed("submit")
+def sit_out(session: PartySession, announcement: Announcement, error: FedcartError, flow_run_id: str) -> str:
+    """Tell the coordinator why there is no update this round; return the error's code."""
+    receipt = Receipt(
+        run=session.run,
+        round=announcement.round,
+        party=session.party,
+        base_sha256=announcement.model_sha256,
+        update_sha256=None,
+        data=session.report,
+        seconds={step: round(value, 3) for step, value in session.seconds.items()},
+        compute=session.compute_before_now(),
+        bytes_down=session.bytes_down,
+        refusal=error.code,
+        reason=str(error),
+        flow_run_id=flow_run_id,
+    )
+    _commit(session, receipt)
+    return error.code
+
+
+def _commit(session: PartySession, receipt: Receipt) -> None:
+    key = receipt_key(session.party, session.run, receipt.round)
+    create_signed(session.store, key, receipt, session.signing_key)

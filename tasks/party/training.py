@@ -1,0 +1,81 @@
+"""Local training, and what protects its result before it leaves the party."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prefect import task
+
+from fedmodels.errors import TrainingFailed
+from fedmodels.protocol.messages import Announcement, Closed
+from infra.layout import closed_key
+from tasks.exchange import fetch_model, read_message
+from tasks.party.boundary import sealed
+from tasks.party.session import PartySession
+from tasks.policy import STORE
+
+CLOSED_CHECK_SECONDS = 2.0
+
+
+@task(task_run_name="train_local · {session.party} · round {announcement.round}", **STORE)
+@sealed("train")
+def train_local(session: PartySession, announcement: Announcement) -> dict[str, float]:
+    """Train from the announced model on the party's rows; return what was measured.
+
+    The trained weights lie in the round's folder as `trained.safetensors`.
+
+    Raises:
+        TrainingFailed: the loss is not finite, or the run was closed meanwhile.
+    """
+    bench, prepared = session.workbench, session.prepared
+    if bench is None or prepared is None:
+        raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
+    recipe = session.joined_plan.recipe
+    base, travelled = fetch_model(session.store, announcement.model_sha256, session.folder / "models")
+    session.bytes_down += travelled
+    bench.load(base, announcement.model_sha256)
+    result = bench.train(
+        prepared.train,
+        recipe.local,
+        passed_rounds=announcement.passed_rounds,
+        num_rounds=recipe.num_rounds,
+        seed=(recipe.seed, session.party, announcement.round),
+        should_stop=_run_closed(session),
+    )
+    session.compute.extend(result.compute)
+    bench.write(session.round_folder(announcement.round) / "trained.safetensors")
+    measured = {"steps": float(result.steps), "num_examples": float(result.num_examples)}
+    return measured if result.loss is None else {**measured, "train_loss": result.loss}
+
+
+@task(task_run_name="protect_update · {session.party} · round {announcement.round}", **STORE)
+@sealed("protect")
+def protect_update(session: PartySession, announcement: Announcement) -> dict[str, Any]:
+    """Turn trained weights into a delta, clip it to its norm, and write it as it will travel."""
+    from fedmodels.deltas import write_update
+
+    folder = session.round_folder(announcement.round)
+    base, _ = fetch_model(session.store, announcement.model_sha256, session.folder / "models")
+    update = session.joined_plan.recipe.update
+    facts = write_update(
+        base,
+        folder / "trained.safetensors",
+        folder / "update.safetensors",
+        clipping_norm=update.clipping_norm,
+        dtype=update.dtype,
+    )
+    return {"norm": facts.norm, "norm_before": facts.norm_before}
+
+
+def _run_closed(session: PartySession) -> Callable[[], bool]:
+    """A cheap question for every training step: it looks at the store every few seconds only."""
+    checked = time.monotonic()
+
+    def closed() -> bool:
+        nonlocal checked
+        if time.monotonic() - checked < CLOSED_CHECK_SECONDS:
+            return False
+        checked = time.monotonic()
+        return read_message(session.store, closed_key(session.run), Closed) is not None
+
+    return closed

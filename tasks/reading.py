@@ -1,0 +1,88 @@
+"""Reading a run from the bucket, as a person's command does: no Prefect, no model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedmodels.errors import InputError
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Plan, Record
+from fedmodels.protocol.summary import run_summary
+from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key, runs_prefix
+from infra.object_store import ObjectStore
+from tasks.exchange import read_message
+
+
+@dataclass(frozen=True)
+class RunState:
+    """Where a run stands at one moment. `stage` is a word for people."""
+
+    plan: Plan | None = None
+    round: int = 0
+    passed: int = 0
+    stage: str = "starting"
+    submitted: tuple[str, ...] = ()
+    cohort: tuple[str, ...] = ()
+    closed: Closed | None = None
+
+
+def list_runs(store: ObjectStore) -> list[str]:
+    """Ids of all runs in the bucket, in order."""
+    return store.list_folders(runs_prefix())
+
+
+def read_plan(store: ObjectStore, run: str) -> Plan:
+    """The run's plan.
+
+    Raises:
+        InputError: there is no such run.
+    """
+    plan = read_message(store, plan_key(run), Plan)
+    if plan is None:
+        known = ", ".join(list_runs(store)[-5:]) or "none"
+        raise InputError(
+            f"There is no run {run} in the bucket (the latest are: {known})",
+            fix="see fedcart runs list",
+            code="run-unknown",
+        )
+    return plan
+
+
+def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
+    """The run as one JSON document."""
+    plan = read_plan(store, run)
+    head = read_message(store, head_key(run), Head)
+    if head is None:
+        raise InputError(
+            f"The run {run} was not opened completely", fix="start a new one", code="run-unknown"
+        )
+    found = (read_message(store, round_key(run, n, "record"), Record) for n in range(1, head.round + 1))
+    records = [record for record in found if record is not None]
+    return run_summary(plan, head, records, read_message(store, closed_key(run), Closed))
+
+
+def read_state(store: ObjectStore, run: str, before: RunState) -> RunState:
+    """Where the run stands now; asks the store only for what `before` does not settle."""
+    plan = before.plan or read_message(store, plan_key(run), Plan)
+    if plan is None:
+        return before
+    closed = read_message(store, closed_key(run), Closed)
+    head = read_message(store, head_key(run), Head)
+    number = head.round + 1 if head else 1
+    state = {"plan": plan, "round": number, "passed": head.passed_rounds if head else 0, "closed": closed}
+    if closed is not None:
+        return RunState(**state, stage=closed.status)  # type: ignore[arg-type]
+    announcement = read_message(store, round_key(run, number, "announcement"), Announcement)
+    if announcement is None:
+        return RunState(**state, stage="waiting for parties" if number == 1 else "next round")  # type: ignore[arg-type]
+    if read_message(store, round_key(run, number, "candidate"), Candidate):
+        stage = "evaluating the candidate"
+    elif read_message(store, round_key(run, number, "decision"), Decision):
+        stage = "aggregating and fine-tuning"
+    else:
+        stage = "training at the parties"
+    known = before.submitted if before.round == number else ()
+    submitted = tuple(
+        party
+        for party in announcement.cohort
+        if party in known or store.exists(receipt_key(party, run, number))
+    )
+    return RunState(**state, stage=stage, submitted=submitted, cohort=announcement.cohort)  # type: ignore[arg-type]

@@ -1,0 +1,164 @@
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.data.tables import read_table, read_texts, write_table
+from fedmodels.errors import DataRefused, InputError
+
+SECRET = "Jane Doe, jane@example.org"
+
+
+def read(path, **options):
+    return read_table(path, "text", "label", table="train", **options)
+
+
+def parquet(path, **columns):
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def test_csv_keeps_every_string_as_it_stands(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        'id,text,label\n1,"two\nlines, ""quoted""",1.0\n2,NA,no\n\n3,,null\n', encoding="utf-8-sig"
+    )
+    raw = read(path)
+    assert raw.texts == ('two\nlines, "quoted"', "NA", "")
+    assert raw.labels == ("1.0", "no", "null")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_csv_delimiters(tmp_path, delimiter):
+    path = tmp_path / "rows.csv"
+    path.write_text(
+        f"label{delimiter}text\n好{delimiter}a, b; c\n".replace("a, b; c", '"a, b; c"'), encoding="utf-8"
+    )
+    assert read(path).texts == ("a, b; c",)
+    assert read(path).labels == ("好",)
+
+
+def test_parquet_by_content_whatever_its_name(tmp_path):
+    path = parquet(tmp_path / "rows.data", text=["a", None], label=[1, 0], email=[SECRET, SECRET])
+    assert read(path).texts == ("a", None)
+    assert read(path).labels == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[1, 0], [1.0, None], ["x", "y"], [True, False], pd.Categorical(["x", "y"])],
+    ids=["int", "float", "string", "bool", "categorical"],
+)
+def test_parquet_label_types(tmp_path, labels):
+    path = tmp_path / "rows.parquet"
+    pd.DataFrame({"text": ["a", "b"], "label": labels}).to_parquet(path)
+    assert len(read(path).labels) == 2
+
+
+def cut(path, share=0.6):
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def text_file(path, content, encoding="utf-8"):
+    path.write_text(content, encoding=encoding)
+    return path
+
+
+FAULTS = {
+    "table-missing": lambda folder: folder / "nothing.csv",
+    "table-unreadable": lambda folder: folder,
+    "table-format": lambda folder: text_file(folder / "rows.xlsx", "PK"),
+    "table-empty": lambda folder: text_file(folder / "rows.csv", "text,label\n"),
+    "table-encoding": lambda folder: text_file(folder / "rows.csv", "text,label\ngrüße,1\n", "latin-1"),
+    "table-column-missing": lambda folder: text_file(folder / "rows.csv", f"text,stars\n{SECRET!r},1\n"),
+    "table-column-repeated": lambda folder: text_file(folder / "rows.csv", "text,label,text\na,1,b\n"),
+    "table-text-type": lambda folder: parquet(folder / "rows.parquet", text=[1, 2], label=[1, 0]),
+    "table-label-type": lambda folder: parquet(folder / "rows.parquet", text=["a", "b"], label=[[1], [0]]),
+    "table-damaged": lambda folder: cut(
+        parquet(folder / "rows.parquet", text=[f"text {number}" for number in range(500)], label=[1] * 500)
+    ),
+}
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_each_fault_is_one_sentence_with_its_code(tmp_path, code):
+    with pytest.raises(InputError) as caught:
+        read(FAULTS[code](tmp_path))
+    assert caught.value.code == code
+    assert str(caught.value).startswith("The train table ")
+    assert str(tmp_path) not in str(caught.value)
+    assert "Jane" not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text,label\ngood,1\nba",
+        'text,label\ngood,1\n"bad, an',
+        "text,label\ngood,1\nbad,0,more\n",
+        "text,label\na,\x00,1\n",
+    ],
+    ids=["row cut", "quote open", "field too many", "binary"],
+)
+def test_a_csv_cut_short_is_noticed(tmp_path, content):
+    with pytest.raises(InputError) as caught:
+        read(text_file(tmp_path / "rows.csv", content))
+    assert caught.value.code == "table-damaged"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
+def test_a_parquet_cut_anywhere_is_noticed(tmp_path, share):
+    path = parquet(
+        tmp_path / "rows.parquet", text=[f"text {number}" for number in range(500)], label=[1] * 500
+    )
+    with pytest.raises(InputError, match="damaged or cut short"):
+        read(cut(path, share))
+
+
+def test_parquet_without_the_column(tmp_path):
+    with pytest.raises(InputError, match="has no column 'label'"):
+        read(parquet(tmp_path / "rows.parquet", text=["a"], stars=[1]))
+
+
+def test_a_party_gets_its_own_class_of_error(tmp_path):
+    with pytest.raises(DataRefused) as caught:
+        read(tmp_path / "nothing.csv", error=DataRefused)
+    assert caught.value.code == "table-missing"
+
+
+def test_written_tables_have_a_schema_and_equal_rows_equal_bytes(tmp_path):
+    rows = LabelledTexts(("b", "a"), ("1", "0"))
+    for name in ("one", "two"):
+        write_table(rows, tmp_path / "deep" / f"{name}.parquet")
+    one, two = tmp_path / "deep" / "one.parquet", tmp_path / "deep" / "two.parquet"
+    assert one.read_bytes() == two.read_bytes()
+    assert pq.read_schema(one).equals(
+        pa.schema(
+            [pa.field("text", pa.string(), nullable=False), pa.field("label", pa.string(), nullable=False)]
+        )
+    )
+    assert pq.ParquetFile(one).metadata.row_group(0).column(0).compression == "ZSTD"
+    assert read(one).texts == rows.texts
+    assert sorted(path.name for path in one.parent.iterdir()) == ["one.parquet", "two.parquet"]
+    assert one.stat().st_mode & 0o077 == 0
+
+
+def test_a_failed_write_leaves_the_old_table(tmp_path):
+    path = tmp_path / "rows.parquet"
+    write_table(LabelledTexts(("a",), ("1",)), path)
+    before = path.read_bytes()
+    with pytest.raises(UnicodeEncodeError):
+        write_table(LabelledTexts(("\ud800",), ("1",)), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_texts_alone(tmp_path):
+    path = text_file(tmp_path / "in.csv", "review,stars\ngood,5\n,1\n")
+    assert read_texts(path, "review") == ["good", ""]
+    with pytest.raises(InputError, match="has no column 'text'"):
+        read_texts(path, "text")

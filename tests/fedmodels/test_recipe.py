@@ -1,0 +1,64 @@
+"""A recipe is refused with all its faults at once; no path reaches the plan."""
+
+import pytest
+from pydantic import ValidationError
+
+from fedmodels.faults import describe_faults
+from fedmodels.recipe import Recipe
+
+TABLES = {
+    "parties": {"shop-a": {"train": "/secret/a.csv", "holdout": "/secret/h.csv"}, "shop-b": {"train": "/secret/b.csv"}},
+    "coordinator": {"table": "/secret/c.csv"},
+}
+
+
+def parse(**changes) -> Recipe:
+    return Recipe.model_validate({"name": "tiny", "data": TABLES, **changes})
+
+
+def faults(**changes) -> str:
+    with pytest.raises(ValidationError) as caught:
+        parse(**changes)
+    return describe_faults(caught.value)
+
+
+def test_parties_are_sorted():
+    data = {**TABLES, "parties": {"zeta": {"train": "z"}, "alpha": {"train": "a"}}}
+    assert parse(data=data).parties == ("alpha", "zeta")
+
+
+def test_the_plan_holds_no_path():
+    plain = parse().without_paths().model_dump_json()
+    assert "secret" not in plain
+    assert Recipe.model_validate_json(plain).parties == ("shop-a", "shop-b")
+
+
+def test_all_faults_are_reported_at_once():
+    said = faults(num_rounds=0, colour="red", seed="x")
+    assert said.startswith("3 faults")
+    assert "num_rounds is 0, should be greater than or equal to 1" in said
+    assert "colour is not a known key" in said
+    assert "seed is 'x', should be a valid integer" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"data": {**TABLES, "parties": {"one": {"train": "a"}}}}, "at least 2 are needed"),
+        ({"data": {**TABLES, "parties": {"a": {}, "b": {"train": "b"}}}}, "parties.a needs train"),
+        ({"data": {**TABLES, "labels": ["only"]}}, "at least 2 different values"),
+        ({"data": {**TABLES, "coordinator": {}}}, "coordinator needs table"),
+        ({"data": {**TABLES, "parties": {"Shop A": {"train": "a"}, "b": {"train": "b"}}}}, "Shop A"),
+        ({"min_available_parties": 3}, "names only 2"),
+        ({"model": {"config": {"hidden_size": 8}}}, "needs init: random"),
+        ({"local": {"optimizer": "lion"}}, "local.optimizer is 'lion'"),
+        ({"local": {"learning_rate": -1}}, "local.learning_rate is -1"),
+        ({"gate": {"max_loss": float("inf")}}, "finite"),
+    ],
+)
+def test_each_fault_names_the_thing_and_the_bound(change, sentence):
+    assert sentence in faults(**change)
+
+
+def test_labels_may_be_numbers():
+    assert parse(data={**TABLES, "labels": [0, 1, 2]}).data.labels == ("0", "1", "2")

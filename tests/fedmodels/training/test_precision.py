@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+from fedmodels.training.precision import autocast, has_fast_bfloat16, pick_device
+
+CPU = torch.device("cpu")
+
+
+def product_dtype(precision):
+    with autocast(precision, CPU):
+        return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+
+
+def test_named_precisions_are_obeyed():
+    assert product_dtype("float32") is torch.float32
+    assert product_dtype("bfloat16") is torch.bfloat16
+
+
+def test_auto_takes_bfloat16_only_where_the_hardware_has_it():
+    assert product_dtype("auto") is (torch.bfloat16 if has_fast_bfloat16(CPU) else torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx512_bf16": True}, True),
+        ({"avx512_bf16": False, "amx_bf16": True}, True),
+        ({}, False),
+    ],
+)
+def test_what_counts_as_bfloat16_on_a_cpu(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_fast_bfloat16(CPU) is expected
+
+
+def test_device_is_the_gpu_when_there_is_one():
+    assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,56 @@
+"""Settings: the environment before the file, a misspelt variable is an error, secrets do not print."""
+
+import pytest
+
+from fedmodels.errors import InputError
+from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FEDCART_CONFIG", raising=False)
+
+
+def test_the_environment_beats_the_file(tmp_path, monkeypatch):
+    (tmp_path / "fedcart.toml").write_text('bucket = "from-file"\nrole = "shop-a"\n')
+    monkeypatch.setenv("FEDCART_BUCKET", "from-env")
+    settings = load_settings()
+    assert (settings.bucket, settings.role) == ("from-env", "shop-a")
+
+
+def test_a_misspelt_variable_is_an_error(monkeypatch):
+    monkeypatch.setenv("FEDCART_BUKET", "x")
+    with pytest.raises(InputError, match="FEDCART_BUKET") as caught:
+        load_settings()
+    assert caught.value.code == "settings-unknown"
+
+
+def test_all_faults_of_a_file_at_once(tmp_path):
+    (tmp_path / "fedcart.toml").write_text('torch_threads = 0\ncolour = "red"\n')
+    with pytest.raises(InputError, match="2 faults"):
+        load_settings()
+
+
+def test_a_file_that_is_no_toml(tmp_path):
+    (tmp_path / "fedcart.toml").write_text("not = = toml")
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_settings()
+
+
+def test_secrets_do_not_print(monkeypatch):
+    monkeypatch.setenv("FEDCART_S3_SECRET_ACCESS_KEY", "hunter2")
+    assert "hunter2" not in repr(load_settings())
+
+
+def test_a_roles_own_file_wins_over_the_environments_home(tmp_path):
+    update_role_settings(tmp_path, "shop-a", {"role": "shop-a", "tables": {"mine": {"train": "/x/a.csv"}}})
+    settings = load_role_settings(tmp_path, "shop-a")
+    assert settings.role == "shop-a"
+    assert str(settings.tables["mine"].train) == "/x/a.csv"
+
+
+def test_settings_of_an_unknown_role(tmp_path):
+    with pytest.raises(InputError, match="no settings of shop-b"):
+        load_role_settings(tmp_path, "shop-b")

@@ -1,0 +1,113 @@
+"""The set-up script: what it refuses and in which words, and when it does something or nothing."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The script as a module, working in a folder of its own with a project of its own."""
+    spec = importlib.util.spec_from_file_location("set_up", ROOT / "tools" / "set_up.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in module.INPUTS:
+        (tmp_path / name).write_text(f"contents of {name}")
+    environment = tmp_path / ".venv"
+    for name, path in {
+        "ROOT": tmp_path,
+        "ENVIRONMENT": environment,
+        "PYTHON": environment / "bin" / "python",
+        "STAMP": environment / "stamp",
+        "BEGUN": environment / "begun",
+    }.items():
+        monkeypatch.setattr(module, name, path)
+    return module
+
+
+def complete(script) -> None:
+    script.PYTHON.parent.mkdir(parents=True)
+    script.PYTHON.touch()
+    script.STAMP.write_text(script.fingerprint())
+
+
+def test_this_machine_will_do(script):
+    lines = script.look()
+    assert f"{sys.version_info[0]}.{sys.version_info[1]}." in lines[0]
+    assert "0.55 GB into .venv" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        (("Windows", "AMD64", 99.0, 16.0), r"this is Windows AMD64; use another .* \(WSL 2\)\.$"),
+        (("Linux", "i686", 99.0, 16.0), "this is Linux i686"),
+        (
+            ("Linux", "x86_64", 4.4, 16.0),
+            r"^4\.5 GB of free disk are needed here, and there are 4\.4; make room\.$",
+        ),
+        (("Linux", "x86_64", 99.0, 3.9), r"^4 GB of memory are needed, and there are 3\.9"),
+    ],
+)
+def test_a_machine_that_will_not_do(script, facts, sentence):
+    with pytest.raises(script.SetUpRefused, match=sentence):
+        script.check_machine(*facts)
+
+
+@pytest.mark.parametrize("machine", [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")])
+def test_machines_that_will_do(script, machine):
+    script.check_machine(*machine, 4.6, 4.1)
+
+
+def test_an_update_of_pins_needs_less_room(script):
+    complete(script)
+    script.check_machine("Linux", "x86_64", 2.1, 8.0)
+
+
+def test_another_python_is_named_with_the_next_step(script, monkeypatch):
+    monkeypatch.setattr(script.shutil, "which", lambda name: None)
+    with pytest.raises(
+        script.SetUpRefused, match=r"Python 3\.11 is needed, and this is Python 3\.9; install it"
+    ):
+        script.check_python((3, 9))
+
+
+def test_it_is_current_until_a_file_changes(script):
+    assert not script.is_current()
+    complete(script)
+    assert script.is_current()
+    (script.ROOT / "constraints.txt").write_text("another pin")
+    assert not script.is_current()
+    assert script.is_whole()
+
+
+def test_an_interrupted_set_up_is_neither_current_nor_whole(script):
+    complete(script)
+    script.BEGUN.touch()
+    assert not script.is_current()
+    assert not script.is_whole()
+
+
+def test_pip_that_fails_leaves_the_mark(script, monkeypatch):
+    complete(script)
+    script.PYTHON.write_text("#!/bin/sh\nexit 7\n")
+    script.PYTHON.chmod(0o755)
+    with pytest.raises(subprocess.CalledProcessError):
+        script.install()
+    assert script.BEGUN.exists()
+    assert not script.STAMP.exists()
+
+
+def test_pip_that_succeeds_takes_the_mark_away(script):
+    complete(script)
+    (script.ROOT / "constraints.txt").write_text("another pin")
+    script.PYTHON.write_text('#!/bin/sh\necho "$@" > arguments\n')
+    script.PYTHON.chmod(0o755)
+    script.install()
+    assert script.is_current()
+    assert (script.ROOT / "arguments").read_text().endswith("-c constraints.txt -e .[dev]\n")
