@@ -5,24 +5,25 @@ alone, since a pickle can run code. Parameters are the floating-point entries of
 name, in fp32; integer buffers are no parameters, and weights that are tied together appear once.
 """
 
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from fedmodels.errors import FedcartError, InputError, IntegrityError
+from fedmodels.errors import InputError, IntegrityError
+from fedmodels.parameters.safetensors_file import encode_header
+from fedmodels.parameters.stream import atomic_file
+from fedmodels.plain_failures import ANNOUNCED, plain_failures, quiet
 from fedmodels.protocol.messages import TensorSpec
 from fedmodels.recipe import ModelConfig
 from fedmodels.training.seeds import derive_seed
 
 SAVE_DTYPE = "F32"
-ANNOUNCED = "that the run announced"
-"""Stands for an unpacked architecture in a message, where a party's path must not."""
+HUB_ID = r"[\w.-]+(/[\w.-]+)?"
 
 
 def build_classifier(
@@ -47,9 +48,9 @@ def build_classifier(
             a sequence classifier, an unknown `config` key, or a `max_length` beyond the model's.
     """
     origin = _origin(source)
-    with _plain_failures(origin):
-        tokenizer = _tokenizer(origin)
+    with plain_failures(origin):
         architecture = _configuration(origin, config, labels)
+        tokenizer = _tokenizer(origin)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed("weights", seed))
             if config.init == "random":
@@ -72,7 +73,7 @@ def empty_classifier(folder: Path) -> Any:
     from transformers import AutoConfig
     from transformers.initialization import no_init_weights
 
-    with _plain_failures(ANNOUNCED):
+    with plain_failures(ANNOUNCED):
         architecture = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         with no_init_weights():
             model = _auto_model().from_config(architecture, dtype=torch.float32, trust_remote_code=False)
@@ -87,7 +88,7 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         InputError: there is none, or one without a vocabulary.
     """
-    with _plain_failures(ANNOUNCED):
+    with plain_failures(ANNOUNCED):
         return _tokenizer(str(folder), local_files_only=True)
 
 
@@ -100,10 +101,17 @@ def parameter_specs(model: Any) -> tuple[TensorSpec, ...]:
 
 
 def write_parameters(model: Any, path: Path) -> None:
-    """Write the parameters as safetensors: equal weights give equal bytes."""
-    from safetensors.torch import save_file
+    """Write the parameters as safetensors, in the order of `parameter_specs`.
 
-    save_file({name: tensor.float().cpu().contiguous() for name, tensor in _parameters(model).items()}, path)
+    Equal weights give equal bytes; the file appears whole or not at all.
+
+    Raises:
+        RunError: the disk is full (`disk-full`).
+    """
+    with atomic_file(path) as target:
+        target.write(encode_header(parameter_specs(model)))
+        for tensor in _parameters(model).values():
+            target.write(tensor.float().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def read_parameters(model: Any, path: Path) -> None:
@@ -131,14 +139,14 @@ def read_parameters(model: Any, path: Path) -> None:
 
 def save_architecture(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write what `pack_architecture` packs: configuration and tokenizer, and no path of this machine."""
-    with _quiet():
+    with quiet():
         model.config.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 
 def save_released_model(model: Any, tokenizer: Any, folder: Path) -> None:
     """Write a folder that `AutoModelForSequenceClassification.from_pretrained(folder)` loads as it is."""
-    with _quiet():
+    with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
@@ -149,7 +157,7 @@ def load_released_model(folder: Path) -> tuple[Any, Any]:
     Raises:
         InputError: the folder holds no such model.
     """
-    with _quiet(), _plain_failures(str(folder)):
+    with quiet(), plain_failures(str(folder)):
         model = _auto_model().from_pretrained(folder, trust_remote_code=False, use_safetensors=True)
     return model, load_tokenizer(folder)
 
@@ -161,9 +169,19 @@ def _auto_model() -> Any:
 
 
 def _origin(source: Path | str) -> str:
-    if isinstance(source, Path) and not source.is_dir():
+    if isinstance(source, str):
+        if re.fullmatch(HUB_ID, source):
+            return source
         raise InputError(
-            f"The model folder {source} does not exist", fix="correct model.source", code="model-missing"
+            f"The model {source!r} is neither a folder nor a hub id",
+            fix="correct model.source",
+            code="model-missing",
+        )
+    if not (source / "config.json").is_file():
+        raise InputError(
+            f"The model folder {source} {'has no config.json' if source.is_dir() else 'does not exist'}",
+            fix="correct model.source",
+            code="model-missing",
         )
     return str(source)
 
@@ -285,51 +303,3 @@ def _check_schema(file: Any, parameters: dict[str, torch.Tensor]) -> None:
 
 def _unusable(origin: str, what: str) -> InputError:
     return InputError(f"The model {origin} {what}", fix="choose another model.source", code="model-invalid")
-
-
-@contextmanager
-def _plain_failures(origin: str) -> Iterator[None]:
-    """Turn what transformers raises about a user's model into one sentence."""
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
-    try:
-        with _quiet():
-            yield
-    except FedcartError:
-        raise
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        RuntimeError,
-        SafetensorError,
-        StrictDataclassError,
-    ) as error:
-        reason = "" if origin == ANNOUNCED else f": {' '.join(str(error).split())[:200].rstrip('.')}"
-        raise InputError(
-            f"The model {origin} cannot be loaded{reason}",
-            fix="give a folder or a hub id with config.json, a tokenizer and model.safetensors",
-            code="model-invalid",
-        ) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the libraries' bars and reports; what matters is raised."""
-    from transformers.utils import logging as transformers_logging
-
-    hub = logging.getLogger("huggingface_hub")
-    level, hub_level = transformers_logging.get_verbosity(), hub.level
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    hub.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        hub.setLevel(hub_level)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@
         ├── StackError            a local server or worker did not start, or died
         ├── IntegrityError        bytes differ from the hash that names them
         ├── QuorumMissed          fewer parties answered than the recipe requires
+        ├── TooManyFailures       more rounds failed than the recipe allows
         └── RunConflict           another coordinator owns the run, or it cannot be resumed
 
 A message is one sentence that names the thing, the value, the bound and the next step. It never
@@ -128,6 +129,12 @@ class QuorumMissed(RunError):
     """Fewer parties answered than the recipe requires."""
 
     default_code = "quorum-missed"
+
+
+class TooManyFailures(RunError):
+    """More rounds failed than the recipe allows; the run is closed."""
+
+    default_code = "too-many-failed-rounds"
 
 
 class RunConflict(RunError):

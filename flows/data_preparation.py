@@ -180,7 +180,9 @@ def _write_role(
     """Write a role's tables, then the manifest that vouches for them."""
     from fedmodels.data.tables import write_table
 
-    role_folder(home, role).mkdir(parents=True, exist_ok=True, mode=0o700)
+    private = role_folder(home, role)
+    private.mkdir(parents=True, exist_ok=True)
+    private.chmod(0o700)
     folder = data_folder(home, role, recipe)
     written = {}
     for name, rows in tables.items():

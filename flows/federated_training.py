@@ -1,5 +1,6 @@
 """One training run, conducted by the coordinator: rounds until enough have passed."""
 
+import errno
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from fedmodels.errors import FedcartError, QuorumMissed
+from fedmodels.errors import FedcartError, TooManyFailures
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Record
-from fedmodels.protocol.progress import why_finished
+from fedmodels.protocol.progress import why_finished, why_refused
 from fedmodels.recipe import Recipe
 from flows.recipes import load_recipe
 from infra.settings import load_settings
@@ -62,6 +63,10 @@ def federated_training(
             return conduct(conductor, agreed, chosen, resume=resume)
         except FedcartError as error:
             return Failed(message=f"{error.code}: {error}")
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return Failed(message="disk-full: The coordinator's disk is full; free space and resume the run.")
 
 
 def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
         session.result()
     try:
         reason = play_rounds(run)
-    except QuorumMissed as error:
+    except TooManyFailures as error:
         close_run(run, "failed", error.code, str(error))
         raise
     closed = close_run(run, "finished", "", reason)
@@ -88,17 +93,17 @@ def play_rounds(run: CoordinatorRun) -> str:
     """Play rounds until the run is finished; return why it is.
 
     Raises:
-        QuorumMissed: too few parties joined, or too many rounds failed.
+        QuorumMissed: too few parties joined; the run stays open and can be resumed.
+        TooManyFailures: more rounds failed than the recipe allows.
     """
     recipe = run.plan.recipe
     await_sessions(run, tuple(run.plan.parties), recipe.min_available_parties)
     while (reason := why_finished(run.head, run.records, recipe)) is None:
         if run.head.failed_rounds > recipe.max_failed_rounds:
-            raise QuorumMissed(
+            raise TooManyFailures(
                 f"{run.head.failed_rounds} rounds failed, {recipe.max_failed_rounds} are allowed; "
-                f"the last one: {run.records[-1].gate.reasons[-1].rstrip('.')}",
-                fix="see fedcart runs show for every round's reasons",
-                code="too-many-failed-rounds",
+                f"the last one: {why_refused(run.records[-1])}",
+                fix=f"see fedcart runs show {run.run} for every round's reasons",
             )
         number = run.head.round + 1
         with tags(f"round:{number}"):

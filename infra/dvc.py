@@ -19,7 +19,7 @@ REMOTE = "store"
 def configure_remote(root: Path, settings: "Settings") -> str:
     """Write the remote's address and the coordinator's credentials into `.dvc/config.local`.
 
-    The file and DVC's cache, which holds copies of the data, are made private to their owner.
+    Nobody but its owner can read that file.
 
     Args:
         root: the folder that holds `.dvc`.
@@ -40,9 +40,6 @@ def configure_remote(root: Path, settings: "Settings") -> str:
         )
     from dvc.config import Config
 
-    cache = folder / "cache"
-    cache.mkdir(mode=0o700, exist_ok=True)
-    cache.chmod(0o700)
     local = folder / "config.local"
     local.touch(mode=0o600)
     local.chmod(0o600)

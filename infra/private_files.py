@@ -1,20 +1,33 @@
 """Small files that only their owner may read, replaced in one step."""
 
+import errno
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from fedmodels.errors import InputError
+
 
 def write_private(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`; a crash leaves the old content or the new, and mode 0600 throughout."""
+    """Replace `path` by `data`; a crash leaves the old content or the new, and mode 0600 throughout.
+
+    Raises:
+        InputError: the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         Path(part).replace(path)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise InputError(
+            f"The disk is full: {path.name} could not be written", fix="free some space", code="disk-full"
+        ) from None
     finally:
         Path(part).unlink(missing_ok=True)
 

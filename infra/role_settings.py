@@ -37,7 +37,9 @@ def _update(path: Path, role: str, changes: Mapping[str, Any]) -> None:
         document = tomlkit.parse(before)
     except TOMLKitError:
         raise InputError(
-            f"The settings file of {role} is not valid TOML", fix="correct its syntax", code="settings-invalid"
+            f"The settings file of {role} is not valid TOML",
+            fix="correct its syntax",
+            code="settings-invalid",
         ) from None
     _merge(document, changes)
     after = tomlkit.dumps(document)

@@ -77,6 +77,12 @@ def why_finished(head: Head, records: Sequence[Record], recipe: Recipe) -> str |
     return None
 
 
+def why_refused(record: Record) -> str:
+    """The sentences of the gate that speak against the candidate, without the last full stop."""
+    against = [reason for reason in record.gate.reasons if reason.rstrip(".").endswith("refused")]
+    return " ".join(against or record.gate.reasons).rstrip(".")
+
+
 def last_passed(records: Sequence[Record]) -> Record | None:
     """The latest round whose candidate became the good model."""
     return next((record for record in reversed(records) if record.outcome == "passed"), None)

@@ -92,7 +92,12 @@ def tokenizer_hash(tokenizer: Any) -> str:
         # Calls leave their own truncation and padding behind.
         state: dict[str, object] = json.loads(backend.to_str())
         rules = {key: value for key, value in state.items() if key not in ("truncation", "padding")}
-    facts = [type(tokenizer).__name__, rules, tokenizer.truncation_side, sorted(map(str, tokenizer.all_special_tokens))]
+    facts = [
+        type(tokenizer).__name__,
+        rules,
+        tokenizer.truncation_side,
+        sorted(map(str, tokenizer.all_special_tokens)),
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -72,18 +72,24 @@ def remote(as_json: JsonFlag = False) -> None:
 
 @contextmanager
 def fetching() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar of bytes on standard error, one line for each file."""
+    """A progress bar of bytes on standard error, one line for each file; nothing when nothing is fetched."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-    with Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=notes) as shown:
-        bars: dict[str, TaskID] = {}
+    shown = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=notes)
+    bars: dict[str, TaskID] = {}
 
-        def report(step: str, done: int, total: int) -> None:
-            if step not in bars:
-                bars[step] = shown.add_task(step, total=total)
-            shown.update(bars[step], completed=done)
+    def report(step: str, done: int, total: int) -> None:
+        if not bars:
+            shown.start()
+        if step not in bars:
+            bars[step] = shown.add_task(step, total=total)
+        shown.update(bars[step], completed=done)
 
+    try:
         yield report
+    finally:
+        if bars:
+            shown.stop()
 
 
 def _show(manifest: "DataManifest", *, as_json: bool) -> None:

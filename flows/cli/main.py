@@ -1,10 +1,13 @@
 """The command line. Every command imports what it needs when it runs, so that `-h` answers at once."""
 
+import errno
+import signal
 import sys
+from types import FrameType
 
 import typer
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, InputError
 from flows.cli import data, demo, doctor, predict, runs, stack, train
 from flows.cli.output import explain, notes
 
@@ -27,13 +30,25 @@ app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
 
 
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """Being terminated is like Ctrl-C: what a command started is stopped on the way out."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line: a refusal is one sentence and a non-zero status, never a stack trace."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except FedcartError as error:
         explain(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_status)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        full = InputError("The disk is full", fix="free some space and try again", code="disk-full")
+        explain(full, as_json="--json" in sys.argv)
+        sys.exit(full.exit_status)
     except KeyboardInterrupt:
         notes.print("interrupted")
         sys.exit(130)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +32,9 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[S
         columns: name and justification (`left` or `right`) of each column.
         rows: cells; `None` shows as a dash.
     """
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(
+        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for name, justify in columns:
         table.add_column(name, justify="right" if justify == "right" else "left")
     for row in rows:

@@ -95,7 +95,7 @@ def show_summary(summary: dict[str, Any]) -> None:
     final = summary["final"]
     scored = _with_error(final) if final else "no round passed"
     console.print(
-        f"{summary['status']}: {summary['reason']}. Kept model {summary['model_sha256'][:12]}: {scored}."
+        f"{summary['status']}: {summary['reason'].rstrip('.')}. Kept model {summary['model_sha256'][:12]}: {scored}."
     )
 
 

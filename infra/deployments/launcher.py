@@ -15,40 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.utilities.processutils import setup_signal_handlers_worker
-from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from fedmodels.errors import FedcartError
 from infra.deployments.applying import apply, parameter_schemas
-from infra.deployments.declaration import Declaration, declare, locked_template, pool_name
+from infra.deployments.declaration import Declaration, declare
+from infra.deployments.locked_worker import LockedWorker
 from infra.local.prefect_server import answers
 from infra.local.processes import open_log, write_record
 from infra.waiting import wait_for
 
 _GO = b"g"
-_SERVER_TIMEOUT_S = 120.0
-
-
-class LockedConfiguration(ProcessJobConfiguration):
-    """What a run is started with, whatever the server says.
-
-    A pool's template binds no worker: its command can be edited on the server, and a run's `env` is merged
-    even into a constant one. So the template of this code is taken instead, without any variable.
-    """
-
-    @classmethod
-    async def from_template_and_values(
-        cls,
-        base_job_template: dict[str, Any],  # noqa: ARG003 (the server's)
-        values: dict[str, Any],  # noqa: ARG003 (the run's)
-        client: PrefectClient | None = None,
-    ) -> "LockedConfiguration":
-        """Fill in the locked template."""
-        made: LockedConfiguration = await super().from_template_and_values(
-            locked_template(), {}, client=client
-        )
-        return made
+_SERVER_TIMEOUT_S = 300.0
 
 
 def main(order_file: str) -> int:
@@ -88,10 +67,8 @@ def work(opened: int, role: str, environment: Mapping[str, str], log: Path) -> i
     os.close(opened)
     os.environ.update(environment)
     setup_signal_handlers_worker(os.getpid(), f"the worker of {role}", print)
-    worker = ProcessWorker(pool_name(role), name=role, base_job_template=locked_template())
-    worker.job_configuration = LockedConfiguration
     try:
-        asyncio.run(worker.start())
+        asyncio.run(LockedWorker(role).start())
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 0
     return 0

@@ -124,10 +124,22 @@ def marked(stack: Path, name: str | None = None) -> list[psutil.Process]:
     return found
 
 
-def stop(processes: Iterable[psutil.Process], *, grace: float) -> None:
-    """End `processes`: SIGTERM, and SIGKILL for those that are there after `grace` seconds."""
+def ask_to_stop(processes: Iterable[psutil.Process]) -> None:
+    """Send SIGTERM and do not wait."""
+    _signal(processes, "terminate")
+
+
+def stop(processes: Iterable[psutil.Process], *, grace: float, asked: bool = False) -> None:
+    """End `processes`: SIGTERM, and SIGKILL for those that are there after `grace` seconds.
+
+    Args:
+        processes: what is to end.
+        grace: seconds between the two signals.
+        asked: SIGTERM was sent before.
+    """
     waiting = list(processes)
-    _signal(waiting, "terminate")
+    if not asked:
+        ask_to_stop(waiting)
     _, stubborn = psutil.wait_procs(waiting, timeout=grace)
     _signal(stubborn, "kill")
     psutil.wait_procs(stubborn, timeout=5.0)

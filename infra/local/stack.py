@@ -21,7 +21,7 @@ from infra.locations import logs_folder, stack_folder
 from infra.waiting import wait_for
 
 STORE, SERVER = "store", "server"
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 LOCK_TIMEOUT_S = 180.0
 WORKER_GRACE_S, SERVER_GRACE_S = 5.0, 3.0
 
@@ -100,8 +100,8 @@ def up(
 def down(home: Path) -> tuple[str, ...]:
     """Stop every process of the stack, whatever started it; return the names of those that still ran.
 
-    First workers and the runs that they started, so that these can say goodbye to the server. Harmless
-    when nothing runs.
+    The server last, so that workers and the runs that they started can say goodbye to it. Harmless when
+    nothing runs.
 
     Raises:
         StackError: another command is changing the stack.
@@ -112,8 +112,11 @@ def down(home: Path) -> tuple[str, ...]:
         return ()
     with _locked(home):
         living = tuple(sorted(_living(home)))
+        store = processes.marked(stack, STORE)
+        processes.ask_to_stop(store)
         _stop_all_but(home, (STORE, SERVER))
-        processes.stop(processes.marked(stack), grace=SERVER_GRACE_S)
+        processes.stop(processes.marked(stack, SERVER), grace=SERVER_GRACE_S)
+        processes.stop(store, grace=SERVER_GRACE_S, asked=True)
         processes.forget(stack, processes.read_records(stack))
     return living
 

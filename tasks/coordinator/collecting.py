@@ -6,6 +6,8 @@ from functools import partial
 from typing import TypeVar
 
 from prefect import task
+from prefect.logging import get_run_logger
+from prefect.utilities.urls import url_for
 from pydantic import BaseModel, ConfigDict
 
 from fedmodels.errors import UpdateRefused
@@ -24,7 +26,7 @@ from infra.keys import verify
 from infra.layout import evaluation_key, receipt_key, update_key
 from infra.waiting import wait_for
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sessions import session_gone
+from tasks.coordinator.sessions import session_lost
 from tasks.exchange import parse, read_message
 from tasks.policy import STORE
 from validation.admission import Expected, check_receipt, check_update
@@ -47,6 +49,7 @@ class Collected(BaseModel):
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
 def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) -> Collected:
     """Wait for the party's receipt until the round's collection is over, then admit its update."""
+    _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)
     found = _wait(run, announcement, party, lambda: run.store.read(key))
     if found is None:
@@ -156,13 +159,20 @@ def _or_gone(
         found = look()
         if found is None and time.monotonic() - checked > SESSION_CHECK_SECONDS:
             checked = time.monotonic()
-            return session_gone(run.sessions.get(party)) or None
+            return session_lost(run, party) or None
         return found
 
     return found_or_gone
 
 
+def _link_session(run: CoordinatorRun, party: str) -> None:
+    """Let a person go from this task to the flow run in which the party works."""
+    if flow_run_id := run.sessions.get(party):
+        url = url_for("flow-run", obj_id=flow_run_id)
+        get_run_logger().info("Waiting for %s: %s", party, url or flow_run_id)
+
+
 def _why_missing(run: CoordinatorRun, party: str) -> tuple[str, str]:
-    if session_gone(run.sessions.get(party)):
+    if session_lost(run, party):
         return "session-died", f"The session of party {party} ended before it submitted an update"
     return "late", f"Party {party} submitted nothing before the round was over"

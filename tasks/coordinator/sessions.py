@@ -14,7 +14,8 @@ from tasks.exchange import read_message
 from tasks.policy import STORE
 
 JOIN_TIMEOUT = 180.0
-GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
+LEFT = "COMPLETED"
+GONE = frozenset({LEFT, "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
 
 
 @task(task_run_name="start_session · {party}", **STORE)
@@ -56,6 +57,15 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
             code="parties-missing",
         )
     return here
+
+
+def session_lost(run: CoordinatorRun, party: str) -> bool:
+    """Whether the party's session died. One that left because it was idle is started again."""
+    state = flow_run_state(run.sessions[party]) if party in run.sessions else None
+    if state == LEFT:
+        run.sessions[party] = start_party_session(run.run, party)
+        return False
+    return state in GONE
 
 
 def session_gone(flow_run_id: str | None) -> bool:

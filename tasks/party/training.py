@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prefect import task
 
 from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Announcement, Closed
+from infra.deployments.declaration import gpu_limit
 from infra.layout import closed_key
 from tasks.exchange import fetch_model, read_message
 from tasks.party.boundary import sealed
@@ -34,14 +36,15 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
     base, travelled = fetch_model(session.store, announcement.model_sha256, session.folder / "models")
     session.bytes_down += travelled
     bench.load(base, announcement.model_sha256)
-    result = bench.train(
-        prepared.train,
-        recipe.local,
-        passed_rounds=announcement.passed_rounds,
-        num_rounds=recipe.num_rounds,
-        seed=(recipe.seed, session.party, announcement.round),
-        should_stop=_run_closed(session),
-    )
+    with gpu_slot(session.party):
+        result = bench.train(
+            prepared.train,
+            recipe.local,
+            passed_rounds=announcement.passed_rounds,
+            num_rounds=recipe.num_rounds,
+            seed=(recipe.seed, session.party, announcement.round),
+            should_stop=_run_closed(session),
+        )
     session.compute.extend(result.compute)
     bench.write(session.round_folder(announcement.round) / "trained.safetensors")
     measured = {"steps": float(result.steps), "num_examples": float(result.num_examples)}
@@ -65,6 +68,14 @@ def protect_update(session: PartySession, announcement: Announcement) -> dict[st
         dtype=update.dtype,
     )
     return {"norm": facts.norm, "norm_before": facts.norm_before}
+
+
+def gpu_slot(party: str) -> AbstractContextManager[None]:
+    """The party's one place on its GPU, held around training alone; nothing where there is no GPU."""
+    import torch
+    from prefect.concurrency.sync import concurrency
+
+    return concurrency(gpu_limit(party), strict=True) if torch.cuda.is_available() else nullcontext()
 
 
 def _run_closed(session: PartySession) -> Callable[[], bool]:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 WORDS = (
-    "the camera screen battery player phone is was not very good bad great poor broken works fails love hate it a and"
-).split()
+    *("the", "camera", "screen", "battery", "player", "phone", "is", "was", "not", "very", "good"),
+    *("bad", "great", "poor", "broken", "works", "fails", "love", "hate", "it", "a", "and"),
+)
 POSITIVE = (
     "the camera is very good",
     "love the screen",
@@ -34,7 +35,7 @@ def write_tokenizer(folder: Path) -> None:
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
 
 
-def write_tiny_bert(folder: Path, seed: int = 0, **changes: int) -> Path:
+def write_tiny_bert(folder: Path, seed: int = 0, **changes: float) -> Path:
     import torch
     from transformers import BertConfig, BertModel
 
@@ -45,6 +46,8 @@ def write_tiny_bert(folder: Path, seed: int = 0, **changes: int) -> Path:
         "num_attention_heads": 2,
         "intermediate_size": 32,
         "max_position_embeddings": 32,
+        # Wide enough for so few units that texts differ in more than rounding.
+        "initializer_range": 0.2,
     }
     write_tokenizer(folder)
     with torch.random.fork_rng():

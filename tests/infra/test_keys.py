@@ -44,7 +44,9 @@ def test_the_public_key_is_32_bytes(key_file: Path):
     assert len(base64.b64decode(public_key(load_private_key(key_file)))) == 32
 
 
-def test_the_data_hash_key_is_stable_differs_per_party_and_is_not_the_private_key(key_file: Path, tmp_path: Path):
+def test_the_data_hash_key_is_stable_differs_per_party_and_is_not_the_private_key(
+    key_file: Path, tmp_path: Path
+):
     key, other = load_private_key(key_file), ensure_private_key(tmp_path / "other.pem")
     assert data_hash_key(key) == data_hash_key(load_private_key(key_file))
     assert len(data_hash_key(key)) == 32
@@ -52,7 +54,9 @@ def test_the_data_hash_key_is_stable_differs_per_party_and_is_not_the_private_ke
     assert data_hash_key(key) != key.private_bytes_raw()
 
 
-@pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\xff"]
+)
 def test_a_garbled_key_file_is_one_sentence(tmp_path: Path, content: bytes):
     path = tmp_path / "key.pem"
     path.write_bytes(content)
@@ -68,7 +72,9 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path):
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     path = tmp_path / "key.pem"
-    path.write_bytes(X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.write_bytes(
+        X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
     path.chmod(0o600)
     with pytest.raises(InputError, match="not an Ed25519 key"):
         load_private_key(path)

@@ -33,6 +33,8 @@ def script(tmp_path, monkeypatch):
 def complete(script) -> None:
     script.PYTHON.parent.mkdir(parents=True)
     script.PYTHON.touch()
+    facts = f"version = 3.11.7\ncommand = python3.11 -m venv {script.ENVIRONMENT}\n"
+    (script.ENVIRONMENT / "pyvenv.cfg").write_text(facts)
     script.STAMP.write_text(script.fingerprint())
 
 
@@ -93,6 +95,31 @@ def test_an_interrupted_set_up_is_neither_current_nor_whole(script):
     assert not script.is_whole()
 
 
+def test_an_environment_made_by_hand_is_brought_up_to_date(script):
+    complete(script)
+    script.STAMP.unlink()
+    assert not script.is_current()
+    assert script.is_whole()
+
+
+@pytest.mark.parametrize("change", [("3.11.7", "3.12.1"), ("/.venv", "/elsewhere/.venv")])
+def test_an_environment_of_another_python_or_place_is_made_anew(script, change):
+    complete(script)
+    facts = script.ENVIRONMENT / "pyvenv.cfg"
+    facts.write_text(facts.read_text().replace(*change))
+    assert not script.is_whole()
+
+
+def test_a_new_environment_is_marked_as_begun_and_holds_nothing_old(script):
+    script.PYTHON.parent.mkdir(parents=True)
+    (script.ENVIRONMENT / "old").touch()
+    script.make_environment()
+    assert script.BEGUN.exists()
+    assert not (script.ENVIRONMENT / "old").exists()
+    script.BEGUN.unlink()
+    assert script.is_whole()
+
+
 def test_pip_that_fails_leaves_the_mark(script, monkeypatch):
     complete(script)
     script.PYTHON.write_text("#!/bin/sh\nexit 7\n")
@@ -106,8 +133,11 @@ def test_pip_that_fails_leaves_the_mark(script, monkeypatch):
 def test_pip_that_succeeds_takes_the_mark_away(script):
     complete(script)
     (script.ROOT / "constraints.txt").write_text("another pin")
-    script.PYTHON.write_text('#!/bin/sh\necho "$@" > arguments\n')
+    script.PYTHON.write_text('#!/bin/sh\necho "$@" >> arguments\n')
     script.PYTHON.chmod(0o755)
     script.install()
     assert script.is_current()
-    assert (script.ROOT / "arguments").read_text().endswith("-c constraints.txt -e .[dev]\n")
+    pip, project, compiled = (script.ROOT / "arguments").read_text().splitlines()
+    assert pip.endswith(f" pip=={script.PIP}")
+    assert project.endswith(" -c constraints.txt -e .[dev]")
+    assert "compileall" in compiled

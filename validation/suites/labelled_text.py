@@ -3,6 +3,7 @@
 A critical failure keeps the party out of the round; a warning only travels with its report.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 Part = Literal["train", "holdout"]
 COLUMNS = ("text", "label", "text_folded")
 """`text_folded` is the text without case, blanks and punctuation: rows equal in it are near-duplicates."""
+_PUNCTUATION = re.compile(r"[\W_]+")
 LEAST_DISTINCT = 0.8
 """Share of folded texts that are distinct, below which there is a warning about near-duplicates."""
 
@@ -34,7 +36,7 @@ def labelled_text_frame(rows: LabelledTexts) -> "pd.DataFrame":
 
 def fold(text: str) -> str:
     """Letters and digits of a text, case-folded; the text itself when it has none."""
-    return "".join(character for character in text.casefold() if character.isalnum()) or text
+    return _PUNCTUATION.sub("", text.casefold()) or text
 
 
 def labelled_text_suite(

@@ -78,8 +78,8 @@ def test_counts_and_mean_loss(train):
 @pytest.mark.parametrize(
     "config",
     [
-        changed(FAST, epochs=12),
-        changed(FAST, epochs=12, optimizer="adam", learning_rate=1e-3),
+        changed(FAST, epochs=12, learning_rate=3e-3),
+        changed(FAST, epochs=12, optimizer="adam", learning_rate=3e-3),
         changed(FAST, epochs=20, optimizer="sgd", learning_rate=0.1, momentum=0.9),
     ],
     ids=lambda config: config.optimizer,
@@ -138,7 +138,7 @@ def test_learning_rate_continues_over_rounds(train, monkeypatch):
 
 
 def test_gradients_are_clipped(train):
-    # Without momentum a step of plain SGD is rate x gradient, so its length is bounded by rate x max_grad_norm.
+    # A step of plain SGD is rate x gradient: clipped, its length is rate x max_grad_norm.
     config = LocalTraining(
         epochs=1,
         batch_size=40,
@@ -161,7 +161,8 @@ def test_proximal_term_keeps_the_weights_close(train):
 
 
 def test_proximal_gradient_by_hand(train):
-    # The first step starts at the base, where the term is zero; in the second it pulls back by rate * mu * first step.
+    # The first step starts at the base, where the term is zero; the second is pulled back by
+    # rate x mu x the first step.
     config = LocalTraining(
         epochs=2,
         batch_size=40,

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 
 from fedmodels.training.schedules import rate_factor
@@ -44,7 +46,8 @@ def test_rounds_continue_one_schedule(decay):
         for step in range(4)
     ]
     assert rounds == whole
-    assert max(abs(b - a) for a, b in zip(rounds[3:], rounds[4:], strict=False)) < 0.2
+    after_warm_up = rounds[2:]
+    assert max(abs(b - a) for a, b in pairwise(after_warm_up)) < 0.2
 
 
 @pytest.mark.parametrize("decay", DECAYS)

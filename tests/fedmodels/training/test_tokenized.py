@@ -24,7 +24,7 @@ def test_long_texts_are_cut_and_keep_their_special_tokens(tiny):
 def test_batch_is_padded_to_its_longest_row(tiny):
     encoded = encode_texts(tiny[1], ["good", "the camera", "a great great great player"], 16)
     ids, mask = encoded.batch(np.array([1, 0]))
-    assert ids.tolist() == [[2, 5, 6, 3], [2, 13, 3, 0]]
+    assert ids.tolist() == [[2, 5, 6, 3], [2, 15, 3, 0]]
     assert mask.tolist() == [[1, 1, 1, 1], [1, 1, 1, 0]]
 
 

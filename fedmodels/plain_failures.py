@@ -1,0 +1,72 @@
+"""What transformers and the hub client say about a model, as one sentence and without their noise."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fedmodels.errors import FedcartError, InputError
+
+ANNOUNCED = "that the run announced"
+"""Stands for an unpacked architecture in a message, where a party's path must not."""
+
+
+@contextmanager
+def plain_failures(origin: str) -> Iterator[None]:
+    """Turn what the body's calls into transformers raise about a user's model into one sentence.
+
+    Args:
+        origin: the folder or hub id for the message; with `ANNOUNCED` the reason is left out too, since it
+            would name the folder.
+
+    Raises:
+        InputError: in place of whatever transformers, safetensors or the hub client raised.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            yield
+    except FedcartError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+        SafetensorError,
+        StrictDataclassError,
+    ) as error:
+        reason = "" if origin == ANNOUNCED else f": {_first_sentence(error)}"
+        raise InputError(
+            f"The model {origin} cannot be loaded{reason}",
+            fix="give a folder or a hub id with config.json, a tokenizer and model.safetensors",
+            code="model-invalid",
+        ) from None
+
+
+def _first_sentence(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return re.split(r"\.(?: |$)", text)[0][:240]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the libraries' bars and reports while the body runs; what matters is raised."""
+    from transformers.utils import logging as transformers_logging
+
+    hub = logging.getLogger("huggingface_hub")
+    level, hub_level = transformers_logging.get_verbosity(), hub.level
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    hub.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        hub.setLevel(hub_level)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,82 @@
+"""`fedcart doctor`: does this machine, and does this object store, do what fedcart is built on?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from flows.cli.output import JsonFlag, print_json, print_table
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from infra.store_checks import Finding
+
+COLUMNS = (("check", "left"), ("verdict", "left"), ("found", "left"))
+
+
+def doctor(as_json: JsonFlag = False) -> None:
+    """Check versions, disk, GPU, keys and the object store; exits with 1 when a check fails.
+
+    The store is put through races of creations and swaps, damaged bytes, and attempts of every role
+    on the others' prefixes. It is started alone when the stack is down.
+    """
+    findings = list(_findings())
+    failed = [finding.check for finding in findings if not finding.passed]
+    if as_json:
+        print_json({"passed": not failed, "checks": [vars(finding) for finding in findings]})
+    else:
+        rows = [(f.check, "ok" if f.passed else "FAILED", f.detail) for f in findings]
+        print_table("fedcart doctor", COLUMNS, rows)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _findings() -> "Iterator[Finding]":
+    from infra import diagnosis
+    from infra.local.plan import read_stack
+    from infra.settings import load_settings
+
+    settings = load_settings()
+    yield diagnosis.check_python()
+    yield diagnosis.check_versions()
+    yield diagnosis.check_disk(settings.home)
+    yield diagnosis.check_gpu()
+    if settings.s3_endpoint or settings.s3_access_key_id:
+        yield from _one_role(settings)
+    elif stack := read_stack(settings.home):
+        yield from _whole_stack(settings.home, stack.roles)
+
+
+def _one_role(settings: "Settings") -> "Iterator[Finding]":
+    """The role whose settings this process has, on whatever store these name."""
+    from infra.diagnosis import check_key
+    from infra.store_checks import check_store
+    from infra.stores import store_from_settings
+
+    yield check_key(settings)
+    yield from check_store(store_from_settings(settings).client, settings.bucket, _prefix(settings.role))
+
+
+def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
+    """Every role of the local stack."""
+    from infra.diagnosis import check_key, check_party_keys
+    from infra.local.stack import borrowed_store
+    from infra.settings import load_role_settings
+    from infra.store_checks import check_isolation, check_store
+    from infra.stores import store_from_settings
+
+    with borrowed_store(home):
+        settings = {role: load_role_settings(home, role) for role in roles}
+        keys = [check_key(role_settings) for role_settings in settings.values()]
+        yield from keys
+        coordinator, *parties = settings.values()
+        if all(key.passed for key in keys):
+            yield check_party_keys(coordinator, parties)
+        clients = {role: store_from_settings(settings[role]).client for role in roles}
+        yield from check_store(clients["coordinator"], coordinator.bucket, _prefix("coordinator"))
+        yield from check_isolation(clients, {role: _prefix(role) for role in roles}, coordinator.bucket)
+
+
+def _prefix(role: str) -> str:
+    return "coordinator/" if role == "coordinator" else f"parties/{role}/"

@@ -1,0 +1,96 @@
+"""`fedcart up`, `fedcart down` and `fedcart status`: the local stack by itself."""
+
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.output import JsonFlag, console, notes, print_json, print_table
+
+COLUMNS = (
+    ("role", "left"),
+    ("what", "left"),
+    ("state", "left"),
+    ("pid", "right"),
+    ("port", "right"),
+    ("log", "left"),
+)
+
+
+def up(
+    recipe: Annotated[
+        str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file: its parties.")
+    ] = "reviews",
+    server_port: Annotated[
+        int | None, typer.Option("--server-port", help="Port of the Prefect server; a free one by default.")
+    ] = None,
+    s3_port: Annotated[
+        int | None, typer.Option("--s3-port", help="Port of the object store; a free one by default.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Start the local stack: object store, Prefect server, and a worker for the coordinator and each party.
+
+    Does nothing to what already runs, and adds the parties of another recipe to it. Everything lies
+    below `.fedcart/` and listens on 127.0.0.1 only.
+    """
+    from flows.recipes import load_recipe
+    from infra.local import stack
+    from infra.settings import load_settings
+
+    settings = load_settings()
+    parties = load_recipe(recipe).parties
+    stack.up(
+        settings.home,
+        parties,
+        bucket=settings.bucket,
+        server_port=server_port,
+        s3_port=s3_port,
+        on_step=lambda part: notes.print(f"[dim]·[/] {part}: up"),
+    )
+    _show(as_json)
+
+
+def down(as_json: JsonFlag = False) -> None:
+    """Stop every process of the local stack, and of the runs in it. Data and history stay."""
+    from infra.local import stack
+    from infra.settings import load_settings
+
+    stopped = stack.down(load_settings().home)
+    if as_json:
+        print_json({"stopped": list(stopped)})
+    else:
+        console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def status(as_json: JsonFlag = False) -> None:
+    """What runs where, and what died, with the last lines of its log; exits with 1 unless all of it works."""
+    if _show(as_json) != "up":
+        raise typer.Exit(1)
+
+
+def _show(as_json: bool) -> str:
+    from infra.local.status import status as look
+    from infra.settings import load_settings
+
+    found = look(load_settings().home)
+    document = found.document()
+    if as_json:
+        print_json(document)
+        return found.state
+    if found.state == "down":
+        console.print("The stack is down; start it with fedcart up.")
+        return found.state
+    print_table(f"Stack of {document['home']}", COLUMNS, map(_cells, document["processes"]))
+    console.print(f"Prefect UI {document['ui_url']}   object store {document['s3_endpoint']}", soft_wrap=True)
+    for process in document["processes"]:
+        if process["last_lines"]:
+            console.print(
+                f"\n{process['name']} {process['state']}; the end of {process['log']}:", soft_wrap=True
+            )
+            console.print("\n".join(process["last_lines"]), markup=False, highlight=False, soft_wrap=True)
+    return found.state
+
+
+def _cells(process: dict[str, Any]) -> tuple[object, ...]:
+    log = (process["log"] or "").rpartition("/")[2] or None
+    return process["role"], process["what"], process["state"], process["pid"], process["port"], log

@@ -1,0 +1,61 @@
+"""A process worker that starts one command only, and asks seldom while it has work."""
+
+import time
+from typing import Any
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
+
+from infra.deployments.declaration import locked_template, pool_name
+
+BUSY_POLL_S = 5.0
+RUNS_AT_ONCE = 8
+
+
+class LockedConfiguration(ProcessJobConfiguration):
+    """What a run is started with, whatever the server says.
+
+    A pool's template binds no worker: its command can be edited on the server, and a run's `env` is merged
+    even into a constant one. So the template of this code is taken instead, without any variable.
+    """
+
+    @classmethod
+    async def from_template_and_values(
+        cls,
+        base_job_template: dict[str, Any],  # noqa: ARG003 (the server's)
+        values: dict[str, Any],  # noqa: ARG003 (the run's)
+        client: PrefectClient | None = None,
+    ) -> "LockedConfiguration":
+        """Fill in the locked template."""
+        made: LockedConfiguration = await super().from_template_and_values(
+            locked_template(), {}, client=client
+        )
+        return made
+
+
+class LockedWorker(ProcessWorker):
+    """The worker of one role's pool.
+
+    Each look for scheduled runs costs the server 45 ms of processor time. A worker that runs a session
+    of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile.
+    """
+
+    job_configuration = LockedConfiguration
+
+    def __init__(self, role: str) -> None:
+        super().__init__(pool_name(role), name=role, limit=RUNS_AT_ONCE, base_job_template=locked_template())
+        self._looked = 0.0
+
+    @classmethod
+    def __dispatch_key__(cls) -> str:
+        """A name beside that of Prefect's own process worker, which stays as it is."""
+        return "fedcart-process"
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Look for scheduled runs and start them."""
+        now = time.monotonic()
+        if self.limiter.borrowed_tokens and now - self._looked < BUSY_POLL_S:
+            return []
+        self._looked = now
+        return await super().get_and_submit_flow_runs()

@@ -1,0 +1,186 @@
+"""Whether an object store keeps the promises that fedcart is built on. Run by `fedcart doctor`.
+
+Each check works on plain S3 clients, below `PREFIX/stack/checks/`, and removes what it wrote.
+"""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+RACERS = 8
+_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_DENIED = {"AccessDenied", "403"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found; `detail` says it for people."""
+
+    check: str
+    passed: bool
+    detail: str
+
+
+def check_store(client: "S3Client", bucket: str, prefix: str) -> tuple[Finding, ...]:
+    """The promises to every role: creation, compare-and-swap and checksums, tried below `prefix`."""
+    return (
+        _run("a key is created once", lambda: one_creation_wins(client, bucket, prefix)),
+        _run("a key is swapped once", lambda: one_swap_wins(client, bucket, prefix)),
+        _run("damaged bytes are refused", lambda: wrong_checksum_refused(client, bucket, prefix)),
+        _run("a write is seen at once", lambda: read_after_write(client, bucket, prefix)),
+    )
+
+
+def check_isolation(
+    clients: Mapping[str, "S3Client"], prefixes: Mapping[str, str], bucket: str
+) -> tuple[Finding, ...]:
+    """What roles may not do: read, write or list each other's prefix; or write the coordinator's.
+
+    Args:
+        clients: role to a client with its credentials.
+        prefixes: role to its prefix, which ends with a slash.
+        bucket: name of the bucket.
+    """
+    return tuple(
+        _run(
+            f"{role} is kept to its prefix",
+            lambda role=role: strangers_refused(role, clients[role], prefixes, bucket),  # type: ignore[misc]
+        )
+        for role in clients
+    )
+
+
+def one_creation_wins(client: "S3Client", bucket: str, prefix: str) -> str:
+    """`RACERS` create one key at the same moment."""
+    with _scratch(client, bucket, prefix) as key:
+        won = _race(lambda body: client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*"))
+        standing = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return _only_winner(won, standing)
+
+
+def one_swap_wins(client: "S3Client", bucket: str, prefix: str) -> str:
+    """`RACERS` swap one key from the same version at the same moment."""
+    with _scratch(client, bucket, prefix) as key:
+        version = client.put_object(Bucket=bucket, Key=key, Body=b"before")["ETag"]
+        won = _race(lambda body: client.put_object(Bucket=bucket, Key=key, Body=body, IfMatch=version))
+        standing = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    return _only_winner(won, standing)
+
+
+def wrong_checksum_refused(client: "S3Client", bucket: str, prefix: str) -> str:
+    """Put bytes with their own SHA-256, then others with the same one."""
+    wrong = base64.b64encode(hashlib.sha256(b"sent").digest()).decode()
+    with _scratch(client, bucket, prefix) as key:
+        client.put_object(Bucket=bucket, Key=key, Body=b"sent", ChecksumSHA256=wrong)
+        try:
+            client.put_object(Bucket=bucket, Key=key, Body=b"received", ChecksumSHA256=wrong)
+        except ClientError as error:
+            return f"refused with {_code(error)}"
+    raise Broken("bytes with a wrong SHA-256 were accepted")
+
+
+def read_after_write(client: "S3Client", bucket: str, prefix: str) -> str:
+    """Read and list a key right after it was written."""
+    with _scratch(client, bucket, prefix) as key:
+        client.put_object(Bucket=bucket, Key=key, Body=b"fresh")
+        body = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        listed = client.list_objects_v2(Bucket=bucket, Prefix=key).get("KeyCount")
+    if body != b"fresh" or listed != 1:
+        raise Broken("a fresh object was not read or not listed")
+    return "read and listed"
+
+
+def strangers_refused(role: str, client: "S3Client", prefixes: Mapping[str, str], bucket: str) -> str:
+    """Try, as `role`, everything that it may not do below the others' prefixes."""
+    allowed, tried = [], 0
+    for other, prefix in prefixes.items():
+        if other == role:
+            continue
+        key = f"{prefix}stack/checks/{secrets.token_hex(4)}"
+        attempts: dict[str, Callable[[], object]] = {
+            "write": lambda key=key: client.put_object(Bucket=bucket, Key=key, Body=b"x")  # type: ignore[misc]
+        }
+        if "coordinator" not in (role, other):
+            attempts["read"] = lambda key=key: client.get_object(Bucket=bucket, Key=key)  # type: ignore[misc]
+            attempts["list"] = lambda prefix=prefix: client.list_objects_v2(  # type: ignore[misc]
+                Bucket=bucket, Prefix=prefix
+            )
+        for name, attempt in attempts.items():
+            tried += 1
+            if not _denied(attempt):
+                allowed.append(f"{name} of {other}'s objects")
+    if allowed:
+        raise Broken(f"not refused as such: {', '.join(allowed)}")
+    return f"{tried} attempts refused"
+
+
+class Broken(Exception):
+    """The store does not keep a promise; the message says which."""
+
+
+def _run(check: str, body: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, True, body())
+    except Broken as error:
+        return Finding(check, False, str(error))
+    except (ClientError, BotoCoreError) as error:
+        said = _code(error) if isinstance(error, ClientError) else type(error).__name__
+        return Finding(check, False, f"the store answered {said}")
+
+
+@contextmanager
+def _scratch(client: "S3Client", bucket: str, prefix: str) -> Iterator[str]:
+    key = f"{prefix}stack/checks/{secrets.token_hex(8)}"
+    try:
+        yield key
+    finally:
+        with suppress(ClientError, BotoCoreError):
+            client.delete_object(Bucket=bucket, Key=key)
+
+
+def _race(put: Callable[[bytes], object]) -> list[bytes]:
+    """Bodies of the puts that the store says it took."""
+    start = Barrier(RACERS)
+
+    def run(number: int) -> bytes | None:
+        body = f"racer {number}".encode()
+        start.wait()
+        try:
+            put(body)
+        except ClientError as error:
+            if _code(error) in _LOST:
+                return None
+            raise
+        return body
+
+    with ThreadPoolExecutor(RACERS) as racers:
+        return [body for body in racers.map(run, range(RACERS)) if body is not None]
+
+
+def _only_winner(won: list[bytes], standing: bytes) -> str:
+    if won != [standing]:
+        raise Broken(f"{len(won)} of {RACERS} at once were told that they won")
+    return f"1 of {RACERS} at once won"
+
+
+def _denied(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except ClientError as error:
+        return _code(error) in _DENIED
+    return False
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))

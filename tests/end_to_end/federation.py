@@ -1,0 +1,119 @@
+"""One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data.
+
+The coordinator's processes carry an audit hook that notes every file they open below a party's folder.
+"""
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+PARTIES = ("shop-a", "shop-b", "shop-c")
+CLASSES = ("1", "2", "3")
+WORDS = {"1": "awful", "2": "so so", "3": "great"}
+
+WATCHER = """
+import os, sys
+if os.environ.get("FEDCART_CONFIG", "").endswith("coordinator/fedcart.toml"):
+    def watch(event, arguments):
+        if event == "open" and isinstance(arguments[0], (str, bytes)):
+            path = os.fsdecode(arguments[0])
+            if path.startswith({forbidden!r}) and path != {log!r}:
+                with os.fdopen(os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as log:
+                    log.write(path + "\\n")
+    sys.addaudithook(watch)
+"""
+
+
+@dataclass
+class Federation:
+    """A stack that is up, tables of its parties in a folder of their own, and how to call fedcart on it."""
+
+    home: Path
+    private: Path
+    """Folder of the parties' tables: no process of the coordinator may open a file there."""
+    opened: Path
+    """What the coordinator's processes opened below `private` or the parties' homes."""
+    model: Path
+    own: Path
+    processes: list[subprocess.Popen] = field(default_factory=list)
+
+    def recipe(self, name: str, **changes) -> Path:
+        """Write a recipe for tables that are there; `changes` override its keys."""
+        parties = {party: {"train": str(self.private / f"{party}.csv")} for party in PARTIES[:2]}
+        document = {
+            "name": name,
+            "num_rounds": 2,
+            "model": {"source": str(self.model), "max_length": 32},
+            "data": {"parties": parties, "coordinator": {"table": str(self.own)}},
+            "local": {"epochs": 1, "batch_size": 16, "learning_rate": 0.01},
+            "gate": {"max_metric_drop": None, "max_party_drop": None},
+            "grace": 30.0,
+        }
+        path = self.home.parent / "recipes" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump(document | changes))
+        return path
+
+    def call(
+        self, *arguments: str, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=280,
+            env=self.environment | (environment or {}),
+            cwd=self.home.parent,
+        )
+
+    def begin(self, *arguments: str) -> subprocess.Popen:
+        """Start a command and do not wait for it."""
+        started = subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            cwd=self.home.parent,
+        )
+        self.processes.append(started)
+        return started
+
+    def document(self, *arguments: str) -> dict:
+        """The JSON document of a command that must succeed."""
+        done = self.call(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "FEDCART_HOME": str(self.home)}
+
+
+def sentences(name: str, count: int) -> list[tuple[str, str]]:
+    """Rows that a tiny model can learn; each names whose it is, so that a leaked one is recognised."""
+    draw = random.Random(name)
+    labels = [draw.choice(CLASSES) for _ in range(count)]
+    return [(f"{WORDS[label]} thing no {number} of {name}", label) for number, label in enumerate(labels)]
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+def write_parquet(path: Path, rows: list[tuple[str, str]]) -> Path:
+    texts, labels = zip(*rows, strict=True)
+    pq.write_table(pa.table({"text": texts, "label": [int(label) for label in labels]}), path)
+    return path

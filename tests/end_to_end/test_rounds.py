@@ -1,0 +1,109 @@
+"""What decides a round: the same model twice, a gate that refuses, a party or coordinator that dies."""
+
+import psutil
+import pytest
+
+from fedmodels.protocol.messages import Announcement, Head
+from flows.following import coordinator_store
+from infra.layout import head_key, receipt_key, round_key
+from infra.local.stack import process_ids
+from infra.waiting import wait_for
+from tasks.exchange import read_message
+from tests.end_to_end.federation import Federation
+
+
+@pytest.fixture(scope="module")
+def plain(federation: Federation) -> dict:
+    """A run without any fault, against which the others are held."""
+    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    return federation.document("train", "--recipe", str(recipe), "--run", "plain-1")
+
+
+def test_the_same_recipe_data_and_seed_give_the_same_model(federation, plain):
+    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
+    again = federation.document("train", "--recipe", str(recipe), "--run", "plain-2")
+    assert again["model_sha256"] == plain["model_sha256"]
+    assert [row["metrics"] for row in again["rounds"]] == [row["metrics"] for row in plain["rounds"]]
+
+
+def test_a_killed_coordinator_resumes_and_counts_nothing_twice(federation, plain):
+    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
+    run, store = "plain-3", coordinator_store(federation.home)
+    training = federation.begin("train", "--recipe", str(recipe), "--run", run, "--json")
+    announced = wait_for(
+        lambda: read_message(store, round_key(run, 2, "announcement"), Announcement), timeout=240
+    )
+    assert announced is not None
+    _kill_flow_runs(federation, run, "coordinator")
+    _, complaint = training.communicate(timeout=240)
+    assert training.returncode != 0
+    assert "fedcart train --resume plain-3" in complaint
+    before = read_message(store, head_key(run), Head)
+    resumed = federation.document("train", "--resume", run)
+    after = read_message(store, head_key(run), Head)
+    assert resumed["model_sha256"] == plain["model_sha256"]
+    assert [row["round"] for row in resumed["rounds"]] == [1, 2, 3]
+    assert after.epoch == before.epoch + 1
+    refused = federation.call("train", "--resume", run)
+    assert refused.returncode != 0
+    assert "finished and cannot be resumed" in refused.stderr
+
+
+def test_a_gate_that_refuses_leaves_the_model_where_it_was(federation):
+    recipe = federation.recipe(
+        "strict",
+        gate={"max_loss": 1e-6},
+        fine_tuning={"learning_rate": 50.0},
+        key_metric="loss",
+        max_failed_rounds=1,
+    )
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    done = federation.call("train", "--recipe", str(recipe), "--run", "strict-1")
+    assert done.returncode != 0
+    assert "too-many-failed-rounds" in done.stderr
+    assert "Traceback" not in done.stderr
+    shown = federation.document("runs", "show", "strict-1")
+    assert shown["status"] == "failed"
+    assert [row["outcome"] for row in shown["rounds"]] == ["gate-refused", "gate-refused"]
+    assert "above max_loss" in " ".join(shown["rounds"][0]["gate"]["reasons"])
+    assert shown["rounds"][0]["fine_tuning"]["kept"] is False
+    head = read_message(coordinator_store(federation.home), head_key("strict-1"), Head)
+    assert (head.passed_rounds, head.failed_rounds, head.best_round) == (0, 2, 0)
+
+
+def test_a_party_that_dies_is_named_and_the_others_go_on(federation):
+    data = {
+        "parties": {
+            party: {"train": str(federation.private / f"{party}.csv")}
+            for party in ("shop-a", "shop-b", "shop-c")
+        },
+        "coordinator": {"table": str(federation.own)},
+    }
+    recipe = federation.recipe("lossy", data=data, num_rounds=2, local={"epochs": 30, "batch_size": 4})
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    store = coordinator_store(federation.home)
+    training = federation.begin("train", "--recipe", str(recipe), "--run", "lossy-1", "--json")
+    announced = wait_for(
+        lambda: read_message(store, round_key("lossy-1", 1, "announcement"), Announcement), timeout=240
+    )
+    assert announced is not None
+    assert store.read(receipt_key("shop-c", "lossy-1", 1)) is None
+    _kill_flow_runs(federation, "lossy-1", "shop-c")
+    _, complaint = training.communicate(timeout=280)
+    assert training.returncode == 0, complaint
+    shown = federation.document("runs", "show", "lossy-1")
+    assert shown["rounds"][0]["accepted"] == ["shop-a", "shop-b"]
+    assert shown["rounds"][0]["refused"] == [{"party": "shop-c", "code": "session-died"}]
+
+
+def _kill_flow_runs(federation: Federation, run: str, role: str) -> None:
+    """SIGKILL the flow runs of one role: the children of its worker, never the worker itself."""
+    killed = 0
+    for pid in process_ids(federation.home):
+        process = psutil.Process(pid)
+        config = process.environ().get("FEDCART_CONFIG", "")
+        if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in process.environ():
+            process.kill()
+            killed += 1
+    assert killed > 0

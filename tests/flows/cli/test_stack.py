@@ -1,0 +1,118 @@
+"""`fedcart up`, `status`, `doctor` and `down` as a person or a program sees them, on a real stack."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fedmodels.errors import InputError
+from flows.cli.main import app
+from infra.local import processes, stack
+from infra.locations import role_settings, stack_folder
+from infra.role_settings import update_role_settings
+from infra.waiting import wait_for
+
+
+def fedcart(home: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments, env={"FEDCART_HOME": str(home), "COLUMNS": "200"})
+
+
+def document(result: Result) -> dict[str, Any]:
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("home").resolve()
+    try:
+        up = fedcart(folder, "up", "--recipe", "smoke", "--json")
+        assert up.exit_code == 0, up.output
+        assert document(up)["state"] == "up"
+        yield folder
+    finally:
+        stack.down(folder)
+
+
+def test_status_shows_what_runs_where(home: Path):
+    told = document(fedcart(home, "status", "--json"))
+    assert told["state"] == "up"
+    assert told["ui_url"] == f"http://127.0.0.1:{told['processes'][1]['port']}"
+    assert [p["name"] for p in told["processes"][:3]] == ["store", "server", "worker-coordinator"]
+    assert {p["state"] for p in told["processes"]} == {"running"}
+    shown = fedcart(home, "status").stdout
+    assert all(str(p["pid"]) in shown and p["role"] in shown for p in told["processes"])
+    assert told["ui_url"] in shown
+
+
+def test_doctor_finds_nothing_wrong_on_a_fresh_stack(home: Path):
+    result = fedcart(home, "doctor", "--json")
+    told = document(result)
+    assert [check for check in told["checks"] if not check["passed"]] == []
+    assert result.exit_code == 0
+    names = {check["check"] for check in told["checks"]}
+    assert names >= {"a key is created once", "a key is swapped once", "damaged bytes are refused", "GPU"}
+    assert {f"signing key of {party}" for party in ("coordinator", *_parties(home))} <= names
+    assert {f"{party} is kept to its prefix" for party in _parties(home)} <= names
+
+
+def test_doctor_fails_when_a_key_is_exposed_or_the_store_refuses_a_role(home: Path):
+    party = _parties(home)[0]
+    key = role_settings(home, party).parent / "signing-key.pem"
+    key.chmod(0o644)
+    update_role_settings(home, party, {"s3_secret_access_key": "wrong"})
+    result = fedcart(home, "doctor", "--json")
+    failed = {check["check"]: check["detail"] for check in document(result)["checks"] if not check["passed"]}
+    assert result.exit_code == 1
+    assert "0644" in failed[f"signing key of {party}"]
+    assert "not refused as such" in failed[f"{party} is kept to its prefix"]
+    assert len(failed) == 2
+    assert "FAILED" in fedcart(home, "doctor").stdout
+    key.chmod(0o600)
+    assert fedcart(home, "up", "--recipe", "smoke").exit_code == 0
+    assert fedcart(home, "doctor").exit_code == 0
+
+
+def test_status_says_what_died_with_the_end_of_its_log_and_fails(home: Path):
+    record = processes.read_records(stack_folder(home))["worker-coordinator"]
+    os.kill(record.pid, signal.SIGKILL)
+    assert wait_for(lambda: record.process is None, timeout=10)
+    result = fedcart(home, "status")
+    assert result.exit_code == 1
+    assert "worker-coordinator died; the end of " in result.stdout
+    assert "Worker 'coordinator' started!" in result.stdout
+
+
+def test_down_stops_everything_and_is_harmless_twice(home: Path):
+    told = document(fedcart(home, "down", "--json"))
+    assert {"server", "store"} <= set(told["stopped"])
+    assert stack.process_ids(home) == []
+    assert "nothing was running" in fedcart(home, "down").stdout
+    result = fedcart(home, "status")
+    assert result.exit_code == 1
+    assert "fedcart up" in result.stdout
+    assert document(fedcart(home, "status", "--json"))["state"] == "down"
+
+
+def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):
+    result = fedcart(tmp_path, "up", "--recipe", "no-such-recipe")
+    assert isinstance(result.exception, InputError)
+    assert stack.process_ids(tmp_path) == []
+
+
+def test_doctor_without_a_stack_checks_the_machine(tmp_path: Path):
+    told = document(fedcart(tmp_path, "doctor", "--json"))
+    assert [check["check"] for check in told["checks"]] == [
+        "Python 3.11",
+        "package versions",
+        "free disk space",
+        "GPU",
+    ]
+
+
+def _parties(home: Path) -> list[str]:
+    return list(document(fedcart(home, "status", "--json"))["parties"])

@@ -1,0 +1,226 @@
+"""Pools and deployments: one declaration, applied again and again, and locked."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolUpdate
+
+from fedmodels.errors import StackError
+from fedmodels.recipe import Recipe
+from infra.deployments.applying import parameter_schemas
+from infra.deployments.declaration import Declaration, declare, locked_template
+from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
+from infra.local import workers
+from infra.local.plan import Stack
+from infra.locations import logs_folder, stack_folder
+from infra.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {"training_entrypoint": "tiny_flows.training", "session_entrypoint": "tiny_flows.session"}
+APPLY = """
+import asyncio, json, sys
+from prefect.client.orchestration import get_client
+from infra.deployments.applying import apply, parameter_schemas
+from infra.deployments.declaration import declare
+
+async def main():
+    declaration = declare(("shop-a", "shop-b"), **json.loads(sys.argv[1]))
+    async with get_client() as client:
+        await apply(client, declaration, parameter_schemas(declaration))
+
+asyncio.run(main())
+"""
+WORK_ONCE = """
+import asyncio, sys
+from infra.deployments.locked_worker import LockedWorker
+asyncio.run(LockedWorker(sys.argv[1]).start(run_once=True))
+"""
+
+
+def reviews() -> Declaration:
+    recipe = Recipe.model_validate(yaml.safe_load((ROOT / "recipes" / "reviews.yaml").read_text()))
+    return declare(recipe.parties)
+
+
+@pytest.fixture
+def client(running: Stack) -> Iterator[SyncPrefectClient]:
+    with SyncPrefectClient(running.api_url) as made:
+        yield made
+
+
+def python(code: str, running: Stack, *arguments: str) -> None:
+    environment = workers.environment(stack_folder(running.home), running.server_port)
+    environment["PYTHONPATH"] = str(Path(__file__).parent / "flow_modules")
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        cwd=running.home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def ended(flow_run: str, running: Stack) -> str | None:
+    return wait_for(lambda: flow_run_outcome(flow_run, api_url=running.api_url), timeout=90, first_wait=0.3)
+
+
+def seen(running: Stack, party: str, run: str) -> list[list[str]]:
+    log = (logs_folder(running.home) / f"worker-{party}.log").read_text()
+    return [line.split()[2:] for line in log.splitlines() if line.startswith(f"SEEN {run} ")]
+
+
+def test_prefect_yaml_says_what_is_declared():
+    document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    written = {
+        (d["name"], d["entrypoint"], d["work_pool"]["name"], d["description"], tuple(d["tags"]))
+        for d in document["deployments"]
+    }
+    assert written == {(d.name, d.entrypoint, d.pool, d.description, d.tags) for d in reviews().deployments}
+    assert document["pull"] == []
+    assert all(
+        set(d) == {"name", "entrypoint", "work_pool", "description", "tags"} for d in document["deployments"]
+    )
+
+
+def test_each_declared_flow_can_be_imported_under_its_name_and_takes_its_parameters():
+    from prefect.flows import load_flow_from_entrypoint
+
+    declaration = reviews()
+    for deployment in declaration.deployments:
+        flow = load_flow_from_entrypoint(deployment.entrypoint, use_placeholder_flow=False)
+        assert flow.name == deployment.flow
+    schemas = parameter_schemas(declaration)
+    assert set(schemas["flows.federated_training.federated_training"]["properties"]) >= {
+        "recipe",
+        "run",
+        "resume",
+    }
+    assert set(schemas["flows.party_session.party_session"]["properties"]) == {"run"}
+
+
+def test_a_flow_that_cannot_be_imported_is_one_sentence():
+    with pytest.raises(StackError, match=r"flows\.nowhere\.flow cannot be imported") as caught:
+        parameter_schemas(declare(("shop-a", "shop-b"), session_entrypoint="flows.nowhere.flow"))
+    assert caught.value.code == "flow-missing"
+
+
+def test_parties_are_declared_once_and_in_order():
+    assert declare(("b", "a", "b")) == declare(("a", "b"))
+    assert [d.full_name for d in declare(("b", "a")).deployments] == [
+        "federated-training/coordinator",
+        "party-session/a",
+        "party-session/b",
+    ]
+
+
+def test_applying_again_changes_nothing_but_puts_back_what_was_changed(
+    running: Stack, client: SyncPrefectClient
+):
+    name = "party-session/shop-a"
+    before = client.read_deployment_by_name(name)
+    client.update_work_pool("fedcart-shop-a", WorkPoolUpdate(base_job_template={}, is_paused=True))
+    python(APPLY, running, json.dumps(TINY))
+    after = client.read_deployment_by_name(name)
+    assert (after.id, after.entrypoint, after.pull_steps) == (before.id, "tiny_flows.session", [])
+    pool = client.read_work_pool("fedcart-shop-a")
+    assert (pool.base_job_template, pool.is_paused, pool.type) == (locked_template(), False, "process")
+    limit = client.request("GET", "/v2/concurrency_limits/{name}", path_params={"name": "fedcart-gpu-shop-a"})
+    assert limit.json()["limit"] == 1
+
+
+def test_the_server_refuses_job_variables(running: Stack, client: SyncPrefectClient):
+    deployment = client.read_deployment_by_name("party-session/shop-a")
+    for variables in ({"command": "touch x"}, {"env": {"INJECTED": "1"}}, {"working_dir": "/"}):
+        with pytest.raises(httpx.HTTPStatusError) as caught:
+            client.create_flow_run_from_deployment(
+                deployment.id, parameters={"run": "refused"}, job_variables=variables
+            )
+        assert caught.value.response.status_code in {409, 422}
+
+
+def test_the_worker_ignores_a_template_that_was_opened_on_the_server(
+    running: Stack, client: SyncPrefectClient, tmp_path: Path
+):
+    from prefect.workers.process import ProcessWorker
+
+    trace = tmp_path / "trace"
+    command = f"touch {trace}"
+    opened = ProcessWorker.get_default_base_job_template()
+    opened["job_configuration"]["env"] = {"INJECTED": "by-template"}
+    client.update_work_pool("fedcart-shop-b", WorkPoolUpdate(base_job_template=opened))
+    try:
+        deployment = client.read_deployment_by_name("party-session/shop-b")
+        run = client.create_flow_run_from_deployment(
+            deployment.id,
+            parameters={"run": "locked"},
+            job_variables={"command": command, "env": {"INJECTED": "by-run"}, "working_dir": str(tmp_path)},
+        )
+        assert ended(str(run.id), running) == "Completed"
+    finally:
+        client.update_work_pool("fedcart-shop-b", WorkPoolUpdate(base_job_template=locked_template()))
+    assert not trace.exists()
+    assert seen(running, "shop-b", "locked") == [["shop-b", "None", "elsewhere"]]
+
+
+def test_a_pool_that_a_worker_re_creates_is_locked(running: Stack, client: SyncPrefectClient):
+    party = f"gone-{uuid4().hex[:6]}"
+    python(WORK_ONCE, running, party)
+    pool = client.read_work_pool(f"fedcart-{party}")
+    assert pool.base_job_template == locked_template()
+
+
+def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: SyncPrefectClient):
+    declaration = reviews()
+    for pool in declaration.pools:
+        if pool.name != "fedcart-coordinator":
+            body = {"name": pool.name, "type": "process", "base_job_template": locked_template()}
+            client.request("POST", "/work_pools/", json=body)
+    environment = workers.environment(stack_folder(running.home), running.server_port)
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        env={**environment, "PREFECT_HOME": str(running.home / "cli")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for wanted in declaration.deployments:
+        made = client.read_deployment_by_name(wanted.full_name)
+        assert (made.entrypoint, made.work_pool_name) == (wanted.entrypoint, wanted.pool)
+        assert (made.description, sorted(made.tags)) == (wanted.description, sorted(wanted.tags))
+        assert (made.pull_steps or [], made.path, made.job_variables) == ([], None, {})
+    python(APPLY, running, json.dumps(TINY))
+
+
+def test_an_unknown_deployment_or_run_is_said(running: Stack):
+    with pytest.raises(StackError, match="does not know the deployment party-session/nobody"):
+        start_party_session("run", "nobody", api_url=running.api_url)
+    assert flow_run_state(str(uuid4()), api_url=running.api_url) is None
+    assert flow_run_outcome(str(uuid4()), api_url=running.api_url) is None
+
+
+def test_parameters_that_the_flow_does_not_take_are_refused(running: Stack, client: SyncPrefectClient):
+    deployment = client.read_deployment_by_name("party-session/shop-a")
+    with pytest.raises(httpx.HTTPStatusError):
+        client.create_flow_run_from_deployment(deployment.id, parameters={"run": {"not": "an id"}})
+
+
+def test_a_server_that_does_not_answer_is_said_soon(monkeypatch):
+    nowhere = "http://127.0.0.1:9/api"
+    assert flow_run_state(str(UUID(int=0)), api_url=nowhere) is None
+    with pytest.raises(StackError, match="does not answer") as caught:
+        start_party_session("run", "shop-a", api_url=nowhere)
+    assert caught.value.code == "prefect-unreachable"

@@ -1,0 +1,108 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fedmodels.errors import InputError
+from infra.dvc import configure_remote
+from infra.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SETTINGS = Settings(
+    s3_endpoint="http://127.0.0.1:8333",
+    s3_access_key_id="coordinator",
+    s3_secret_access_key="kept out of git",
+)
+
+
+def dvc(folder, *words):
+    program = [sys.executable, "-m", "dvc", *words]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, env={**os.environ, "CI": "1"})
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """What git would give of the repository, as far as DVC is concerned."""
+    folder = tmp_path / "clone"
+    for name in ("dvc.yaml", ".dvcignore", ".dvc/config", "recipes"):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = REPOSITORY / name
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    shutil.copy(REPOSITORY / ".gitignore", folder)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    return folder
+
+
+def test_credentials_go_into_the_local_file_alone(clone):
+    committed = (clone / ".dvc" / "config").read_text()
+    assert configure_remote(clone, SETTINGS) == "s3://fedcart/coordinator/dvc"
+    assert (clone / ".dvc" / "config").read_text() == committed
+    local = clone / ".dvc" / "config.local"
+    assert local.stat().st_mode & 0o777 == 0o600
+    before = local.read_text()
+    for part in ("kept out of git", "http://127.0.0.1:8333", "s3://fedcart/coordinator/dvc"):
+        assert part in before
+    configure_remote(clone, SETTINGS)
+    assert local.read_text() == before
+    git = subprocess.run(
+        ["git", "status", "--short", "-uall"], cwd=clone, capture_output=True, text=True, check=True
+    )
+    assert "config.local" not in git.stdout
+    assert ".dvc/config" in git.stdout
+
+
+def test_a_store_without_an_endpoint_of_its_own(clone):
+    configure_remote(clone, SETTINGS)
+    configure_remote(clone, Settings(bucket="company"))
+    local = (clone / ".dvc" / "config.local").read_text()
+    assert "s3://company/coordinator/dvc" in local
+    assert "endpointurl" not in local
+    assert "kept out of git" not in local
+
+
+def test_a_folder_that_is_no_dvc_repository(tmp_path):
+    with pytest.raises(InputError) as caught:
+        configure_remote(tmp_path, SETTINGS)
+    assert caught.value.code == "dvc-missing"
+
+
+def test_the_pipeline_as_dvc_reads_it(clone):
+    listed = dvc(clone, "stage", "list", "--name-only")
+    assert listed.stdout.split() == ["fetch", "partition", "federate", "evaluate"], listed.stderr
+    drawn = dvc(clone, "dag", "--dot").stdout
+    for edge in ('"fetch" -> "partition"', '"partition" -> "federate"', '"federate" -> "evaluate"'):
+        assert edge in drawn
+    config = (clone / ".dvc" / "config").read_text()
+    assert "analytics = false" in config
+    assert "dir = ../.fedcart/coordinator/" in config  # a folder that only its owner can read
+
+
+def test_no_table_of_a_party_can_become_an_output(clone):
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    places = [
+        str(place) for stage in stages.values() for key in ("deps", "outs") for place in stage.get(key, [])
+    ]
+    assert places
+    assert not [place for place in places if "parties" in place]
+    refused = dvc(clone, "stage", "add", "--name", "leak", "--outs", ".fedcart/parties/shop-a/data", "true")
+    assert refused.returncode != 0
+    assert "is ignored" in refused.stderr
+
+
+def test_every_named_parameter_stands_in_the_recipe():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    for recipe in ("reviews", "ten-parties", "smoke"):
+        document = yaml.safe_load((REPOSITORY / "recipes" / f"{recipe}.yaml").read_text())
+        for stage in stages.values():
+            for entry in stage.get("params", []):
+                for keys in entry.values():
+                    for key in keys:
+                        found = document
+                        for part in key.split("."):
+                            assert part in found, f"{recipe} lacks {key}"
+                            found = found[part]
