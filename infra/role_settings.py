@@ -12,7 +12,6 @@ from fedmodels.errors import InputError
 from infra.locations import role_settings
 from infra.private_files import write_private
 
-
 _LOCK = threading.Lock()
 """The demo prepares data while the stack starts, and both note things in these files."""
 

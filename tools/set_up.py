@@ -206,7 +206,7 @@ def run_pip(*arguments: str) -> None:
                 collected += 1
                 if collected % 40 == 0:
                     say(f"Collecting packages ({collected}) ...")
-            elif line.startswith("Installing collected packages:"):
+            elif line.startswith("Installing collected packages:") and "," in line:
                 say(f"Installing {len(line.split(','))} packages ...")
     if pip.returncode:
         raise subprocess.CalledProcessError(pip.returncode, command)

@@ -94,9 +94,8 @@ def show_summary(summary: dict[str, Any]) -> None:
             console.print(f"round {row['round']}: {refusal['party']} does not count ({refusal['code']})")
     final = summary["final"]
     scored = _with_error(final) if final else "no round passed"
-    console.print(
-        f"{summary['status']}: {summary['reason'].rstrip('.')}. Kept model {summary['model_sha256'][:12]}: {scored}."
-    )
+    reason, model = summary["reason"].rstrip("."), summary["model_sha256"][:12]
+    console.print(f"{summary['status']}: {reason}. Kept model {model}: {scored}.")
 
 
 def show_parties(last_round: dict[str, Any], baselines: dict[str, Any]) -> None:

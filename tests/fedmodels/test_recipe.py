@@ -7,7 +7,10 @@ from fedmodels.faults import describe_faults
 from fedmodels.recipe import Recipe
 
 TABLES = {
-    "parties": {"shop-a": {"train": "/secret/a.csv", "holdout": "/secret/h.csv"}, "shop-b": {"train": "/secret/b.csv"}},
+    "parties": {
+        "shop-a": {"train": "/secret/a.csv", "holdout": "/secret/h.csv"},
+        "shop-b": {"train": "/secret/b.csv"},
+    },
     "coordinator": {"table": "/secret/c.csv"},
 }
 
