@@ -72,7 +72,7 @@ def plot_bars(path: Path, title: str, unit: str, bars: Mapping[str, float]) -> N
     figure = Figure(figsize=(7, 0.5 * len(bars) + 1), layout="constrained")
     axes = figure.subplots()
     drawn = axes.barh(list(bars), list(bars.values()), color="#3b6ea5")
-    axes.bar_label(drawn, fmt=f"%.3g {unit}", padding=3)
+    axes.bar_label(drawn, fmt=f"{{:,.4g}} {unit}", padding=3)
     axes.invert_yaxis()
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)

@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from fedmodels.errors import InputError, RunError, StackError
+from fedmodels.protocol.messages import Closed
+from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
 from infra.local.plan import read_stack
+from infra.layout import closed_key
 from infra.locations import role_settings, runs_folder
 from infra.object_store import ObjectStore
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
 from infra.waiting import wait_for
+from tasks.exchange import read_message
 from tasks.reading import RunState, read_plan, read_state, read_summary
 
 Watch = Callable[[RunState], None]
@@ -142,8 +146,11 @@ def resumable(store: ObjectStore, run: str) -> Recipe:
 
     Raises:
         InputError: there is no such run.
+        RunConflict: it is over.
     """
-    return read_plan(store, run).recipe
+    plan = read_plan(store, run)
+    refuse_closed(read_message(store, closed_key(run), Closed))
+    return plan.recipe
 
 
 def write_report(home: Path, summary: dict[str, Any]) -> Path:

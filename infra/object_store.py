@@ -64,7 +64,7 @@ class ObjectStore:
                 signature_version="s3v4",
                 connect_timeout=5,
                 read_timeout=60,
-                max_pool_connections=32,
+                max_pool_connections=64,
                 retries={"mode": "standard", "max_attempts": 4},
                 s3={"addressing_style": "path"} if endpoint else {},
             ),

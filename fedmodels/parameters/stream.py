@@ -11,7 +11,7 @@ from typing import IO, Protocol
 from fedmodels.errors import RunError
 
 CHUNK_BYTES = 1024 * 1024
-"""Fits the processor's cache; 4 MiB cost a quarter more CPU seconds in `bench.aggregation`."""
+"""Fits the processor's cache: a quarter of the memory of 4 MiB, and no more CPU seconds."""
 
 
 class ChunkReader(Protocol):

@@ -5,8 +5,9 @@ Pure functions over messages; `records` is the list of closed rounds in order.
 
 from collections.abc import Sequence
 
+from fedmodels.errors import RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.messages import Head, Metrics, Record
+from fedmodels.protocol.messages import Closed, Head, Metrics, Record
 from fedmodels.recipe import Recipe
 
 
@@ -75,6 +76,20 @@ def why_finished(head: Head, records: Sequence[Record], recipe: Recipe) -> str |
                 f"no better {recipe.key_metric} in {stale} rounds (patience {recipe.early_stopping.patience})"
             )
     return None
+
+
+def refuse_closed(closed: Closed | None) -> None:
+    """Let nobody resume a run that is over.
+
+    Raises:
+        RunConflict: `closed` says so.
+    """
+    if closed is not None:
+        raise RunConflict(
+            f"The run {closed.run} is {closed.status} and cannot be resumed",
+            fix="start a new one with fedcart train",
+            code="run-closed",
+        )
 
 
 def why_refused(record: Record) -> str:

@@ -1,5 +1,6 @@
 """What a stack consists of, kept in `stack.json`: its bucket, its parties and its ports."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from infra.local.ports import GRPC_OFFSET, free_ports, port_is_free, require_fre
 from infra.local.seaweedfs import StorePorts
 from infra.locations import stack_folder
 from infra.private_files import read_json, write_json
+from infra.waiting import wait_for
+
+_RELEASE_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _server_port(before: Stack | None, wanted: int | None, lives: bool) -> int:
         return before.server_port
     if wanted is not None:
         return require_free(wanted, "Prefect server")
-    if before and port_is_free(before.server_port):
+    if before and _soon(lambda: port_is_free(before.server_port)):
         return before.server_port
     return free_ports(1)[0]
 
@@ -116,12 +120,17 @@ def _store_ports(before: Stack | None, wanted: int | None, lives: bool) -> Store
         if wanted not in (None, before.store.s3):
             raise _other("object store", f"port {before.store.s3}", str(wanted))
         return before.store
-    if before and wanted in (None, before.store.s3) and before.store.free:
+    if before and wanted in (None, before.store.s3) and _soon(lambda: before.store.free):
         return before.store
     if wanted is not None:
         require_free(wanted, "object store")
         require_free(wanted + GRPC_OFFSET, "object store's gRPC")
     return StorePorts.choose(wanted)
+
+
+def _soon(free: Callable[[], bool]) -> bool:
+    """Whether ports are free, or soon: a killed process holds its own until its last thread has ended."""
+    return wait_for(free, timeout=_RELEASE_S) or False
 
 
 def _other(what: str, has: str, wanted: str) -> StackError:

@@ -59,6 +59,7 @@ def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) 
     try:
         return _admit(run, announcement, party, found)
     except UpdateRefused as error:
+        run.watch.refuse(party)
         return Collected(party=party, refusal=Refusal(party=party, code=error.code, reason=str(error)))
 
 
@@ -136,6 +137,7 @@ def _wait(
             quorum=recipe.min_available_parties,
             round_timeout=announcement.round_timeout,
             grace=recipe.grace,
+            sat_out=run.watch.refused(),
         )
         return state.status != "waiting"
 

@@ -9,7 +9,7 @@ from prefect import task
 from fedmodels.errors import InputError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Closed, Head, Plan, Record
-from fedmodels.protocol.progress import opening_head
+from fedmodels.protocol.progress import opening_head, refuse_closed
 from fedmodels.recipe import Recipe
 from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key
 from infra.packages import fetch_model
@@ -62,13 +62,7 @@ def resume_run(run: CoordinatorRun) -> int:
         raise InputError(
             f"There is no run {run.run} to resume", fix="see fedcart runs list", code="run-unknown"
         )
-    closed = read_message(run.store, closed_key(run.run), Closed)
-    if closed is not None:
-        raise RunConflict(
-            f"The run {run.run} is {closed.status} and cannot be resumed",
-            fix="start a new one with fedcart train",
-            code="run-closed",
-        )
+    refuse_closed(read_message(run.store, closed_key(run.run), Closed))
     run.plan = plan
     run.store.create(head_key(run.run), canonical_json(opening_head(run.run, plan.base_model_sha256)))
     _read_head(run)

@@ -98,6 +98,7 @@ class RoundWatch:
         self.round_began = self.begin
         """When the round before was closed: a round's wall time leaves nothing out."""
         self._arrived: dict[str, float] = {}
+        self._refused: set[str] = set()
         self._intervals: list[tuple[float, float]] = []
 
     def elapsed(self) -> float:
@@ -108,6 +109,16 @@ class RoundWatch:
         """Note that a party answered."""
         with self._lock:
             self._arrived.setdefault(party, self.elapsed())
+
+    def refuse(self, party: str) -> None:
+        """Note that what a party answered does not count."""
+        with self._lock:
+            self._refused.add(party)
+
+    def refused(self) -> frozenset[str]:
+        """Parties that answered, and do not help the quorum."""
+        with self._lock:
+            return frozenset(self._refused)
 
     def arrived(self) -> dict[str, float]:
         """Party to seconds after the announcement."""
