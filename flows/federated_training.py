@@ -4,7 +4,7 @@ import errno
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow, tags
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -58,15 +58,14 @@ def federated_training(
     name = check_identifier("run", run or f"{agreed.name[:15]}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     conductor = CoordinatorRun(name, load_settings())
     chosen = tuple(sorted(parties)) if parties else agreed.parties
-    with tags(f"run:{name}", f"recipe:{agreed.name}"):
-        try:
-            return conduct(conductor, agreed, chosen, resume=resume)
-        except FedcartError as error:
-            return Failed(message=f"{error.code}: {error}")
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            return Failed(message="disk-full: The coordinator's disk is full; free space and resume the run.")
+    try:
+        return conduct(conductor, agreed, chosen, resume=resume)
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        return Failed(message="disk-full: The coordinator's disk is full; free space and resume the run.")
 
 
 def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:
@@ -106,10 +105,9 @@ def play_rounds(run: CoordinatorRun) -> str:
                 fix=f"see fedcart runs show {run.run} for every round's reasons",
             )
         number = run.head.round + 1
-        with tags(f"round:{number}"):
-            standing = standing_record(run, number)
-            record = commit_record(run, standing) if standing else play_round(run, number)
-            show_round(run, record)
+        standing = standing_record(run, number)
+        record = commit_record(run, standing) if standing else play_round(run, number)
+        show_round(run, record)
     return reason
 
 

@@ -11,8 +11,8 @@ from fedmodels.errors import InputError, RunError, StackError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
-from infra.local.plan import read_stack
 from infra.layout import closed_key
+from infra.local.plan import read_stack
 from infra.locations import role_settings, runs_folder
 from infra.object_store import ObjectStore
 from infra.role_settings import update_role_settings
@@ -25,6 +25,7 @@ from tasks.reading import RunState, read_plan, read_state, read_summary
 Watch = Callable[[RunState], None]
 """Told where the run stands whenever that was looked up."""
 FOLLOW_TIMEOUT = 7 * 24 * 3600.0
+LOOK_SECONDS = 1.0
 FLOW_CHECK_SECONDS = 3.0
 
 
@@ -121,7 +122,7 @@ def follow(home: Path, run: str, flow_run_id: str, watch: Watch = lambda _state:
         checked = time.monotonic()
         return flow_run_outcome(flow_run_id, api_url=prefect)
 
-    ended = wait_for(over, timeout=FOLLOW_TIMEOUT, first_wait=0.2)
+    ended = wait_for(over, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=LOOK_SECONDS)
     state = read_state(store, run, state)
     if state.closed is not None and state.closed.status != "failed":
         return read_summary(store, run)

@@ -12,6 +12,5 @@ from infra.object_store import ObjectStore
 @contextmanager
 def open_store(home: Path) -> Iterator[ObjectStore]:
     """The coordinator's view of the bucket; a store that was started for it is stopped again."""
-    store = coordinator_store(home)
     with borrowed_store(home):
-        yield store
+        yield coordinator_store(home)

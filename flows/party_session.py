@@ -1,6 +1,6 @@
 """A party's part of a run: one warm process that joins once and takes part in every round."""
 
-from prefect import flow, runtime, tags
+from prefect import flow, runtime
 
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement
@@ -33,18 +33,16 @@ def party_session(run: str) -> dict[str, int]:
     session_id = str(runtime.flow_run.id)
     join_run(session, session_id)
     load_model(session)
-    with tags(f"run:{run}", f"party:{session.party}"):
-        inspect_data(session)
-        declare_ready(session, session_id)
-        rounds, done = 0, last_closed_round(session)
-        while announcement := next_announcement(session, after=done):
-            if not holds_lease(session, session_id):
-                break
-            if session.party in announcement.cohort:
-                with tags(f"round:{announcement.round}"):
-                    take_part(session, announcement, session_id)
-                rounds += 1
-            done = max(announcement.round, last_closed_round(session))
+    inspect_data(session)
+    declare_ready(session, session_id)
+    rounds, done = 0, last_closed_round(session)
+    while announcement := next_announcement(session, after=done):
+        if not holds_lease(session, session_id):
+            break
+        if session.party in announcement.cohort:
+            take_part(session, announcement, session_id)
+            rounds += 1
+        done = max(announcement.round, last_closed_round(session))
     return {"rounds": rounds}
 
 

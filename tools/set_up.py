@@ -186,6 +186,11 @@ def install() -> None:
     subprocess.run(
         [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", str(ENVIRONMENT)], cwd=ROOT, check=False
     )
+    say("Preparing the local Prefect server's database ...")
+    prepare = "from pathlib import Path; from infra.local.prefect_server import prepare_database as make"
+    subprocess.run(
+        [str(PYTHON), "-c", f"{prepare}; make(Path('.fedcart/stack/prefect'))"], cwd=ROOT, check=True
+    )
     STAMP.write_text(fingerprint())
     BEGUN.unlink()
     say("Set-up is complete.")

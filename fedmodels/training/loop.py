@@ -106,6 +106,11 @@ def train_local(
     return TrainingResult(run.steps, run.mean_loss, len(examples), watch.intervals)
 
 
+CPU_TOKENS = 1024
+"""Tokens of a forward and backward pass on a CPU: a longer batch is passed in parts, which add up to the
+same gradient, and its activations stay below half a gigabyte in a small transformer."""
+
+
 class _Round:
     """The optimiser, the schedule and the sums of one training."""
 
@@ -162,16 +167,18 @@ class _Round:
 
     def _gradients(self, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
         """Fill the gradients; returns the loss and the gradients' L2 norm."""
-        with autocast(self.config.precision, self.device):
-            logits = self.model(input_ids=ids, attention_mask=mask).logits
-        loss = functional.cross_entropy(logits.float(), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
+        rows = len(targets) if self.device.type == "cuda" else max(1, CPU_TOKENS // ids.shape[1])
+        parts = [
+            self._backward(*part, len(targets))
+            for part in zip(*(torch.split(tensor, rows) for tensor in (ids, mask, targets)), strict=True)
+        ]
+        loss = torch.stack(parts).sum()
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if self.base:
             self._add_proximal_gradients()
         norm = nn.utils.get_total_norm(gradients)
         # Both numbers in one transfer: each one stalls a GPU.
-        loss_value, norm_value = torch.stack([loss.detach(), norm]).tolist()
+        loss_value, norm_value = torch.stack([loss, norm]).tolist()
         if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
             raise TrainingFailed(
                 f"The loss or its gradient is not finite in step {self.steps + 1} of {self.steps_per_round}",
@@ -179,6 +186,16 @@ class _Round:
                 code="training-not-finite",
             )
         return loss_value, norm_value
+
+    def _backward(
+        self, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, batch_size: int
+    ) -> torch.Tensor:
+        """Add a part of a batch to the gradients; its share of the batch's mean loss."""
+        with autocast(self.config.precision, self.device):
+            logits = self.model(input_ids=ids, attention_mask=mask).logits
+        loss = functional.cross_entropy(logits.float(), targets, reduction="sum") / batch_size
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     def _add_proximal_gradients(self) -> None:
         with torch.no_grad():

@@ -4,7 +4,6 @@ What was started is recorded, and each process carries a marker, so that a crash
 nothing that `down` does not find. One command at a time changes a stack.
 """
 
-import fcntl
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -14,6 +13,7 @@ from pathlib import Path
 from fedmodels.errors import StackError
 from infra.deployments.declaration import declare, locked_template
 from infra.local import prefect_server, processes, seaweedfs, workers
+from infra.local.lock import locked
 from infra.local.plan import Stack, plan_stack, read_stack, write_stack
 from infra.local.processes import Record
 from infra.local.roles import prepare_roles, store_folder
@@ -22,7 +22,6 @@ from infra.waiting import wait_for
 
 STORE, SERVER = "store", "server"
 START_TIMEOUT_S = 300.0
-LOCK_TIMEOUT_S = 180.0
 WORKER_GRACE_S, SERVER_GRACE_S = 5.0, 3.0
 
 
@@ -58,7 +57,7 @@ def up(
     home = home.resolve()
     entrypoints, extra_environment = entrypoints or {}, extra_environment or {}
     weed = seaweedfs.find_weed()
-    with _locked(home):
+    with locked(home):
         living = _living(home)
         before = read_stack(home)
         stack = plan_stack(
@@ -110,7 +109,7 @@ def down(home: Path) -> tuple[str, ...]:
     stack = stack_folder(home)
     if not stack.exists():
         return ()
-    with _locked(home):
+    with locked(home):
         living = tuple(sorted(_living(home)))
         store = processes.marked(stack, STORE)
         processes.ask_to_stop(store)
@@ -129,7 +128,7 @@ def start_store(home: Path) -> bool:
     """
     home = home.resolve()
     weed = seaweedfs.find_weed()
-    with _locked(home):
+    with locked(home):
         living = _living(home)
         if STORE in living:
             return False
@@ -168,7 +167,7 @@ def borrowed_store(home: Path) -> Iterator[None]:
     finally:
         if started:
             stack = stack_folder(home.resolve())
-            with _locked(home.resolve()):
+            with locked(home.resolve()):
                 processes.stop(processes.marked(stack, STORE), grace=SERVER_GRACE_S)
                 processes.forget(stack, [STORE])
 
@@ -213,7 +212,7 @@ def _ensure_store(stack: Stack, weed: Path, running: Record | None) -> None:
             role="all",
             what="object store",
             log=logs_folder(stack.home) / "store.log",
-            environment=prefect_server.clean_environment(),
+            environment=prefect_server.clean_environment() | seaweedfs.MEMORY_LIMIT,
             port=stack.store.s3,
             folder=store,
         )
@@ -278,30 +277,3 @@ def _fingerprint(parties: tuple[str, ...], entrypoints: Mapping[str, str]) -> st
     """Names what is to be applied to the server, so that it is applied again only when it differs."""
     said = f"{declare(parties, **entrypoints)} {locked_template()}"
     return hashlib.sha256(said.encode()).hexdigest()
-
-
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
-    """Hold the stack's lock, which the system takes back from a process that dies.
-
-    Raises:
-        StackError: another command has held it for `LOCK_TIMEOUT_S`.
-    """
-    stack = stack_folder(home)
-    stack.mkdir(parents=True, exist_ok=True)
-    with (stack / "lock").open("w") as file:
-
-        def taken() -> bool:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
-
-        if not wait_for(taken, timeout=LOCK_TIMEOUT_S):
-            raise StackError(
-                f"Another command has been changing the stack for {LOCK_TIMEOUT_S:.0f} s",
-                fix="wait for it, or stop it",
-                code="stack-busy",
-            )
-        yield

@@ -9,12 +9,14 @@ from fedmodels.protocol.messages import Decision
 from infra.layout import model_key, update_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 FILE = "aggregate.safetensors"
 DTYPES = {"float32": "F32", "bfloat16": "BF16"}
 
 
 @task(task_run_name="aggregate · round {decision.round}", **STORE)
+@tagged
 def aggregate(run: CoordinatorRun, decision: Decision) -> str:
     """Write the average of the accepted updates into the round's folder; return its SHA-256.
 

@@ -8,9 +8,11 @@ from infra.layout import round_key
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.exchange import create_message
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 
 @task(task_run_name="announce_round · round {round_number}", **STORE)
+@tagged
 def announce_round(run: CoordinatorRun, round_number: int) -> Announcement:
     """Write the announcement, or adopt the one that an earlier coordinator wrote."""
     recipe, head = run.plan.recipe, run.head

@@ -17,11 +17,13 @@ from prefect.logging import get_run_logger
 from fedmodels.protocol.messages import Closed, Record
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
+from tasks.tagging import tagged
 
 _PROGRESS: dict[str, UUID] = {}
 
 
 @task(task_run_name="show_round · round {record.round}", **LOCAL)
+@tagged
 def show_round(run: CoordinatorRun, record: Record) -> None:
     """A table of parties, the gate's reasoning, and how far the run is."""
     key = f"{run.run}-round-{record.round}"
@@ -31,6 +33,7 @@ def show_round(run: CoordinatorRun, record: Record) -> None:
 
 
 @task(task_run_name="show_run · {run.run}", **LOCAL)
+@tagged
 def show_run(run: CoordinatorRun, closed: Closed) -> None:
     """The run in one page: how the scores went, and which model is kept."""
     markdown = run_markdown(run.records, closed)

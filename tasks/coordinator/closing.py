@@ -28,9 +28,11 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import create_message, message_sha256, read_message
 from tasks.policy import STORE
 from tasks.released import write_model_folder
+from tasks.tagging import tagged
 
 
 @task(task_run_name="close_round · round {announcement.round}", **STORE)
+@tagged
 def close_round(
     run: CoordinatorRun,
     announcement: Announcement,
@@ -82,6 +84,7 @@ def standing_record(run: CoordinatorRun, round_number: int) -> Record | None:
 
 
 @task(task_run_name="close_run · {run.run}", **STORE)
+@tagged
 def close_run(run: CoordinatorRun, status: str, code: str = "", reason: str = "") -> Closed:
     """Write the kept model as a folder that `from_pretrained` loads, then `closed.json`."""
     best = next((record for record in run.records if record.round == run.head.best_round), None)

@@ -29,6 +29,7 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import session_lost
 from tasks.exchange import parse, read_message
 from tasks.policy import STORE
+from tasks.tagging import tagged
 from validation.admission import Expected, check_receipt, check_update
 
 SESSION_CHECK_SECONDS = 5.0
@@ -47,6 +48,7 @@ class Collected(BaseModel):
 
 
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
+@tagged
 def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) -> Collected:
     """Wait for the party's receipt until the round's collection is over, then admit its update."""
     _link_session(run, party)
@@ -64,6 +66,7 @@ def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) 
 
 
 @task(task_run_name="recall_updates · round {announcement.round}", **STORE)
+@tagged
 def recall_updates(run: CoordinatorRun, announcement: Announcement, decision: Decision) -> list[Collected]:
     """After a resume: what the standing decision counts, read again and held against its hashes.
 
@@ -80,6 +83,7 @@ def recall_updates(run: CoordinatorRun, announcement: Announcement, decision: De
 
 
 @task(task_run_name="collect_evaluation · {party} · round {candidate.round}", **STORE)
+@tagged
 def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) -> Evaluation | None:
     """Wait for the party's scores of the candidate; `None` when they do not come or do not verify."""
     key = evaluation_key(party, run.run, candidate.round)

@@ -11,9 +11,11 @@ from tasks.coordinator.collecting import Collected
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import create_message, read_message
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 
 @task(task_run_name="admit_updates · round {announcement.round}", **STORE)
+@tagged
 def admit_updates(
     run: CoordinatorRun, announcement: Announcement, collected: Sequence[Collected]
 ) -> Decision:

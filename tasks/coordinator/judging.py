@@ -11,10 +11,12 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import loaded_workbench, own_set
 from tasks.exchange import fetch_model
 from tasks.policy import LOCAL, STORE
+from tasks.tagging import tagged
 from validation.gates import round_gate
 
 
 @task(task_run_name="evaluate · holdout · round {candidate.round}", **STORE)
+@tagged
 def score_holdout(run: CoordinatorRun, candidate: Candidate) -> Metrics:
     """Score the candidate on the coordinator's holdout; reported, and used for no decision."""
     bench = loaded_workbench(run)
@@ -27,6 +29,7 @@ def score_holdout(run: CoordinatorRun, candidate: Candidate) -> Metrics:
 
 
 @task(task_run_name="gate · round {candidate.round}", **LOCAL)
+@tagged
 def judge(
     run: CoordinatorRun,
     candidate: Candidate,

@@ -17,12 +17,14 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import SETS, own_set
 from tasks.exchange import create_message, parse, publish_model, read_message
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 PACKAGE_PREFIX = "package:"
 FOLDER_PREFIX = "folder:"
 
 
 @task(task_run_name="open_run · {run.run}", **STORE)
+@tagged
 def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> str:
     """Build the base model, publish it, and write plan and HEAD; return the base model's SHA-256.
 
@@ -50,6 +52,7 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
 
 
 @task(task_run_name="resume_run · {run.run}", **STORE)
+@tagged
 def resume_run(run: CoordinatorRun) -> int:
     """Read plan, HEAD and records, and take the next epoch; return the round that HEAD stands at.
 

@@ -12,6 +12,7 @@ from infra.waiting import wait_for
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 JOIN_TIMEOUT = 180.0
 LEFT = "COMPLETED"
@@ -19,6 +20,7 @@ GONE = frozenset({LEFT, "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
 
 
 @task(task_run_name="start_session · {party}", **STORE)
+@tagged
 def start_session(run: CoordinatorRun, party: str) -> str:
     """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id."""
     lease = read_message(run.store, session_key(party, run.run), Session)
@@ -30,6 +32,7 @@ def start_session(run: CoordinatorRun, party: str) -> str:
 
 
 @task(task_run_name="await_sessions", **STORE)
+@tagged
 def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) -> tuple[str, ...]:
     """Wait until every party of the cohort has loaded model and data; return those that are ready.
 

@@ -9,6 +9,7 @@ from fedmodels.recipe import Recipe
 from infra.layout import architecture_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
@@ -39,6 +40,7 @@ def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
 
 
 @task(task_run_name="load_model · coordinator", **STORE)
+@tagged
 def load_workbench(run: CoordinatorRun) -> str:
     """Build the model that stays in memory for all rounds, and encode the coordinator's sets."""
     from fedmodels.workbench import Workbench

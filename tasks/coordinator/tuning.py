@@ -14,6 +14,7 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import loaded_workbench, own_set
 from tasks.exchange import create_message, publish_model, read_message
 from tasks.policy import LOCAL, STORE
+from tasks.tagging import tagged
 
 FILE = "fine-tuned.safetensors"
 
@@ -29,6 +30,7 @@ class Tuned(BaseModel):
 
 
 @task(task_run_name="fine_tune · round {round_number}", **LOCAL)
+@tagged
 def fine_tune(run: CoordinatorRun, round_number: int, aggregate_sha256: str) -> Tuned:
     """Score the aggregate on validation, train it on public, score again, keep the better one."""
     recipe, bench = run.plan.recipe, loaded_workbench(run)
@@ -64,6 +66,7 @@ def as_local_training(config: FineTuning) -> LocalTraining:
 
 
 @task(task_run_name="propose · round {round_number}", **STORE)
+@tagged
 def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
     """Publish the candidate's weights, then announce it."""
     recipe: Recipe = run.plan.recipe

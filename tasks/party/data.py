@@ -7,9 +7,11 @@ from fedmodels.protocol.messages import DataReport
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL
+from tasks.tagging import tagged
 
 
 @task(task_run_name="prepare_data · {session.party}", **LOCAL)
+@tagged
 @sealed("data")
 def prepare_data(session: PartySession) -> dict[str, int]:
     """Clean and split the party's table; return counts of what cleaning changed.
@@ -31,6 +33,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
 
 
 @task(task_run_name="validate_data · {session.party}", **LOCAL)
+@tagged
 @sealed("data")
 def validate_data(session: PartySession) -> DataReport:
     """Hold the prepared rows against their contract; the full result stays in the party's folder.

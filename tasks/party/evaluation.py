@@ -10,9 +10,11 @@ from tasks.exchange import create_signed, fetch_model, read_message
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 
 @task(task_run_name="evaluate_candidate · {session.party} · round {candidate.round}", **STORE)
+@tagged
 @sealed("evaluate")
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
     """Score the candidate and leave a signed evaluation, or an abstention when there is no holdout."""

@@ -12,12 +12,14 @@ from tasks.exchange import parse, read_message
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 PLAN_TIMEOUT = 300.0
 LOOKS_PER_CLOSED_CHECK = 4
 
 
 @task(task_run_name="join_run · {session.party}", **STORE)
+@tagged
 @sealed("join")
 def join_run(session: PartySession, session_id: str) -> str:
     """Wait for the plan, check that it names this party with this key, and take the lease.
@@ -47,6 +49,7 @@ def join_run(session: PartySession, session_id: str) -> str:
 
 
 @task(task_run_name="load_model · {session.party}", **STORE)
+@tagged
 @sealed("join")
 def load_model(session: PartySession) -> str:
     """Fetch architecture and tokenizer and build the model that stays in memory for all rounds."""

@@ -10,9 +10,11 @@ from tasks.exchange import create_signed, file_sha256
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 
 @task(task_run_name="submit_update · {session.party} · round {announcement.round}", **STORE)
+@tagged
 @sealed("submit")
 def submit_update(
     session: PartySession,
@@ -50,6 +52,7 @@ def submit_update(
 
 
 @task(task_run_name="sit_out · {session.party} · round {announcement.round}", **STORE)
+@tagged
 @sealed("submit")
 def sit_out(session: PartySession, announcement: Announcement, error: FedcartError, flow_run_id: str) -> str:
     """Tell the coordinator why there is no update this round; return the error's code."""

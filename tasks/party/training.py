@@ -15,11 +15,13 @@ from tasks.exchange import fetch_model, read_message
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
+from tasks.tagging import tagged
 
 CLOSED_CHECK_SECONDS = 2.0
 
 
 @task(task_run_name="train_local · {session.party} · round {announcement.round}", **STORE)
+@tagged
 @sealed("train")
 def train_local(session: PartySession, announcement: Announcement) -> dict[str, float]:
     """Train from the announced model on the party's rows; return what was measured.
@@ -52,6 +54,7 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
 
 
 @task(task_run_name="protect_update · {session.party} · round {announcement.round}", **STORE)
+@tagged
 @sealed("protect")
 def protect_update(session: PartySession, announcement: Announcement) -> dict[str, Any]:
     """Turn trained weights into a delta, clip it to its norm, and write it as it will travel."""

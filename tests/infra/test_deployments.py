@@ -170,7 +170,7 @@ def test_the_worker_ignores_a_template_that_was_opened_on_the_server(
     finally:
         client.update_work_pool("fedcart-shop-b", WorkPoolUpdate(base_job_template=locked_template()))
     assert not trace.exists()
-    assert seen(running, "shop-b", "locked") == [["shop-b", "None", "elsewhere"]]
+    assert seen(running, "shop-b", "locked") == [["shop-b", "None", "fresh-folder"]]
 
 
 def test_a_pool_that_a_worker_re_creates_is_locked(running: Stack, client: SyncPrefectClient):

@@ -23,7 +23,7 @@ def session(run: str) -> None:
         run,
         Path(os.environ["FEDCART_CONFIG"]).parent.name,
         os.environ.get("INJECTED"),
-        "work" if "/work" in str(Path.cwd()) else "elsewhere",
+        "used-folder" if any(Path.cwd().iterdir()) else "fresh-folder",
         flush=True,
     )
     while run == "endless":

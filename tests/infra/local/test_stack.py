@@ -118,7 +118,7 @@ def test_runs_get_the_settings_of_their_own_role(running: Stack, home: Path):
     assert finished(training, running) == "COMPLETED"
     for party, flow_run in sessions.items():
         assert finished(flow_run, running) == "COMPLETED"
-        assert seen(home, party, "first")[2:] == [party, "None", "elsewhere"]
+        assert seen(home, party, "first")[2:] == [party, "None", "fresh-folder"]
 
 
 def test_a_worker_that_died_is_shown_and_started_again(running: Stack, home: Path, bring_up):
