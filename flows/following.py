@@ -26,7 +26,7 @@ Watch = Callable[[RunState], None]
 """Told where the run stands whenever that was looked up."""
 FOLLOW_TIMEOUT = 7 * 24 * 3600.0
 LOOK_SECONDS = 1.0
-FLOW_CHECK_SECONDS = 3.0
+FLOW_CHECK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)

@@ -168,9 +168,10 @@ class _Round:
     def _gradients(self, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> tuple[float, float]:
         """Fill the gradients; returns the loss and the gradients' L2 norm."""
         rows = len(targets) if self.device.type == "cuda" else max(1, CPU_TOKENS // ids.shape[1])
+        split = (torch.split(tensor, rows) for tensor in (ids, mask, targets))
         parts = [
-            self._backward(*part, len(targets))
-            for part in zip(*(torch.split(tensor, rows) for tensor in (ids, mask, targets)), strict=True)
+            self._backward(part_ids, part_mask, part_targets, len(targets))
+            for part_ids, part_mask, part_targets in zip(*split, strict=True)
         ]
         loss = torch.stack(parts).sum()
         gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]

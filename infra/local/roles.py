@@ -1,5 +1,6 @@
 """What each role of a stack needs before its first process starts: a key, S3 credentials, settings."""
 
+import os
 from pathlib import Path
 
 from infra.deployments.declaration import COORDINATOR
@@ -8,6 +9,9 @@ from infra.local import seaweedfs
 from infra.local.plan import Stack
 from infra.locations import role_folder, stack_folder
 from infra.role_settings import update_role_settings
+
+MOST_THREADS = 8
+"""Of the coordinator, which computes while the parties wait; each party has one, since they train at once."""
 
 
 def store_folder(home: Path) -> Path:
@@ -45,6 +49,9 @@ def prepare_roles(stack: Stack) -> dict[str, tuple[str, str]]:
                 "signing_key": str(key_file),
             },
         )
-    party_keys = {party: public[party] for party in stack.parties}
-    update_role_settings(stack.home, COORDINATOR, {"party_keys": party_keys})
+    coordinators = {
+        "party_keys": {party: public[party] for party in stack.parties},
+        "torch_threads": min(os.cpu_count() or 1, MOST_THREADS),
+    }
+    update_role_settings(stack.home, COORDINATOR, coordinators)
     return issued

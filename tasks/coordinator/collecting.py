@@ -32,7 +32,7 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import Expected, check_receipt, check_update
 
-SESSION_CHECK_SECONDS = 5.0
+SESSION_CHECK_SECONDS = 10.0
 Found = TypeVar("Found")
 
 
