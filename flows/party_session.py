@@ -11,6 +11,7 @@ from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
     declare_ready,
     holds_lease,
+    import_libraries,
     join_run,
     last_closed_round,
     load_model,
@@ -31,6 +32,7 @@ def party_session(run: str) -> dict[str, int]:
     silence_tracebacks()
     session = PartySession(run, load_settings())
     session_id = str(runtime.flow_run.id)
+    import_libraries(session)
     join_run(session, session_id)
     load_model(session)
     inspect_data(session)

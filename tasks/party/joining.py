@@ -11,7 +11,7 @@ from infra.waiting import wait_for
 from tasks.exchange import parse, read_message
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
-from tasks.policy import STORE
+from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 
 PLAN_TIMEOUT = 300.0
@@ -67,6 +67,18 @@ def load_model(session: PartySession) -> str:
         threads=session.threads,
     )
     return plan.architecture_sha256
+
+
+@task(task_run_name="import_libraries · {session.party}", **LOCAL)
+@tagged
+@sealed("join")
+def import_libraries(session: PartySession) -> str:
+    """Import what every round needs, ten seconds of processor time, while the coordinator makes the plan."""
+    import great_expectations  # noqa: F401
+
+    import fedmodels.workbench  # noqa: F401
+
+    return session.party
 
 
 def holds_lease(session: PartySession, session_id: str) -> bool:
