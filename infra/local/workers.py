@@ -75,7 +75,6 @@ def environment(stack: Path, port: int) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": POLL_S,
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
         # A run has dozens of threads that wait; each would keep freed memory in an arena of its own.
         "MALLOC_ARENA_MAX": "2",
         "PREFECT_LOGGING_COLORS": "false",
