@@ -130,7 +130,8 @@ class FineTuningResult(Message):
 
     kept: bool
     before: Metrics
-    after: Metrics
+    after: Metrics | None
+    """`None` when training or its scores were not finite."""
 
 
 class Candidate(Message):

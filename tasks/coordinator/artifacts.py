@@ -65,9 +65,10 @@ def gate_markdown(record: Record) -> str:
     lines += [f"- {reason}" for reason in record.gate.reasons]
     if record.fine_tuning:
         tuned = record.fine_tuning
+        after = f"{tuned.after.accuracy:.3f}" if tuned.after else "not finite"
         lines.append(
             f"- Global fine-tuning is {'kept' if tuned.kept else 'dropped'}: accuracy on validation "
-            f"{tuned.before.accuracy:.3f} before, {tuned.after.accuracy:.3f} after."
+            f"{tuned.before.accuracy:.3f} before, {after} after."
         )
     lines += [
         f"- {refusal.party} does not count ({refusal.code}): {refusal.reason}" for refusal in record.refused

@@ -1,12 +1,14 @@
 """Submitting: an update with its signed receipt, or a typed reason for none."""
 
+from typing import Any
+
 from prefect import task
 
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement, Receipt
 from infra.keys import data_hash_key
 from infra.layout import receipt_key, update_key
-from tasks.exchange import create_signed, file_sha256
+from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
@@ -20,14 +22,14 @@ def submit_update(
     session: PartySession,
     announcement: Announcement,
     trained: dict[str, float],
-    protected: dict[str, float],
+    protected: dict[str, Any],
     flow_run_id: str,
 ) -> str:
     """Upload the update, then commit it by its receipt; return the update's SHA-256."""
     from fedmodels.data.prepared import keyed_data_hash
 
     path = session.round_folder(announcement.round) / "update.safetensors"
-    sha256 = file_sha256(path)
+    sha256: str = protected["sha256"]
     size = session.store.upload(update_key(session.party, sha256), path, sha256)
     assert session.prepared is not None
     receipt = Receipt(
