@@ -137,7 +137,8 @@ def test_pip_that_succeeds_takes_the_mark_away(script):
     script.PYTHON.chmod(0o755)
     script.install()
     assert script.is_current()
-    pip, project, compiled = (script.ROOT / "arguments").read_text().splitlines()
+    pip, project, compiled, database = (script.ROOT / "arguments").read_text().splitlines()
+    assert "prepare_database" in database
     assert pip.endswith(f" pip=={script.PIP}")
     assert project.endswith(" -c constraints.txt -e .[dev]")
     assert "compileall" in compiled
