@@ -29,7 +29,7 @@ from infra.object_store import ObjectStore
 
 PARTIES = ("shop-a", "shop-b", "shop-c", "shop-d")
 ROUNDS = 10
-SIZES = {"40kb": (16, 1, 880), "16mb": (256, 8, 5_400)}
+SIZES = {"40kb": (16, 1, 880), "16mb": (256, 8, 14_360)}
 """Name to width, layers and vocabulary of the toy model, whose bfloat16 update has about that size."""
 
 
