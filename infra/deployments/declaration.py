@@ -121,12 +121,12 @@ def locked_template() -> dict[str, Any]:
     """The base job template of every pool: all of it constant, and no variable left to override.
 
     `python` is the first one on the worker's path. `-P` keeps the working folder, a fresh temporary
-    one, out of the module search. With a command given, the worker starts the engine directly; without
+    one, out of the module search. With a command given, the worker starts the run directly; without
     one it would first import all of Prefect in a process that only prepares a workspace.
     """
     return {
         "job_configuration": {
-            "command": "python -P -m prefect.engine",
+            "command": "python -P -m infra.deployments.start_run",
             "env": {},
             "labels": {},
             "name": None,

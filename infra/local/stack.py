@@ -33,6 +33,7 @@ def up(
     server_port: int | None = None,
     s3_port: int | None = None,
     entrypoints: Mapping[str, str] | None = None,
+    preload: tuple[str, ...] = workers.PRELOADED,
     extra_environment: Mapping[str, str] | None = None,
     on_step: Callable[[str], None] = lambda _step: None,
 ) -> Stack:
@@ -47,6 +48,7 @@ def up(
         server_port: of the Prefect server; a free one when not given.
         s3_port: of the object store; a free one when not given.
         entrypoints: arguments of `declare` for other flows than fedcart's own.
+        preload: modules that the flows import, imported once for all runs.
         extra_environment: more variables for workers and the runs that they start.
         on_step: called with a few words whenever a part works.
 
@@ -81,7 +83,7 @@ def up(
             launcher = None
             if missing or SERVER not in living or declared != stack.declared:
                 launcher = workers.launch(
-                    home, stack.parties, missing, stack.server_port, entrypoints, extra_environment
+                    home, stack.parties, missing, stack.server_port, entrypoints, preload, extra_environment
                 )
             _ensure_store(stack, weed, living.get(STORE))
             on_step("object store")
@@ -241,7 +243,8 @@ def _await(record: Record, condition: Callable[[], bool]) -> None:
 
 
 def _await_launcher(home: Path, launcher: Record, missing: tuple[str, ...]) -> None:
-    wait_for(lambda: launcher.process is None, timeout=START_TIMEOUT_S)
+    # A process whose threads still end is a zombie already, but has no exit status yet.
+    wait_for(lambda: processes.exit_status(launcher) is not None, timeout=START_TIMEOUT_S)
     living = _living(home)
     if processes.exit_status(launcher) != 0:
         raise _did_not_start(launcher, "could not declare pools and deployments")

@@ -5,13 +5,21 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.deployments.start_run import NURSERY
 from infra.local import prefect_server, processes
 from infra.local.processes import Record
-from infra.locations import logs_folder, role_settings, stack_folder
+from infra.locations import logs_folder, role_folder, role_settings, stack_folder
 from infra.private_files import write_json
 
 POLL_S = "1"
 LAUNCHER = "launcher"
+PRELOADED = (
+    "fedmodels.workbench",
+    "fedmodels.data.prepared",
+    "transformers.models.bert.modeling_bert",
+    "great_expectations",
+)
+"""What a session of a training imports: once, before its flow run is forked (see `nursery.py`)."""
 
 
 def worker_name(role: str) -> str:
@@ -25,6 +33,7 @@ def launch(
     missing: tuple[str, ...],
     port: int,
     entrypoints: Mapping[str, str],
+    preload: tuple[str, ...],
     extra_environment: Mapping[str, str],
 ) -> Record:
     """Start the launcher, which declares pools and deployments and becomes the workers that are missing.
@@ -35,6 +44,7 @@ def launch(
         missing: roles whose worker is to be started.
         port: of the Prefect server; it need not answer yet.
         entrypoints: arguments of `declare` other than the parties.
+        preload: modules to import before the workers are forked.
         extra_environment: more variables for workers and the runs that they start.
     """
     stack = stack_folder(home)
@@ -47,7 +57,8 @@ def launch(
             "parties": list(parties),
             "port": port,
             "entrypoints": dict(entrypoints),
-            "workers": {role: {"FEDCART_CONFIG": str(role_settings(home, role))} for role in missing},
+            "preload": list(preload),
+            "workers": {role: _place(home, role) for role in missing},
         },
     )
     return processes.start(
@@ -77,6 +88,14 @@ def environment(stack: Path, port: int) -> dict[str, str]:
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # A run has dozens of threads that wait; each would keep freed memory in an arena of its own.
         "MALLOC_ARENA_MAX": "2",
+        # Threads that wait give the processor away: spinning costs a busy machine up to six times the
+        # time and gains an idle one a twentieth.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
+
+
+def _place(home: Path, role: str) -> dict[str, str]:
+    """Where a role's processes find their settings, and the socket of their nursery."""
+    return {"FEDCART_CONFIG": str(role_settings(home, role)), NURSERY: str(role_folder(home, role))}

@@ -22,14 +22,17 @@ WORDS = {"1": "awful", "2": "so so", "3": "great"}
 
 WATCHER = """
 import os, sys
-if os.environ.get("FEDCART_CONFIG", "").endswith("coordinator/fedcart.toml"):
-    def watch(event, arguments):
-        if event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = os.fsdecode(arguments[0])
-            if path.startswith({forbidden!r}) and path != {log!r}:
+
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        path = os.fsdecode(arguments[0])
+        if path.startswith({forbidden!r}) and path != {log!r}:
+            # Asked at each opening: a flow run is forked, and learns its role after it was born.
+            if os.environ.get("FEDCART_CONFIG", "").endswith("coordinator/fedcart.toml"):
                 with os.fdopen(os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as log:
                     log.write(path + "\\n")
-    sys.addaudithook(watch)
+
+sys.addaudithook(watch)
 """
 
 
