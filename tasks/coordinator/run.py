@@ -3,7 +3,6 @@
 Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/session.py`.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from fedmodels.protocol.messages import Head, Plan, Record
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
@@ -78,12 +78,7 @@ class CoordinatorRun:
 
     def round_folder(self, round_number: int) -> Path:
         """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-        folder = self.folder / f"{round_number:04d}"
-        if not folder.exists():
-            for old in self.folder.glob("[0-9][0-9][0-9][0-9]"):
-                shutil.rmtree(old)
-            folder.mkdir(parents=True)
-        return folder
+        return open_round_folder(self.folder, round_number)
 
 
 class RoundWatch:

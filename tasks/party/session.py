@@ -4,7 +4,6 @@ Neither a dataclass nor a pydantic model: Prefect walks into those when a task i
 rows and weights, which must stay here.
 """
 
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from infra.keys import PrivateKey, load_private_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import PreparedTables
@@ -81,12 +81,7 @@ class PartySession:
 
     def round_folder(self, round_number: int) -> Path:
         """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-        folder = self.folder / f"{round_number:04d}"
-        if not folder.exists():
-            for old in self.folder.glob("[0-9][0-9][0-9][0-9]"):
-                shutil.rmtree(old)
-            folder.mkdir(parents=True)
-        return folder
+        return open_round_folder(self.folder, round_number)
 
     def begin_round(self) -> None:
         """Forget the measurements of the round before."""
