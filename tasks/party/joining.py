@@ -6,13 +6,14 @@ from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
 from infra.keys import public_key
-from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key, session_key
+from infra.layout import closed_key, head_key, plan_key, round_key, session_key
 from infra.waiting import wait_for
 from tasks.exchange import parse, read_message
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
+from tasks.workbenches import open_workbench
 
 PLAN_TIMEOUT = 300.0
 LOOKS_PER_CLOSED_CHECK = 4
@@ -53,19 +54,8 @@ def join_run(session: PartySession, session_id: str) -> str:
 @sealed("join")
 def load_model(session: PartySession) -> str:
     """Fetch architecture and tokenizer and build the model that stays in memory for all rounds."""
-    from fedmodels.workbench import Workbench
-
     plan = session.joined_plan
-    archive = session.store.read_blob(architecture_key(plan.architecture_sha256), plan.architecture_sha256)
-    session.workbench = Workbench.from_architecture(
-        archive,
-        session.cache / "architectures" / plan.architecture_sha256,
-        labels=plan.labels,
-        max_length=plan.recipe.model.max_length,
-        parameters=plan.parameters,
-        cache=session.cache / "tokens",
-        threads=session.threads,
-    )
+    session.workbench = open_workbench(session.store, plan, session.cache, session.threads)
     return plan.architecture_sha256
 
 
