@@ -4,6 +4,7 @@ from prefect import task
 
 from fedmodels.errors import DataRefused
 from fedmodels.protocol.messages import DataReport
+from infra.private_files import write_json
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL
@@ -47,13 +48,9 @@ def validate_data(session: PartySession) -> DataReport:
     prepared = session.prepared
     if prepared is None:
         raise DataRefused(f"Party {session.party} has no prepared data", fix="prepare them first")
-    verdict = check_labelled_text(
-        prepared.train,
-        prepared.holdout,
-        plan.recipe.data,
-        plan.labels,
-        result_folder=session.folder / "contract",
-    )
+    verdict, full = check_labelled_text(prepared.train, prepared.holdout, plan.recipe.data, plan.labels)
+    for part, result in full.items():
+        write_json(session.folder / "contract" / f"{part}.json", result)
     session.report = DataReport(
         rows=len(prepared.train) + len(prepared.holdout),
         train_rows=len(prepared.train),
