@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from fedmodels.errors import RunError
 from fedmodels.protocol.messages import Head, Plan, Record
@@ -45,6 +46,7 @@ class CoordinatorRun:
         self._plan: Plan | None = None
         self._head: tuple[Head, str] | None = None
         self.workbench: Workbench | None = None
+        self.progress_artifact: UUID | None = None
         self.sets: dict[str, LabelledTexts] = {}
         """The coordinator's own rows: `public`, `validation`, `holdout`."""
 
