@@ -1,5 +1,8 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from fedmodels.toy_model import write_toy_model
@@ -12,6 +15,9 @@ from tests.end_to_end.federation import (
     write_csv,
     write_parquet,
 )
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""Workers run the code of this checkout, whichever one is installed."""
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +35,7 @@ def federation(tmp_path_factory):
     (watcher / "sitecustomize.py").write_text(WATCHER.format(forbidden=forbidden, log=str(opened)))
     made = Federation(home, private, opened, write_toy_model(folder / "toy-model"), own)
     try:
-        up(home, PARTIES, extra_environment={"PYTHONPATH": str(watcher)})
+        up(home, PARTIES, extra_environment={"PYTHONPATH": os.pathsep.join((str(watcher), str(REPOSITORY)))})
         yield made
     finally:
         for process in made.processes:
