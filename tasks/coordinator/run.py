@@ -92,8 +92,6 @@ class RoundWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.begin = time.perf_counter()
-        self.round_began = self.begin
-        """When the round before was closed: a round's wall time leaves nothing out."""
         self._arrived: dict[str, float] = {}
         self._refused: set[str] = set()
         self._intervals: list[tuple[float, float]] = []
