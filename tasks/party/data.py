@@ -4,6 +4,7 @@ from prefect import task
 
 from fedmodels.errors import DataRefused
 from fedmodels.protocol.messages import DataReport
+from infra.keys import data_hash_key
 from infra.private_files import write_json
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
@@ -20,7 +21,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     Raises:
         PartyError: the table is missing, cut short or has no usable rows.
     """
-    from fedmodels.data.prepared import prepare_party_tables
+    from fedmodels.data.prepared import keyed_data_hash, prepare_party_tables
 
     plan = session.joined_plan
     tables = session.tables
@@ -30,6 +31,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     session.prepared = prepare_party_tables(
         tables.train, tables.holdout, plan.recipe.data, plan.labels, seed=plan.recipe.seed
     )
+    session.data_hash = keyed_data_hash(session.prepared.train, data_hash_key(session.signing_key))
     return dict(session.prepared.counts)
 
 

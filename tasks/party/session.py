@@ -41,6 +41,8 @@ class PartySession:
         self.plan: Plan | None = None
         self.workbench: Workbench | None = None
         self.prepared: PreparedTables | None = None
+        self.data_hash = ""
+        """Of the prepared training rows, under the party's own key."""
         self.report: DataReport | None = None
         self.refused: FedcartError | None = None
         self.fingerprint: tuple[tuple[int, int], ...] | None = None
