@@ -8,7 +8,7 @@ from types import FrameType
 import typer
 
 from fedmodels.errors import FedcartError, InputError
-from flows.cli import data, demo, doctor, predict, runs, stack, train
+from flows.cli import data, demo, doctor, follow, predict, runs, stack, train
 from flows.cli.output import explain, notes
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+runs.app.command("follow")(follow.follow)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
