@@ -1,5 +1,7 @@
 """A party's part of a run: one warm process that joins once and takes part in every round."""
 
+from contextlib import suppress
+
 from prefect import flow, runtime
 
 from fedmodels.errors import FedcartError
@@ -10,6 +12,7 @@ from tasks.party.data import data_changed, prepare_data, validate_data
 from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
     declare_ready,
+    decline,
     holds_lease,
     import_libraries,
     join_run,
@@ -33,8 +36,7 @@ def party_session(run: str) -> dict[str, int]:
     session = PartySession(run, load_settings())
     session_id = str(runtime.flow_run.id)
     import_libraries(session)
-    join_run(session, session_id)
-    load_model(session)
+    join(session, session_id)
     inspect_data(session)
     declare_ready(session, session_id)
     rounds, done = 0, last_closed_round(session)
@@ -46,6 +48,17 @@ def party_session(run: str) -> dict[str, int]:
             rounds += 1
         done = max(announcement.round, last_closed_round(session))
     return {"rounds": rounds}
+
+
+def join(session: PartySession, session_id: str) -> None:
+    """Join the run and load its model; who cannot, or may not, leaves the reason in the lease and ends."""
+    try:
+        join_run(session, session_id)
+        load_model(session)
+    except FedcartError as error:
+        with suppress(FedcartError):  # a store that refuses the party refuses its reason too
+            decline(session, session_id, error)
+        raise
 
 
 def inspect_data(session: PartySession) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from fedmodels.errors import RunError
-from fedmodels.protocol.messages import Head, Plan, Record
+from fedmodels.protocol.messages import Head, Plan, Record, Session
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
@@ -42,6 +42,8 @@ class CoordinatorRun:
         self.records: list[Record] = []
         self.sessions: dict[str, str] = {}
         """Party to the flow run of its session."""
+        self.declined: dict[str, Session] = {}
+        """Party to the lease in which it says why it does not take part."""
         self.watch = RoundWatch()
         self._plan: Plan | None = None
         self._head: tuple[Head, str] | None = None

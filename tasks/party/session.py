@@ -37,6 +37,7 @@ class PartySession:
         self.signing_key: PrivateKey = load_private_key(settings.signing_key)
         self.folder: Path = settings.workspace / "runs" / run
         self.cache: Path = settings.workspace / "cache"
+        self.policy = settings.policy
         self._tables = settings.tables
         self.plan: Plan | None = None
         self.workbench: Workbench | None = None
