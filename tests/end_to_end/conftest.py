@@ -1,7 +1,6 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data."""
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -9,15 +8,13 @@ from fedmodels.toy_model import write_toy_model
 from infra.local.stack import down, up
 from tests.end_to_end.federation import (
     PARTIES,
+    REPOSITORY,
     WATCHER,
     Federation,
     sentences,
     write_csv,
     write_parquet,
 )
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-"""Workers run the code of this checkout, whichever one is installed."""
 
 
 @pytest.fixture(scope="session")
