@@ -11,7 +11,7 @@ from fedmodels.errors import InputError, RunError, StackError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
-from infra.layout import closed_key
+from infra.layout import closed_key, plan_key
 from infra.local.plan import read_stack
 from infra.locations import role_settings, runs_folder
 from infra.object_store import ObjectStore
@@ -86,9 +86,13 @@ def with_local_model(recipe: Recipe, home: Path) -> Recipe:
 
 
 def begin(request: Request, home: Path) -> str:
-    """Ask Prefect for the coordinator's flow run; return its id."""
+    """Ask Prefect for the coordinator's flow run; return its id.
+
+    A store that is gone, or refuses the credentials, is met here, before anything is started.
+    """
     from infra.deployments.starting import start_training
 
+    coordinator_store(home).read(plan_key(request.run))
     recipe = with_local_model(request.recipe, home).without_paths()
     return start_training(
         recipe.model_dump(mode="json"),

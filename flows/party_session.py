@@ -1,8 +1,11 @@
 """A party's part of a run: one warm process that joins once and takes part in every round."""
 
 from contextlib import suppress
+from typing import Any
 
 from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement
@@ -26,15 +29,21 @@ from tasks.party.training import protect_update, train_local
 
 
 @flow(name="party-session", persist_result=False, validate_parameters=True)
-def party_session(run: str) -> dict[str, int]:
+def party_session(run: str) -> dict[str, int] | State[Any]:
     """Take part in every round of `run` that asks for this party, until the run is closed.
 
     Which party this is, where its tables lie and which keys it holds stands in the settings of the
     process, not in a parameter. Meets the coordinator only in the bucket.
     """
     silence_tracebacks()
-    session = PartySession(run, load_settings())
-    session_id = str(runtime.flow_run.id)
+    try:
+        return {"rounds": take_part_in_all(PartySession(run, load_settings()), str(runtime.flow_run.id))}
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+
+
+def take_part_in_all(session: PartySession, session_id: str) -> int:
+    """Join the run and stay for all its rounds; return in how many this party took part."""
     import_libraries(session)
     join(session, session_id)
     inspect_data(session)
@@ -47,7 +56,7 @@ def party_session(run: str) -> dict[str, int]:
             take_part(session, announcement, session_id)
             rounds += 1
         done = max(announcement.round, last_closed_round(session))
-    return {"rounds": rounds}
+    return rounds
 
 
 def join(session: PartySession, session_id: str) -> None:

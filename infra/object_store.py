@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
 from fedmodels.full_disk import full_disk_told
@@ -237,6 +237,12 @@ class ObjectStore:
             raise
         except ClientError as error:
             raise _as_fedcart_error(error, key, self.bucket) from None
+        except NoCredentialsError:
+            raise StoreRefused(
+                f"There are no credentials with which to ask the object store for {key}",
+                fix="set s3_access_key_id and s3_secret_access_key in the role's fedcart.toml",
+                code="store-credentials",
+            ) from None
         except (BotoCoreError, ConnectionError, TimeoutError) as error:
             raise StoreUnavailable(
                 f"The object store does not answer ({type(error).__name__} at {key})",

@@ -1,6 +1,6 @@
 """Whether an object store keeps the promises that fedcart is built on. Run by `fedcart doctor`.
 
-Each check works on plain S3 clients, below `PREFIX/stack/checks/`, and removes what it wrote.
+Each check but the first works on plain S3 clients, below `PREFIX/stack/checks/`, and removes what it wrote.
 """
 
 import base64
@@ -14,6 +14,9 @@ from threading import Barrier
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from fedmodels.errors import FedcartError
+from infra.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -40,6 +43,16 @@ def check_store(client: "S3Client", bucket: str, prefix: str) -> tuple[Finding, 
         _run("damaged bytes are refused", lambda: wrong_checksum_refused(client, bucket, prefix)),
         _run("a write is seen at once", lambda: read_after_write(client, bucket, prefix)),
     )
+
+
+def check_access(role: str, store: ObjectStore, prefix: str) -> Finding:
+    """Whether the store takes the role's credentials, without which no other check says anything."""
+    check = f"the store takes {role}"
+    try:
+        store.list_folders(prefix)
+    except FedcartError as error:
+        return Finding(check, False, f"{error} ({error.code})")
+    return Finding(check, True, "its credentials are good for its prefix")
 
 
 def check_isolation(

@@ -6,7 +6,7 @@ from prefect import task
 
 from fedmodels.errors import QuorumMissed
 from fedmodels.protocol.messages import Session
-from infra.deployments.starting import flow_run_state, start_party_session
+from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
 from infra.waiting import wait_for
 from tasks.coordinator.run import CoordinatorRun
@@ -68,9 +68,11 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
 
 def _absent(run: CoordinatorRun, party: str) -> str:
-    """The party, with the code and the sentence for which it declined, if it said one."""
-    lease = run.declined.get(party)
-    return f"{party}: {lease.refusal}, {lease.reason.rstrip('.')}" if lease else party
+    """The party, with code and sentence of why it is not there, as far as its lease or Prefect says so."""
+    if lease := run.declined.get(party):
+        return f"{party}: {lease.refusal}: {lease.reason.rstrip('.')}"
+    outcome = flow_run_outcome(run.sessions[party]) if party in run.sessions else None
+    return f"{party}: {outcome.rstrip('.')}" if outcome else party
 
 
 def session_lost(run: CoordinatorRun, party: str) -> bool:
