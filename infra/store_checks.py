@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fedmodels.errors import FedcartError
+from infra.layout import COORDINATOR, PRIVATE
 from infra.object_store import ObjectStore
 
 if TYPE_CHECKING:
@@ -60,9 +61,11 @@ def check_isolation(
 ) -> tuple[Finding, ...]:
     """What roles may not do: read, write or list each other's prefix; or write the coordinator's.
 
+    Of the coordinator's private prefix parties may do nothing.
+
     Args:
         clients: role to a client with its credentials.
-        prefixes: role to its prefix, which ends with a slash.
+        prefixes: role, or `PRIVATE`, to its prefix, which ends with a slash.
         bucket: name of the bucket.
     """
     return tuple(
@@ -118,13 +121,13 @@ def strangers_refused(role: str, client: "S3Client", prefixes: Mapping[str, str]
     """Try, as `role`, everything that it may not do below the others' prefixes."""
     allowed, tried = [], 0
     for other, prefix in prefixes.items():
-        if other == role:
+        if other == role or (role, other) == (COORDINATOR, PRIVATE):
             continue
         key = f"{prefix}stack/checks/{secrets.token_hex(4)}"
         attempts: dict[str, Callable[[], object]] = {
             "write": lambda key=key: client.put_object(Bucket=bucket, Key=key, Body=b"x")  # type: ignore[misc]
         }
-        if "coordinator" not in (role, other):
+        if COORDINATOR not in (role, other):
             attempts["read"] = lambda key=key: client.get_object(Bucket=bucket, Key=key)  # type: ignore[misc]
             attempts["list"] = lambda prefix=prefix: client.list_objects_v2(  # type: ignore[misc]
                 Bucket=bucket, Prefix=prefix

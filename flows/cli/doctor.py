@@ -65,6 +65,7 @@ def _one_role(settings: "Settings") -> "Iterator[Finding]":
 def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
     """Every role of the local stack."""
     from infra.diagnosis import check_key, check_party_keys
+    from infra.layout import PRIVATE
     from infra.local.stack import borrowed_store
     from infra.settings import load_role_settings
     from infra.store_checks import check_access, check_isolation, check_store
@@ -83,7 +84,8 @@ def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
         clients = {role: stores[role].client for role in roles if access[role].passed}
         if "coordinator" in clients:
             yield from check_store(clients["coordinator"], coordinator.bucket, _prefix("coordinator"))
-        yield from check_isolation(clients, {role: _prefix(role) for role in roles}, coordinator.bucket)
+        prefixes = {role: _prefix(role) for role in roles} | {PRIVATE: f"{PRIVATE}/"}
+        yield from check_isolation(clients, prefixes, coordinator.bucket)
 
 
 def _prefix(role: str) -> str:
