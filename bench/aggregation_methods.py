@@ -18,6 +18,7 @@ import psutil
 from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg
 from fedmodels.parameters.safetensors_file import parse_header
 from fedmodels.protocol.messages import TensorSpec
+from infra.file_hash import file_sha256
 
 CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -98,7 +99,7 @@ def main() -> None:
     deltas = sorted(folder.glob(f"party-*.{dtype}"))
     work: Callable[[], None]
     if method.startswith("fedcart"):
-        hashes = {path: _sha256(path) for path in [folder / "base.F32", *deltas]}
+        hashes = {path: file_sha256(path) for path in [folder / "base.F32", *deltas]}
         work = lambda: ours(folder, dtype, deltas, hashes)  # noqa: E731
     elif method == "in-memory":
         work = lambda: in_memory(folder, deltas)  # noqa: E731
@@ -113,11 +114,6 @@ def main() -> None:
         "start_pss_mb": round(start / 1e6, 1),
     }
     print(json.dumps(figures))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

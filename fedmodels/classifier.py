@@ -106,7 +106,7 @@ def write_parameters(model: Any, path: Path) -> None:
     Equal weights give equal bytes; the file appears whole or not at all.
 
     Raises:
-        RunError: the disk is full (`disk-full`).
+        InputError: the disk is full (`disk-full`).
     """
     with atomic_file(path) as target:
         target.write(encode_header(parameter_specs(model)))

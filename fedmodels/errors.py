@@ -5,6 +5,7 @@
     │   ├── StoreUnavailable      the object store does not answer
     │   └── StoreBusy             the object store asks to come back later (409, 429, 503)
     ├── PartyError            leave this party out of the round, go on with the others
+    │   ├── PolicyForbids         the party's own policy forbids what the plan proposes
     │   ├── DataRefused           the party's data break their contract
     │   ├── UpdateRefused         an update did not pass admission
     │   └── TrainingFailed        local training could not finish
@@ -74,6 +75,12 @@ class PartyError(FedcartError):
     """Leave this party out of the round."""
 
     default_code = "party-error"
+
+
+class PolicyForbids(PartyError):
+    """The party's own policy forbids what the plan proposes."""
+
+    default_code = "policy-forbids"
 
 
 class DataRefused(PartyError):

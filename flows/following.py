@@ -11,7 +11,7 @@ from fedmodels.errors import InputError, RunError, StackError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
-from infra.layout import closed_key
+from infra.layout import closed_key, plan_key
 from infra.local.plan import read_stack
 from infra.locations import role_settings, runs_folder
 from infra.object_store import ObjectStore
@@ -86,9 +86,13 @@ def with_local_model(recipe: Recipe, home: Path) -> Recipe:
 
 
 def begin(request: Request, home: Path) -> str:
-    """Ask Prefect for the coordinator's flow run; return its id."""
+    """Ask Prefect for the coordinator's flow run; return its id.
+
+    A store that is gone, or refuses the credentials, is met here, before anything is started.
+    """
     from infra.deployments.starting import start_training
 
+    coordinator_store(home).read(plan_key(request.run))
     recipe = with_local_model(request.recipe, home).without_paths()
     return start_training(
         recipe.model_dump(mode="json"),
@@ -99,8 +103,36 @@ def begin(request: Request, home: Path) -> str:
     )
 
 
-def follow(home: Path, run: str, flow_run_id: str, watch: Watch = lambda _state: None) -> dict[str, Any]:
+def rejoin(home: Path, run: str, watch: Watch = lambda _state: None) -> dict[str, Any]:
+    """Follow a run that was begun before, by this command or another; return its summary.
+
+    Raises:
+        InputError: neither the bucket nor Prefect knows the run.
+        StackError: the run is open, and the Prefect server does not answer.
+        RunError: as `follow`.
+    """
+    from infra.deployments.starting import find_training
+
+    store = coordinator_store(home)
+    flow_run_id = None
+    if read_message(store, closed_key(run), Closed) is None:
+        flow_run_id = find_training(run, api_url=api_url(home))
+        if flow_run_id is None:
+            read_plan(store, run)
+    return follow(home, run, flow_run_id, watch)
+
+
+def follow(
+    home: Path, run: str, flow_run_id: str | None, watch: Watch = lambda _state: None
+) -> dict[str, Any]:
     """Follow a run until it is closed; return its summary.
+
+    Args:
+        home: folder for everything that fedcart writes.
+        run: id of the run.
+        flow_run_id: the coordinator's flow run, whose end ends the waiting; `None` when Prefect, whose
+            database may have been lost, knows of none.
+        watch: told where the run stands.
 
     Raises:
         RunError: the run failed, or its coordinator ended without closing it.
@@ -120,7 +152,7 @@ def follow(home: Path, run: str, flow_run_id: str, watch: Watch = lambda _state:
         if time.monotonic() - checked < FLOW_CHECK_SECONDS:
             return None
         checked = time.monotonic()
-        return flow_run_outcome(flow_run_id, api_url=prefect)
+        return flow_run_outcome(flow_run_id, api_url=prefect) if flow_run_id else None
 
     ended = wait_for(over, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=LOOK_SECONDS)
     state = read_state(store, run, state)

@@ -1,6 +1,11 @@
 """A party's part of a run: one warm process that joins once and takes part in every round."""
 
+from contextlib import suppress
+from typing import Any
+
 from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement
@@ -10,6 +15,7 @@ from tasks.party.data import data_changed, prepare_data, validate_data
 from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
     declare_ready,
+    decline,
     holds_lease,
     import_libraries,
     join_run,
@@ -23,18 +29,23 @@ from tasks.party.training import protect_update, train_local
 
 
 @flow(name="party-session", persist_result=False, validate_parameters=True)
-def party_session(run: str) -> dict[str, int]:
+def party_session(run: str) -> dict[str, int] | State[Any]:
     """Take part in every round of `run` that asks for this party, until the run is closed.
 
     Which party this is, where its tables lie and which keys it holds stands in the settings of the
     process, not in a parameter. Meets the coordinator only in the bucket.
     """
     silence_tracebacks()
-    session = PartySession(run, load_settings())
-    session_id = str(runtime.flow_run.id)
+    try:
+        return {"rounds": take_part_in_all(PartySession(run, load_settings()), str(runtime.flow_run.id))}
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+
+
+def take_part_in_all(session: PartySession, session_id: str) -> int:
+    """Join the run and stay for all its rounds; return in how many this party took part."""
     import_libraries(session)
-    join_run(session, session_id)
-    load_model(session)
+    join(session, session_id)
     inspect_data(session)
     declare_ready(session, session_id)
     rounds, done = 0, last_closed_round(session)
@@ -45,7 +56,18 @@ def party_session(run: str) -> dict[str, int]:
             take_part(session, announcement, session_id)
             rounds += 1
         done = max(announcement.round, last_closed_round(session))
-    return {"rounds": rounds}
+    return rounds
+
+
+def join(session: PartySession, session_id: str) -> None:
+    """Join the run and load its model; who cannot, or may not, leaves the reason in the lease and ends."""
+    try:
+        join_run(session, session_id)
+        load_model(session)
+    except FedcartError as error:
+        with suppress(FedcartError):  # a store that refuses the party refuses its reason too
+            decline(session, session_id, error)
+        raise
 
 
 def inspect_data(session: PartySession) -> None:

@@ -1,14 +1,15 @@
 """DVC's remote in the bucket: where `dvc push` keeps the coordinator's data sets and models.
 
 The committed `.dvc/config` names the remote; address and credentials go into `.dvc/config.local`, which
-git ignores. The remote lies below the coordinator's prefix, which no party can write.
+git ignores. The remote lies below the coordinator's private prefix, which no party can write, read or
+list: the sets by which models are judged are among what is pushed.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmodels.errors import InputError
-from infra.layout import COORDINATOR
+from infra.layout import PRIVATE
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -45,7 +46,7 @@ def configure_remote(root: Path, settings: "Settings") -> str:
     local.chmod(0o600)
     secret = settings.s3_secret_access_key
     remote = {
-        "url": f"s3://{settings.bucket}/{COORDINATOR}/dvc",
+        "url": f"s3://{settings.bucket}/{PRIVATE}/dvc",
         "region": settings.s3_region,
         "endpointurl": settings.s3_endpoint,
         "access_key_id": settings.s3_access_key_id,

@@ -1,6 +1,8 @@
 """The one place that spells keys of the bucket."""
 
 COORDINATOR = "coordinator"
+PRIVATE = "private"
+"""Below it lies what is the coordinator's alone, its data sets say: parties read below `COORDINATOR`."""
 
 
 def plan_key(run: str) -> str:

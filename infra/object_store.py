@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
+from fedmodels.full_disk import full_disk_told
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -180,18 +181,21 @@ class ObjectStore:
 
         Raises:
             IntegrityError: the bytes do not have the hash that names them.
+            InputError: the disk is full.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        with self.open(key) as stream, part.open("wb") as file:
-            digest, size = _copy_hashing(stream, file)
-        if digest != sha256:
-            part.unlink()
-            raise IntegrityError(
-                f"The object {key} has SHA-256 {digest[:12]}…, expected {sha256[:12]}…",
-                fix="restore it from a backup, or start a new run",
-            )
-        part.replace(path)
+        try:
+            with full_disk_told(path.name), self.open(key) as stream, part.open("wb") as file:
+                digest, size = _copy_hashing(stream, file)
+            if digest != sha256:
+                raise IntegrityError(
+                    f"The object {key} has SHA-256 {digest[:12]}…, expected {sha256[:12]}…",
+                    fix="restore it from a backup, or start a new run",
+                )
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
         return size
 
     def read_blob(self, key: str, sha256: str) -> bytes:
@@ -233,6 +237,12 @@ class ObjectStore:
             raise
         except ClientError as error:
             raise _as_fedcart_error(error, key, self.bucket) from None
+        except NoCredentialsError:
+            raise StoreRefused(
+                f"There are no credentials with which to ask the object store for {key}",
+                fix="set s3_access_key_id and s3_secret_access_key in the role's fedcart.toml",
+                code="store-credentials",
+            ) from None
         except (BotoCoreError, ConnectionError, TimeoutError) as error:
             raise StoreUnavailable(
                 f"The object store does not answer ({type(error).__name__} at {key})",

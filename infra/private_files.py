@@ -1,13 +1,12 @@
 """Small files that only their owner may read, replaced in one step."""
 
-import errno
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import InputError
+from fedmodels.full_disk import full_disk_told
 
 
 def write_private(path: Path, data: bytes) -> None:
@@ -19,15 +18,10 @@ def write_private(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(part).replace(path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise InputError(
-            f"The disk is full: {path.name} could not be written", fix="free some space", code="disk-full"
-        ) from None
+        with full_disk_told(path.name):
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(part).replace(path)
     finally:
         Path(part).unlink(missing_ok=True)
 

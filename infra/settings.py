@@ -39,6 +39,29 @@ class Tables(BaseModel):
     table: Path | None = None
 
 
+class PartyPolicy(BaseModel):
+    """What a party agrees to, whatever a coordinator proposes: the table `[policy]` of its settings.
+
+    Every bound is off until it is set. A plan that breaks one makes the party refuse the whole run, with
+    the code `policy-forbids`; `allow_evaluation` alone refuses no run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipes: tuple[str, ...] = Field((), description="names of recipes that it trains; empty: any")
+    use_cases: tuple[str, ...] = Field((), description="use cases that it trains for; empty: any")
+    max_rounds: int | None = Field(
+        None, ge=1, description="most rounds of a run, num_rounds and max_failed_rounds together"
+    )
+    max_local_epochs: int | None = Field(None, ge=0, description="largest local.epochs")
+    require_clipping_norm: float | None = Field(
+        None, gt=0.0, description="update.clipping_norm must be set, and be no larger"
+    )
+    allow_evaluation: bool = Field(
+        True, description="scores candidates on its holdout; if not, it abstains from that"
+    )
+
+
 class Settings(BaseSettings):
     """Everything about the place where a process runs. Secrets print as asterisks."""
 
@@ -57,6 +80,7 @@ class Settings(BaseSettings):
     party_keys: dict[str, str] = Field({}, description="party id to public key, base64; coordinator only")
     tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")
     model_folders: dict[str, Path] = Field({}, description="recipe name to a local model folder")
+    policy: PartyPolicy = Field(PartyPolicy(), description="what this party agrees to; parties only")
     torch_threads: int = Field(1, ge=1)
     poll_seconds: float = Field(0.05, gt=0.0, description="first wait between two looks at the store")
 

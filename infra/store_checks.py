@@ -1,6 +1,6 @@
 """Whether an object store keeps the promises that fedcart is built on. Run by `fedcart doctor`.
 
-Each check works on plain S3 clients, below `PREFIX/stack/checks/`, and removes what it wrote.
+Each check but the first works on plain S3 clients, below `PREFIX/stack/checks/`, and removes what it wrote.
 """
 
 import base64
@@ -14,6 +14,10 @@ from threading import Barrier
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+
+from fedmodels.errors import FedcartError
+from infra.layout import COORDINATOR, PRIVATE
+from infra.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -42,14 +46,26 @@ def check_store(client: "S3Client", bucket: str, prefix: str) -> tuple[Finding, 
     )
 
 
+def check_access(role: str, store: ObjectStore, prefix: str) -> Finding:
+    """Whether the store takes the role's credentials, without which no other check says anything."""
+    check = f"the store takes {role}"
+    try:
+        store.list_folders(prefix)
+    except FedcartError as error:
+        return Finding(check, False, f"{error} ({error.code})")
+    return Finding(check, True, "its credentials are good for its prefix")
+
+
 def check_isolation(
     clients: Mapping[str, "S3Client"], prefixes: Mapping[str, str], bucket: str
 ) -> tuple[Finding, ...]:
     """What roles may not do: read, write or list each other's prefix; or write the coordinator's.
 
+    Of the coordinator's private prefix parties may do nothing.
+
     Args:
         clients: role to a client with its credentials.
-        prefixes: role to its prefix, which ends with a slash.
+        prefixes: role, or `PRIVATE`, to its prefix, which ends with a slash.
         bucket: name of the bucket.
     """
     return tuple(
@@ -105,13 +121,13 @@ def strangers_refused(role: str, client: "S3Client", prefixes: Mapping[str, str]
     """Try, as `role`, everything that it may not do below the others' prefixes."""
     allowed, tried = [], 0
     for other, prefix in prefixes.items():
-        if other == role:
+        if other == role or (role, other) == (COORDINATOR, PRIVATE):
             continue
         key = f"{prefix}stack/checks/{secrets.token_hex(4)}"
         attempts: dict[str, Callable[[], object]] = {
             "write": lambda key=key: client.put_object(Bucket=bucket, Key=key, Body=b"x")  # type: ignore[misc]
         }
-        if "coordinator" not in (role, other):
+        if COORDINATOR not in (role, other):
             attempts["read"] = lambda key=key: client.get_object(Bucket=bucket, Key=key)  # type: ignore[misc]
             attempts["list"] = lambda prefix=prefix: client.list_objects_v2(  # type: ignore[misc]
                 Bucket=bucket, Prefix=prefix

@@ -1,6 +1,5 @@
 """Messages and blobs between `fedmodels` and the object store; the only place that knows both."""
 
-import hashlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,9 +8,10 @@ from pydantic import ValidationError
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Message, Signed
+from infra.file_hash import file_sha256
 from infra.keys import PrivateKey, sign
 from infra.layout import model_key
-from infra.object_store import CHUNK_BYTES, ObjectStore
+from infra.object_store import ObjectStore
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
@@ -68,12 +68,3 @@ def fetch_model(store: ObjectStore, sha256: str, folder: Path) -> tuple[Path, in
     if path.exists():
         return path, 0
     return path, store.download(model_key(sha256), path, sha256)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in chunks."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()

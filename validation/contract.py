@@ -1,15 +1,12 @@
 """A party's data against their contract: a verdict without a value, and a full result that stays there.
 
 Great Expectations writes values of the data into its BASIC and SUMMARY results, e-mail addresses and all.
-So only what BOOLEAN_ONLY holds leaves this module: which expectation of which column failed.
+So two things come back: the verdict, which may leave the party and holds no more than BOOLEAN_ONLY would,
+and the full results, which the caller keeps in a folder of the party's own, or drops.
 """
 
-import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedmodels.data.rows import LabelledTexts
@@ -20,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from great_expectations import ExpectationSuite
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+FullResult = dict[str, Any]
+"""What Great Expectations says of one table as JSON, with values of the rows: it stays with its party."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ def check_labelled_text(
     holdout: LabelledTexts,
     data: DataConfig,
     labels: Sequence[str],
-    *,
-    result_folder: Path | None = None,
-) -> ContractVerdict:
+) -> tuple[ContractVerdict, dict[Part, FullResult]]:
     """Hold a party's prepared rows against the contract for labelled text.
 
     Args:
@@ -49,28 +47,31 @@ def check_labelled_text(
         holdout: rows to score on; without a row it is not checked, since it then scores nothing.
         data: the recipe's `data` section, with `min_rows` and `max_text_length`.
         labels: the classes of the plan.
-        result_folder: a folder of the party's own, for `train.json` and `holdout.json` with examples of
-            what failed; `None` writes nothing.
+
+    Returns:
+        The verdict, and by part the full result with examples of what failed.
     """
-    verdicts = []
+    verdicts: list[ContractVerdict] = []
+    full: dict[Part, FullResult] = {}
     parts: tuple[tuple[Part, LabelledTexts], ...] = (("train", train), ("holdout", holdout))
     for part, rows in parts:
         if part == "holdout" and len(rows) == 0:
             continue
         suite = labelled_text_suite(labels, data.min_rows, data.max_text_length, part)
-        result_file = result_folder / f"{part}.json" if result_folder else None
         prefix = "holdout." if part == "holdout" else ""
-        verdicts.append(check_frame(labelled_text_frame(rows), suite, prefix=prefix, result_file=result_file))
-    return ContractVerdict(
+        verdict, full[part] = check_frame(labelled_text_frame(rows), suite, prefix=prefix)
+        verdicts.append(verdict)
+    whole = ContractVerdict(
         passed=all(verdict.passed for verdict in verdicts),
         failed=tuple(name for verdict in verdicts for name in verdict.failed),
         evaluated=sum(verdict.evaluated for verdict in verdicts),
     )
+    return whole, full
 
 
 def check_frame(
-    frame: "pd.DataFrame", suite: "ExpectationSuite", *, prefix: str = "", result_file: Path | None = None
-) -> ContractVerdict:
+    frame: "pd.DataFrame", suite: "ExpectationSuite", *, prefix: str = ""
+) -> tuple[ContractVerdict, FullResult]:
     """Run a suite over a frame in a context that leaves no trace.
 
     An expectation that cannot be evaluated, for want of its column say, has failed.
@@ -79,7 +80,9 @@ def check_frame(
         frame: the rows.
         suite: the expectations.
         prefix: put before the column's name in `failed`.
-        result_file: where the full result goes, values and all.
+
+    Returns:
+        The verdict, and the full result, values and all.
     """
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -89,26 +92,13 @@ def check_frame(
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("rows").add_dataframe_asset("rows")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
-    result = batch.validate(suite, result_format="SUMMARY" if result_file else "BOOLEAN_ONLY")
-    if result_file:
-        _write_private(result_file, result.to_json_dict())  # type: ignore[no-untyped-call]
+    result = batch.validate(suite, result_format="SUMMARY")
+    full: FullResult = result.to_json_dict()  # type: ignore[no-untyped-call]
     failed = [each.expectation_config for each in result.results if not each.success]
     names = tuple(sorted(_name(config, prefix) for config in failed if config))
     passed = not any(name.startswith("critical:") for name in names)
-    return ContractVerdict(passed=passed, failed=names, evaluated=len(result.results))
+    return ContractVerdict(passed=passed, failed=names, evaluated=len(result.results)), full
 
 
 def _name(config: "ExpectationConfiguration", prefix: str) -> str:
     return f"{config.severity.value}:{config.type}:{prefix}{config.kwargs.get('column', 'table')}"
-
-
-def _write_private(path: Path, document: dict[str, Any]) -> None:
-    """Write JSON that nobody but its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(document, stream, indent=2, default=str)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -5,7 +5,6 @@ It holds neither a path nor a value: at a party, its text travels to the coordin
 """
 
 import csv
-import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import FedcartError, InputError
+from fedmodels.full_disk import full_disk_told
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -239,13 +239,8 @@ def _replacing(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as fault:
-        if fault.errno != errno.ENOSPC:
-            raise
-        raise InputError(
-            f"The disk is full: {path.name} could not be written", fix="free some space", code="disk-full"
-        ) from None
+        with full_disk_told(path.name):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Readers and writers of model files: sequential, hashed on the way, with memory of one chunk."""
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from fedmodels.errors import RunError
+from fedmodels.full_disk import full_disk_told
 
 CHUNK_BYTES = 1024 * 1024
 """Fits the processor's cache: a quarter of the memory of 4 MiB, and no more CPU seconds."""
@@ -83,20 +82,13 @@ def atomic_file(path: Path) -> Iterator[HashingWriter]:
     Not synced to disk: what is written here is a copy of what the store holds, or goes there next.
 
     Raises:
-        RunError: the disk is full (`disk-full`); no part of the file stays.
+        InputError: the disk is full (`disk-full`); no part of the file stays.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as target:
-            yield HashingWriter(target)
-        partial.replace(path)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RunError(
-            f"The disk is full: {path.name} could not be written",
-            fix="free some space and run the command again",
-            code="disk-full",
-        ) from None
+        with full_disk_told(path.name):
+            with partial.open("wb") as target:
+                yield HashingWriter(target)
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

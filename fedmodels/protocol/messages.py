@@ -281,3 +281,7 @@ class Session(Message):
     """Id of the flow run that holds it; the latest one to join."""
     ready: bool = False
     """Whether model and data are loaded."""
+    refusal: str | None = None
+    """Code of the error for which the party does not take part in the run."""
+    reason: str = ""
+    """That error's sentence."""

@@ -1,6 +1,5 @@
 """The command line. Every command imports what it needs when it runs, so that `-h` answers at once."""
 
-import errno
 import signal
 import sys
 from types import FrameType
@@ -8,7 +7,8 @@ from types import FrameType
 import typer
 
 from fedmodels.errors import FedcartError, InputError
-from flows.cli import data, demo, doctor, predict, runs, stack, train
+from fedmodels.full_disk import is_disk_full
+from flows.cli import data, demo, doctor, follow, predict, runs, stack, train
 from flows.cli.output import explain, notes
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+runs.app.command("follow")(follow.follow)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
@@ -44,7 +45,7 @@ def main() -> None:
         explain(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_status)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_disk_full(error):
             raise
         full = InputError("The disk is full", fix="free some space and try again", code="disk-full")
         explain(full, as_json="--json" in sys.argv)

@@ -1,14 +1,18 @@
-"""A run's progress in the terminal: rounds as a bar, the open round in words."""
+"""A run's progress in the terminal: rounds as a bar, the open round in words; what is said to who leaves."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from flows.cli.output import notes
+from flows.cli.output import notes, print_json
 from tasks.reading import RunState
 
 STAGES = ("training at the parties", "aggregating and fine-tuning", "evaluating the candidate")
+INTERRUPTED = 130
+"""Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 
 
 @contextmanager
@@ -30,6 +34,22 @@ def run_progress(title: str) -> Iterator[Callable[[RunState], None]]:
             progress.update(bar, total=float(rounds), completed=done + _part(state), words=in_words(state))
 
         yield watch
+
+
+@contextmanager
+def goes_on_without(run: str) -> Iterator[None]:
+    """Whoever stops watching `run` is told that it goes on, and what can be done; then the command ends."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sentence = (
+            f"The run {run} goes on in the workers; watch it again with fedcart runs follow {run}, "
+            f"or end it with fedcart runs cancel {run}."
+        )
+        if "--json" in sys.argv:
+            print_json({"error": {"code": "interrupted", "message": sentence}})
+        notes.print(sentence, soft_wrap=True, highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def in_words(state: RunState) -> str:

@@ -26,7 +26,7 @@ def train(
 ) -> None:
     """Train on the stack that is up, follow the run, and print what came of it."""
     from fedmodels.identifiers import check_identifier
-    from flows.cli.progress import run_progress
+    from flows.cli.progress import goes_on_without, run_progress
     from flows.following import (
         Request,
         begin,
@@ -48,7 +48,9 @@ def train(
         agreed = load_recipe(recipe)
         request = Request(agreed, check_identifier("run", run) if run else new_run_id(agreed))
     with run_progress(request.run) as watch:
-        summary = follow(home, request.run, begin(request, home), watch)
+        begun = begin(request, home)
+        with goes_on_without(request.run):
+            summary = follow(home, request.run, begun, watch)
     write_report(home, summary)
     if model_out:
         copy_model(home, request.run, model_out)

@@ -38,11 +38,6 @@ class Deployment:
     description: str
     tags: tuple[str, ...]
 
-    @property
-    def full_name(self) -> str:
-        """As Prefect's command line and API know it."""
-        return f"{self.flow}/{self.name}"
-
 
 @dataclass(frozen=True)
 class Declaration:

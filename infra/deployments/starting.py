@@ -37,7 +37,7 @@ def start_training(
     name = recipe if isinstance(recipe, str) else str(recipe.get("name", ""))
     return _start(
         f"{TRAINING_FLOW}/{COORDINATOR}",
-        f"{TRAINING_FLOW} · {run}",
+        _training_name(run),
         {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None},
         [f"run:{run}", f"recipe:{name}"],
         api_url,
@@ -57,6 +57,23 @@ def start_party_session(run: str, party: str, *, api_url: str | None = None) -> 
         [f"run:{run}", f"party:{party}"],
         api_url,
     )
+
+
+def find_training(run: str, *, api_url: str | None = None) -> str | None:
+    """Id of the latest coordinator's flow run of the training `run`; `None` when the server knows of none.
+
+    Raises:
+        StackError: the server does not answer.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[_training_name(run)]))
+    with _client(api_url) as client, _mapped(f"run {run}"):
+        found = client.read_flow_runs(
+            flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1
+        )
+    return str(found[0].id) if found else None
 
 
 def flow_run_state(flow_run_id: str, *, api_url: str | None = None) -> str | None:
@@ -103,6 +120,11 @@ def cancel(flow_run_id: str, *, api_url: str | None = None) -> None:
 
     with _client(api_url) as client, _mapped(f"flow run {flow_run_id}"):
         client.set_flow_run_state(UUID(flow_run_id), Cancelling())
+
+
+def _training_name(run: str) -> str:
+    """By which the flow runs of a training's coordinator are found again."""
+    return f"{TRAINING_FLOW} · {run}"
 
 
 def _start(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fedmodels.errors import StackError
+from infra.layout import PRIVATE
 from infra.local.ports import HOST, free_ports, port_is_free
 from infra.private_files import read_json, write_json, write_private
 
@@ -196,10 +197,13 @@ def _prefix(role: str) -> str:
 
 
 def _identity(role: str, bucket: str, access_key_id: str, secret: str) -> dict[str, Any]:
-    """Who `role` is and what it may do: the coordinator reads all and writes its own area."""
+    """Who `role` is and what it may do: the coordinator reads all and writes its own two areas.
+
+    A party reads one of these, and not the private one.
+    """
     own = [f"{action}:{bucket}/{_prefix(role)}/*" for action in ("Read", "Write", "List")]
     shared = (
-        [f"Read:{bucket}", f"List:{bucket}"]
+        [f"Read:{bucket}", f"List:{bucket}", f"Write:{bucket}/{PRIVATE}/*"]
         if role == "coordinator"
         else [f"Read:{bucket}/coordinator/*", f"List:{bucket}/coordinator/*"]
     )

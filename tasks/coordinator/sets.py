@@ -6,10 +6,10 @@ from prefect import task
 
 from fedmodels.errors import InputError
 from fedmodels.recipe import Recipe
-from infra.layout import architecture_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import STORE
 from tasks.tagging import tagged
+from tasks.workbenches import open_workbench
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
@@ -43,19 +43,8 @@ def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
 @tagged
 def load_workbench(run: CoordinatorRun) -> str:
     """Build the model that stays in memory for all rounds, and encode the coordinator's sets."""
-    from fedmodels.workbench import Workbench
-
     plan = run.plan
-    archive = run.store.read_blob(architecture_key(plan.architecture_sha256), plan.architecture_sha256)
-    run.workbench = Workbench.from_architecture(
-        archive,
-        run.cache / "architectures" / plan.architecture_sha256,
-        labels=plan.labels,
-        max_length=plan.recipe.model.max_length,
-        parameters=plan.parameters,
-        cache=run.cache / "tokens",
-        threads=run.threads,
-    )
+    run.workbench = open_workbench(run.store, plan, run.cache, run.threads)
     for name in SETS:
         run.workbench.encode(own_set(run, plan.recipe, name))
     return plan.architecture_sha256

@@ -9,9 +9,11 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from fedmodels.errors import FedcartError, TrainingFailed
+from fedmodels.full_disk import is_disk_full
 from tasks.party.session import PartySession
 
 P = ParamSpec("P")
@@ -36,13 +38,10 @@ def sealed(step: str) -> Callable[[Step[P, R]], Step[P, R]]:
                 return function(session, *args, **kwargs)
             except FedcartError as error:
                 raise error from None
+            except OSError as error:
+                raise _without_path(session, step, error) from None
             except Exception as error:  # noqa: BLE001 (the border: see the module's docstring)
-                _write_to_own_log(session, step, error)
-                raise TrainingFailed(
-                    f"The step {step} of party {session.party} failed with {type(error).__name__}",
-                    fix="see errors.log in the party's own folder",
-                    code=f"{step}-failed",
-                ) from None
+                raise _unforeseen(session, step, error) from None
             finally:
                 session.seconds[step] = session.seconds.get(step, 0.0) + time.perf_counter() - begin
 
@@ -51,10 +50,25 @@ def sealed(step: str) -> Callable[[Step[P, R]], Step[P, R]]:
     return wrap
 
 
-def _write_to_own_log(session: PartySession, step: str, error: Exception) -> None:
-    session.folder.mkdir(parents=True, exist_ok=True)
-    with (session.folder / "errors.log").open("a", encoding="utf-8") as log:
-        log.write(f"step {step}\n{''.join(traceback.format_exception(error))}\n")
+def _without_path(session: PartySession, step: str, error: OSError) -> TrainingFailed:
+    """A full disk by its name, since whoever runs the party can help it; anything else as unforeseen."""
+    if not is_disk_full(error):
+        return _unforeseen(session, step, error)
+    return TrainingFailed(
+        f"The disk of party {session.party} is full (step {step})", fix="free some space", code="disk-full"
+    )
+
+
+def _unforeseen(session: PartySession, step: str, error: Exception) -> TrainingFailed:
+    with suppress(OSError):  # a log that cannot be written must not put its path into the error
+        session.folder.mkdir(parents=True, exist_ok=True)
+        with (session.folder / "errors.log").open("a", encoding="utf-8") as log:
+            log.write(f"step {step}\n{''.join(traceback.format_exception(error))}\n")
+    return TrainingFailed(
+        f"The step {step} of party {session.party} failed with {type(error).__name__}",
+        fix="see errors.log in the party's own folder",
+        code=f"{step}-failed",
+    )
 
 
 class _WithoutTraceback(logging.Filter):

@@ -4,6 +4,8 @@ from prefect import task
 
 from fedmodels.errors import DataRefused
 from fedmodels.protocol.messages import DataReport
+from infra.keys import data_hash_key
+from infra.private_files import write_json
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL
@@ -19,7 +21,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     Raises:
         PartyError: the table is missing, cut short or has no usable rows.
     """
-    from fedmodels.data.prepared import prepare_party_tables
+    from fedmodels.data.prepared import keyed_data_hash, prepare_party_tables
 
     plan = session.joined_plan
     tables = session.tables
@@ -29,6 +31,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     session.prepared = prepare_party_tables(
         tables.train, tables.holdout, plan.recipe.data, plan.labels, seed=plan.recipe.seed
     )
+    session.data_hash = keyed_data_hash(session.prepared.train, data_hash_key(session.signing_key))
     return dict(session.prepared.counts)
 
 
@@ -47,13 +50,9 @@ def validate_data(session: PartySession) -> DataReport:
     prepared = session.prepared
     if prepared is None:
         raise DataRefused(f"Party {session.party} has no prepared data", fix="prepare them first")
-    verdict = check_labelled_text(
-        prepared.train,
-        prepared.holdout,
-        plan.recipe.data,
-        plan.labels,
-        result_folder=session.folder / "contract",
-    )
+    verdict, full = check_labelled_text(prepared.train, prepared.holdout, plan.recipe.data, plan.labels)
+    for part, result in full.items():
+        write_json(session.folder / "contract" / f"{part}.json", result)
     session.report = DataReport(
         rows=len(prepared.train) + len(prepared.holdout),
         train_rows=len(prepared.train),

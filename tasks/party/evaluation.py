@@ -17,12 +17,14 @@ from tasks.tagging import tagged
 @tagged
 @sealed("evaluate")
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
-    """Score the candidate and leave a signed evaluation, or an abstention when there is no holdout."""
+    """Score the candidate and leave a signed evaluation; or an abstention, for want of holdout or leave."""
     bench, prepared = session.workbench, session.prepared
     if bench is None:
         raise TrainingFailed(f"Party {session.party} has not loaded the model", fix="join the run first")
     metrics, reason = None, ""
-    if prepared is None or len(prepared.holdout) == 0:
+    if not session.policy.allow_evaluation:
+        reason = "the party's policy does not allow evaluation"
+    elif prepared is None or len(prepared.holdout) == 0:
         reason = "no holdout rows"
     else:
         path, travelled = fetch_model(session.store, candidate.model_sha256, session.folder / "models")

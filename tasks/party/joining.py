@@ -2,17 +2,19 @@
 
 from prefect import task
 
-from fedmodels.errors import InputError
+from fedmodels.errors import FedcartError, InputError, PolicyForbids
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
+from fedmodels.protocol.policy import policy_violations
 from infra.keys import public_key
-from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key, session_key
+from infra.layout import closed_key, head_key, plan_key, round_key, session_key
 from infra.waiting import wait_for
 from tasks.exchange import parse, read_message
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
+from tasks.workbenches import open_workbench
 
 PLAN_TIMEOUT = 300.0
 LOOKS_PER_CLOSED_CHECK = 4
@@ -29,6 +31,7 @@ def join_run(session: PartySession, session_id: str) -> str:
 
     Raises:
         InputError: there is no such run, or its plan names this party with another key.
+        PolicyForbids: the party's own policy forbids what the plan proposes; names every rule it breaks.
     """
     found = wait_for(lambda: read_message(session.store, plan_key(session.run), Plan), timeout=PLAN_TIMEOUT)
     if found is None:
@@ -43,9 +46,30 @@ def join_run(session: PartySession, session_id: str) -> str:
             fix="give the coordinator this party's public key",
             code="key-mismatch",
         )
+    if forbidden := policy_violations(session.policy, found.recipe):
+        raise PolicyForbids(
+            f"The policy of party {session.party} forbids the run {session.run}: {'; '.join(forbidden)}",
+            fix="change the recipe, or [policy] in the party's fedcart.toml",
+        )
     session.plan = found
-    _take_lease(session, session_id)
+    _take_lease(session, Session(run=session.run, party=session.party, session=session_id))
     return found.recipe.name
+
+
+@task(task_run_name="decline · {session.party}", **STORE)
+@tagged
+@sealed("join")
+def decline(session: PartySession, session_id: str, error: FedcartError) -> str:
+    """Tell the coordinator, in the lease, why this party does not take part; return the error's code."""
+    lease = Session(
+        run=session.run,
+        party=session.party,
+        session=session_id,
+        refusal=error.code,
+        reason=str(error),
+    )
+    _take_lease(session, lease)
+    return error.code
 
 
 @task(task_run_name="load_model · {session.party}", **STORE)
@@ -53,19 +77,8 @@ def join_run(session: PartySession, session_id: str) -> str:
 @sealed("join")
 def load_model(session: PartySession) -> str:
     """Fetch architecture and tokenizer and build the model that stays in memory for all rounds."""
-    from fedmodels.workbench import Workbench
-
     plan = session.joined_plan
-    archive = session.store.read_blob(architecture_key(plan.architecture_sha256), plan.architecture_sha256)
-    session.workbench = Workbench.from_architecture(
-        archive,
-        session.cache / "architectures" / plan.architecture_sha256,
-        labels=plan.labels,
-        max_length=plan.recipe.model.max_length,
-        parameters=plan.parameters,
-        cache=session.cache / "tokens",
-        threads=session.threads,
-    )
+    session.workbench = open_workbench(session.store, plan, session.cache, session.threads)
     return plan.architecture_sha256
 
 
@@ -111,8 +124,7 @@ def last_closed_round(session: PartySession) -> int:
     return head.round if head else 0
 
 
-def _take_lease(session: PartySession, session_id: str) -> None:
-    lease = Session(run=session.run, party=session.party, session=session_id)
+def _take_lease(session: PartySession, lease: Session) -> None:
     session.store.create(session_key(session.party, session.run), canonical_json(lease))
     _move_lease(session, lease)
 

@@ -4,7 +4,6 @@ Neither a dataclass nor a pydantic model: Prefect walks into those when a task i
 rows and weights, which must stay here.
 """
 
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from infra.keys import PrivateKey, load_private_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import PreparedTables
@@ -37,10 +37,13 @@ class PartySession:
         self.signing_key: PrivateKey = load_private_key(settings.signing_key)
         self.folder: Path = settings.workspace / "runs" / run
         self.cache: Path = settings.workspace / "cache"
+        self.policy = settings.policy
         self._tables = settings.tables
         self.plan: Plan | None = None
         self.workbench: Workbench | None = None
         self.prepared: PreparedTables | None = None
+        self.data_hash = ""
+        """Of the prepared training rows, under the party's own key."""
         self.report: DataReport | None = None
         self.refused: FedcartError | None = None
         self.fingerprint: tuple[tuple[int, int], ...] | None = None
@@ -81,12 +84,7 @@ class PartySession:
 
     def round_folder(self, round_number: int) -> Path:
         """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-        folder = self.folder / f"{round_number:04d}"
-        if not folder.exists():
-            for old in self.folder.glob("[0-9][0-9][0-9][0-9]"):
-                shutil.rmtree(old)
-            folder.mkdir(parents=True)
-        return folder
+        return open_round_folder(self.folder, round_number)
 
     def begin_round(self) -> None:
         """Forget the measurements of the round before."""

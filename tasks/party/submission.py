@@ -6,7 +6,6 @@ from prefect import task
 
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement, Receipt
-from infra.keys import data_hash_key
 from infra.layout import receipt_key, update_key
 from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
@@ -26,12 +25,9 @@ def submit_update(
     flow_run_id: str,
 ) -> str:
     """Upload the update, then commit it by its receipt; return the update's SHA-256."""
-    from fedmodels.data.prepared import keyed_data_hash
-
     path = session.round_folder(announcement.round) / "update.safetensors"
     sha256: str = protected["sha256"]
     size = session.store.upload(update_key(session.party, sha256), path, sha256)
-    assert session.prepared is not None
     receipt = Receipt(
         run=session.run,
         round=announcement.round,
@@ -41,7 +37,7 @@ def submit_update(
         update_bytes=size,
         update_norm=protected["norm"],
         num_examples=int(trained["num_examples"]),
-        data_hash=keyed_data_hash(session.prepared.train, data_hash_key(session.signing_key)),
+        data_hash=session.data_hash,
         data=session.report,
         metrics={name: value for name, value in trained.items() if name != "num_examples"},
         seconds={step: round(value, 3) for step, value in session.seconds.items()},

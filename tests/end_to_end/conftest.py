@@ -1,11 +1,14 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data."""
 
+import os
+
 import pytest
 
 from fedmodels.toy_model import write_toy_model
 from infra.local.stack import down, up
 from tests.end_to_end.federation import (
     PARTIES,
+    REPOSITORY,
     WATCHER,
     Federation,
     sentences,
@@ -29,7 +32,7 @@ def federation(tmp_path_factory):
     (watcher / "sitecustomize.py").write_text(WATCHER.format(forbidden=forbidden, log=str(opened)))
     made = Federation(home, private, opened, write_toy_model(folder / "toy-model"), own)
     try:
-        up(home, PARTIES, extra_environment={"PYTHONPATH": str(watcher)})
+        up(home, PARTIES, extra_environment={"PYTHONPATH": os.pathsep.join((str(watcher), str(REPOSITORY)))})
         yield made
     finally:
         for process in made.processes:

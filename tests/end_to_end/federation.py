@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""Commands and workers run the code of this checkout, whichever one is installed."""
 PARTIES = ("shop-a", "shop-b", "shop-c")
 CLASSES = ("1", "2", "3")
 WORDS = {"1": "awful", "2": "so so", "3": "great"}
@@ -100,7 +102,7 @@ class Federation:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "FEDCART_HOME": str(self.home)}
+        return {**os.environ, "FEDCART_HOME": str(self.home), "PYTHONPATH": str(REPOSITORY)}
 
 
 def sentences(name: str, count: int) -> list[tuple[str, str]]:

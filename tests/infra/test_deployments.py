@@ -117,10 +117,10 @@ def test_a_flow_that_cannot_be_imported_is_one_sentence():
 
 def test_parties_are_declared_once_and_in_order():
     assert declare(("b", "a", "b")) == declare(("a", "b"))
-    assert [d.full_name for d in declare(("b", "a")).deployments] == [
-        "federated-training/coordinator",
-        "party-session/a",
-        "party-session/b",
+    assert [(d.flow, d.name) for d in declare(("b", "a")).deployments] == [
+        ("federated-training", "coordinator"),
+        ("party-session", "a"),
+        ("party-session", "b"),
     ]
 
 
@@ -198,7 +198,7 @@ def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: S
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for wanted in declaration.deployments:
-        made = client.read_deployment_by_name(wanted.full_name)
+        made = client.read_deployment_by_name(f"{wanted.flow}/{wanted.name}")
         assert (made.entrypoint, made.work_pool_name) == (wanted.entrypoint, wanted.pool)
         assert (made.description, sorted(made.tags)) == (wanted.description, sorted(wanted.tags))
         assert (made.pull_steps or [], made.path, made.job_variables) == ([], None, {})

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, StoreRefused
 from infra.dvc import configure_remote
-from infra.settings import Settings
+from infra.settings import Settings, load_role_settings
+from infra.stores import store_from_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SETTINGS = Settings(
@@ -26,8 +27,11 @@ def dvc(folder, *words):
 
 @pytest.fixture
 def clone(tmp_path):
+    return cloned(tmp_path / "clone")
+
+
+def cloned(folder):
     """What git would give of the repository, as far as DVC is concerned."""
-    folder = tmp_path / "clone"
     for name in ("dvc.yaml", ".dvcignore", ".dvc/config", "recipes"):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -40,12 +44,12 @@ def clone(tmp_path):
 
 def test_credentials_go_into_the_local_file_alone(clone):
     committed = (clone / ".dvc" / "config").read_text()
-    assert configure_remote(clone, SETTINGS) == "s3://fedcart/coordinator/dvc"
+    assert configure_remote(clone, SETTINGS) == "s3://fedcart/private/dvc"
     assert (clone / ".dvc" / "config").read_text() == committed
     local = clone / ".dvc" / "config.local"
     assert local.stat().st_mode & 0o777 == 0o600
     before = local.read_text()
-    for part in ("kept out of git", "http://127.0.0.1:8333", "s3://fedcart/coordinator/dvc"):
+    for part in ("kept out of git", "http://127.0.0.1:8333", "s3://fedcart/private/dvc"):
         assert part in before
     configure_remote(clone, SETTINGS)
     assert local.read_text() == before
@@ -60,7 +64,7 @@ def test_a_store_without_an_endpoint_of_its_own(clone):
     configure_remote(clone, SETTINGS)
     configure_remote(clone, Settings(bucket="company"))
     local = (clone / ".dvc" / "config.local").read_text()
-    assert "s3://company/coordinator/dvc" in local
+    assert "s3://company/private/dvc" in local
     assert "endpointurl" not in local
     assert "kept out of git" not in local
 
@@ -69,6 +73,35 @@ def test_a_folder_that_is_no_dvc_repository(tmp_path):
     with pytest.raises(InputError) as caught:
         configure_remote(tmp_path, SETTINGS)
     assert caught.value.code == "dvc-missing"
+
+
+def test_what_is_pushed_comes_back_and_no_party_reads_it(running, home, clone, tmp_path):
+    coordinator = load_role_settings(home, "coordinator")
+    configure_remote(clone, coordinator)
+    rows = clone / "sets" / "holdout.csv"
+    rows.parent.mkdir()
+    rows.write_text("text,label\nworks great,1\n")
+    for words in (("add", "sets/holdout.csv"), ("push",)):
+        done = dvc(clone, *words)
+        assert done.returncode == 0, done.stderr
+
+    other = cloned(tmp_path / "other")
+    configure_remote(other, coordinator)
+    (other / "sets").mkdir()
+    shutil.copy(f"{rows}.dvc", other / "sets")
+    done = dvc(other, "pull", "sets/holdout.csv.dvc")
+    assert done.returncode == 0, done.stderr
+    assert (other / "sets" / "holdout.csv").read_bytes() == rows.read_bytes()
+
+    (key,) = store_from_settings(coordinator).list_keys("private/dvc/")
+    party = store_from_settings(load_role_settings(home, "shop-a"))
+    for attempt in (
+        lambda: party.read(key),
+        lambda: list(party.list_keys("private/")),
+        lambda: party.create("private/dvc/x", b""),
+    ):
+        with pytest.raises(StoreRefused, match="AccessDenied"):
+            attempt()
 
 
 def test_the_pipeline_as_dvc_reads_it(clone):

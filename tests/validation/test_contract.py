@@ -1,12 +1,12 @@
 """Every expectation of the contract for labelled text is needed, and no verdict holds a value."""
 
-import json
 import logging
 
 import pytest
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
+from infra.private_files import read_json, write_json
 from validation.contract import check_frame, check_labelled_text
 from validation.suites.labelled_text import fold, labelled_text_frame, labelled_text_suite
 
@@ -74,7 +74,7 @@ def name_of(expectation):
 
 
 def test_good_rows_keep_the_contract():
-    verdict = check_frame(frame(), suite())
+    verdict, _ = check_frame(frame(), suite())
     assert (verdict.passed, verdict.failed, verdict.evaluated) == (True, (), len(BREAKING))
 
 
@@ -84,42 +84,43 @@ def test_every_expectation_has_its_table():
 
 @pytest.mark.parametrize("name", BREAKING)
 def test_each_expectation_alone_refuses_its_table(name):
-    verdict = check_frame(BREAKING[name](), suite())
+    verdict, _ = check_frame(BREAKING[name](), suite())
     assert verdict.failed == (name,)
     assert verdict.passed is name.startswith("warning:")
 
 
 @pytest.mark.parametrize("name", BREAKING)
 def test_without_an_expectation_its_table_wrongly_passes(name):
-    verdict = check_frame(BREAKING[name](), suite(without=name))
+    verdict, _ = check_frame(BREAKING[name](), suite(without=name))
     assert (verdict.passed, verdict.failed, verdict.evaluated) == (True, (), len(BREAKING) - 1)
 
 
 def test_a_missing_column_fails_and_does_not_raise():
-    verdict = check_frame(frame().drop(columns="label"), suite())
+    verdict, _ = check_frame(frame().drop(columns="label"), suite())
     assert not verdict.passed
     assert "critical:expect_column_values_to_be_in_set:label" in verdict.failed
 
 
-def test_no_value_leaves_the_party(tmp_path, caplog, capfd):
+def test_no_value_stands_in_what_leaves_the_party(tmp_path, caplog, capfd):
     rows = LabelledTexts(
         tuple(f"write to {SECRET} {number}" for number in range(30)), tuple(f"{SECRET}" for _ in range(30))
     )
     with caplog.at_level(logging.DEBUG):
-        verdict = check_labelled_text(rows, rows, DATA, LABELS, result_folder=tmp_path / "contract")
+        verdict, full = check_labelled_text(rows, rows, DATA, LABELS)
     assert not verdict.passed
     assert "critical:expect_column_values_to_be_in_set:label" in verdict.failed
     assert "critical:expect_column_values_to_be_in_set:holdout.label" in verdict.failed
     printed = capfd.readouterr()
     for said in (repr(verdict), caplog.text, printed.out, printed.err):
         assert SECRET not in said
-    full = (tmp_path / "contract" / "train.json").read_text()
-    assert SECRET in full  # the party itself sees what is wrong
-    assert json.loads(full)["success"] is False
-    assert (tmp_path / "contract" / "train.json").stat().st_mode & 0o077 == 0
+    assert set(full) == {"train", "holdout"}
+    for part, result in full.items():  # the party itself sees what is wrong
+        write_json(tmp_path / f"{part}.json", result)
+        assert SECRET in (tmp_path / f"{part}.json").read_text()
+        assert read_json(tmp_path / f"{part}.json")["success"] is False
 
 
-def test_nothing_is_written_unless_asked(tmp_path, monkeypatch):
+def test_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     check_labelled_text(good_rows(), good_rows(), DATA, LABELS)
@@ -128,14 +129,15 @@ def test_nothing_is_written_unless_asked(tmp_path, monkeypatch):
 
 def test_a_holdout_may_be_small_and_lack_a_class():
     holdout = LabelledTexts(("only one",), ("good",))
-    verdict = check_labelled_text(good_rows(), holdout, DATA, LABELS)
+    verdict, _ = check_labelled_text(good_rows(), holdout, DATA, LABELS)
     assert (verdict.passed, verdict.failed) == (True, ())
-    assert check_labelled_text(good_rows(), LabelledTexts(), DATA, LABELS).evaluated == len(BREAKING)
+    verdict, full = check_labelled_text(good_rows(), LabelledTexts(), DATA, LABELS)
+    assert (verdict.evaluated, set(full)) == (len(BREAKING), {"train"})
 
 
 def test_a_missing_label_is_null_to_the_contract():
     rows = good_rows()
-    verdict = check_labelled_text(
+    verdict, _ = check_labelled_text(
         LabelledTexts((*rows.texts, "bare"), (*rows.labels, "")), LabelledTexts(), DATA, LABELS
     )
     assert verdict.failed == ("critical:expect_column_values_to_not_be_null:label",)

@@ -1,0 +1,37 @@
+"""Building the model that a process keeps in memory for all rounds, at a party as at the coordinator."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmodels.protocol.messages import Plan
+from infra.layout import architecture_key
+from infra.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from fedmodels.workbench import Workbench
+
+
+def open_workbench(store: ObjectStore, plan: Plan, cache: Path, threads: int) -> "Workbench":
+    """Fetch the plan's architecture and tokenizer, and build its model, without weights.
+
+    Args:
+        store: the bucket, with the role's own credentials.
+        plan: the plan of the run.
+        cache: the role's own folder for what outlives a run.
+        threads: torch threads of this process.
+
+    Raises:
+        IntegrityError: the architecture is missing, or is not what its hash says.
+    """
+    from fedmodels.workbench import Workbench
+
+    sha256 = plan.architecture_sha256
+    return Workbench.from_architecture(
+        store.read_blob(architecture_key(sha256), sha256),
+        cache / "architectures" / sha256,
+        labels=plan.labels,
+        max_length=plan.recipe.model.max_length,
+        parameters=plan.parameters,
+        cache=cache / "tokens",
+        threads=threads,
+    )
