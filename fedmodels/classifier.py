@@ -100,8 +100,8 @@ def parameter_specs(model: Any) -> tuple[TensorSpec, ...]:
     )
 
 
-def write_parameters(model: Any, path: Path) -> None:
-    """Write the parameters as safetensors, in the order of `parameter_specs`.
+def write_parameters(model: Any, path: Path) -> str:
+    """Write the parameters as safetensors, in the order of `parameter_specs`; return the file's SHA-256.
 
     Equal weights give equal bytes; the file appears whole or not at all.
 
@@ -112,6 +112,7 @@ def write_parameters(model: Any, path: Path) -> None:
         target.write(encode_header(parameter_specs(model)))
         for tensor in _parameters(model).values():
             target.write(tensor.float().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return target.sha256
 
 
 def read_parameters(model: Any, path: Path) -> None:

@@ -90,9 +90,10 @@ class Workbench:
             read_parameters(self.model, path)
             self.loaded = sha256
 
-    def write(self, path: Path) -> None:
-        """Write the model's weights as safetensors, in the plan's order."""
-        write_parameters(self.model, path)
+    def write(self, path: Path) -> str:
+        """Write the model's weights as safetensors, in the plan's order; return the file's SHA-256."""
+        self.loaded = write_parameters(self.model, path)
+        return self.loaded
 
     def encode(self, rows: LabelledTexts) -> EncodedTexts:
         """Token ids of the rows' texts, computed once for each table."""

@@ -1,6 +1,5 @@
-"""Messages and blobs between `fedmodels` and the object store; the only place that knows both."""
+"""Messages between `fedmodels` and the object store; the only place that knows both."""
 
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -8,9 +7,7 @@ from pydantic import ValidationError
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Message, Signed
-from infra.file_hash import file_sha256
 from infra.keys import PrivateKey, sign
-from infra.layout import model_key
 from infra.object_store import ObjectStore
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -53,18 +50,3 @@ def create_signed(store: ObjectStore, key: str, message: Message, signing_key: P
     payload = canonical_json(message)
     envelope = Signed(payload=payload.decode(), signature=sign(signing_key, payload))
     store.create(key, canonical_json(envelope))
-
-
-def publish_model(store: ObjectStore, path: Path) -> str:
-    """Put a global model at its content-addressed key; return its SHA-256."""
-    sha256 = file_sha256(path)
-    store.upload(model_key(sha256), path, sha256)
-    return sha256
-
-
-def fetch_model(store: ObjectStore, sha256: str, folder: Path) -> tuple[Path, int]:
-    """A local copy of a global model, fetched once; returns its path and the bytes that travelled."""
-    path = folder / f"{sha256}.safetensors"
-    if path.exists():
-        return path, 0
-    return path, store.download(model_key(sha256), path, sha256)

@@ -8,6 +8,7 @@ from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg
 from fedmodels.protocol.messages import Decision
 from infra.layout import model_key, update_key
 from tasks.coordinator.run import CoordinatorRun
+from tasks.models import fetch_model
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -20,15 +21,17 @@ DTYPES = {"float32": "F32", "bfloat16": "BF16"}
 def aggregate(run: CoordinatorRun, decision: Decision) -> str:
     """Write the average of the accepted updates into the round's folder; return its SHA-256.
 
-    Memory does not grow with the number of parties. Each stream's hash is compared at its end with the
-    one that the decision pins, so a byte that changed since admission is noticed.
+    Memory does not grow with the number of parties. Each stream's hash, that of the base model's local
+    copy too, is compared at its end with the one that the decision pins, so a byte that changed since
+    admission is noticed.
 
     Raises:
         IntegrityError: an update or the base model is not what the decision pins.
     """
     with ExitStack() as streams:
-        base_key = model_key(decision.base_sha256)
-        base = Source(base_key, streams.enter_context(run.store.open(base_key)), decision.base_sha256)
+        path, _ = fetch_model(run.store, decision.base_sha256, run.models)
+        reader = streams.enter_context(path.open("rb"))
+        base = Source(model_key(decision.base_sha256), reader, decision.base_sha256)
         deltas = []
         for update in decision.accepted:
             key = update_key(update.party, update.update_sha256)

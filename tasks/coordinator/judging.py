@@ -9,7 +9,7 @@ from fedmodels.protocol.progress import last_passed
 from tasks.coordinator.collecting import Collected
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import loaded_workbench, own_set
-from tasks.exchange import fetch_model
+from tasks.models import fetch_model
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 from validation.gates import round_gate
@@ -21,7 +21,7 @@ def score_holdout(run: CoordinatorRun, candidate: Candidate) -> Metrics:
     """Score the candidate on the coordinator's holdout; reported, and used for no decision."""
     bench = loaded_workbench(run)
     if bench.loaded != candidate.model_sha256:
-        path, _ = fetch_model(run.store, candidate.model_sha256, run.folder / "models")
+        path, _ = fetch_model(run.store, candidate.model_sha256, run.models)
         bench.load(path, candidate.model_sha256)
     metrics, intervals = bench.evaluate(own_set(run, run.plan.recipe, "holdout"))
     run.watch.computed(intervals)

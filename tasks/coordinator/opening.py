@@ -15,7 +15,8 @@ from infra.layout import architecture_key, closed_key, head_key, plan_key, round
 from infra.packages import MODEL_PREFIX, fetch_model
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import SETS, own_set
-from tasks.exchange import create_message, parse, publish_model, read_message
+from tasks.exchange import create_message, parse, read_message
+from tasks.models import adopt_model
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -125,8 +126,9 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         save_architecture(model, tokenizer, Path(folder))
         archive = pack_architecture(Path(folder))
         weights = Path(folder) / "base.safetensors"
-        write_parameters(model, weights)
-        base_sha256 = publish_model(run.store, weights)
+        base_sha256 = write_parameters(model, weights)
+        run.publisher.publish(weights, base_sha256)
+        adopt_model(weights, base_sha256, run.models)
     architecture_sha256 = sha256_hex(archive)
     run.store.put_blob(architecture_key(architecture_sha256), archive)
     return Plan(

@@ -15,6 +15,7 @@ from fedmodels.protocol.messages import Head, Plan, Record, Session
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.models import Publisher
 from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ class CoordinatorRun:
         self.run = run
         self.home = settings.home
         self.store: ObjectStore = store_from_settings(settings)
+        self.publisher = Publisher(self.store)
         self.party_keys = dict(settings.party_keys)
         self.threads = settings.torch_threads
         self.poll_seconds = settings.poll_seconds
         self.folder: Path = settings.workspace / "runs" / run
+        self.models: Path = self.folder / "models"
+        """Local copies of the global models that are needed now."""
         self.cache: Path = settings.workspace / "cache"
         self.model_folders = settings.model_folders
         self.tables: dict[str, Tables] = settings.tables

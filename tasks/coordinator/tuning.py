@@ -1,6 +1,5 @@
 """Global fine-tuning on the public set, kept only if the validation set says that it helps."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -15,7 +14,8 @@ from infra.layout import round_key
 from tasks.coordinator.aggregating import FILE as AGGREGATE
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import loaded_workbench, own_set
-from tasks.exchange import create_message, publish_model, read_message
+from tasks.exchange import create_message, read_message
+from tasks.models import adopt_model, forget_models
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 
@@ -26,11 +26,12 @@ FILE = "fine-tuned.safetensors"
 
 
 class Tuned(BaseModel):
-    """The model that goes on: its file's name in the round's folder, its validation scores, and why."""
+    """The model that goes on: its file in the round's folder and that one's hash, its scores, and why."""
 
     model_config = ConfigDict(frozen=True)
 
     file: str
+    sha256: str
     metrics: Metrics
     fine_tuning: FineTuningResult | None
 
@@ -38,22 +39,25 @@ class Tuned(BaseModel):
 @task(task_run_name="fine_tune · round {round_number}", **LOCAL)
 @tagged
 def fine_tune(run: CoordinatorRun, round_number: int, aggregate_sha256: str) -> Tuned:
-    """Score the aggregate on validation, train it on public, score again, keep the better one."""
+    """Score the aggregate on validation, train it on public, score again, keep the better one.
+
+    The model that is scored last is probably the candidate, and is uploaded meanwhile.
+    """
     recipe, bench = run.plan.recipe, loaded_workbench(run)
-    folder = run.round_folder(round_number)
-    validation = own_set(run, recipe, "validation")
-    bench.load(folder / AGGREGATE, aggregate_sha256)
-    before, intervals = bench.evaluate(validation)
+    aggregated = run.round_folder(round_number) / AGGREGATE
+    bench.load(aggregated, aggregate_sha256)
+    if recipe.fine_tuning is None:
+        run.publisher.publish_ahead(aggregated, aggregate_sha256)
+    before, intervals = bench.evaluate(own_set(run, recipe, "validation"))
     run.watch.computed(intervals)
     if recipe.fine_tuning is None:
-        return Tuned(file=AGGREGATE, metrics=before, fine_tuning=None)
-    after = _tune(run, bench, recipe.fine_tuning, round_number)
+        return Tuned(file=AGGREGATE, sha256=aggregate_sha256, metrics=before, fine_tuning=None)
+    tuned_sha256, after = _tune(run, bench, recipe.fine_tuning, round_number)
     kept = after is not None and helps(recipe.key_metric, after, before)
-    if kept:
-        bench.write(folder / FILE)
     verdict = FineTuningResult(kept=kept, before=before, after=after)
-    metrics = after if kept and after else before
-    return Tuned(file=FILE if kept else AGGREGATE, metrics=metrics, fine_tuning=verdict)
+    if kept and after:
+        return Tuned(file=FILE, sha256=tuned_sha256, metrics=after, fine_tuning=verdict)
+    return Tuned(file=AGGREGATE, sha256=aggregate_sha256, metrics=before, fine_tuning=verdict)
 
 
 def helps(key_metric: str, after: Metrics, before: Metrics) -> bool:
@@ -64,11 +68,15 @@ def helps(key_metric: str, after: Metrics, before: Metrics) -> bool:
     return improves(key_metric, after, before) and after.loss <= before.loss
 
 
-def _tune(run: CoordinatorRun, bench: "Workbench", config: FineTuning, round_number: int) -> Metrics | None:
-    """Train on public in place; scores on validation, or `None` when they are not finite.
+def _tune(
+    run: CoordinatorRun, bench: "Workbench", config: FineTuning, round_number: int
+) -> tuple[str, Metrics | None]:
+    """Train on public in place; the written model's SHA-256 and its scores on validation.
 
-    The learning rate decays over all rounds, as it does at the parties.
+    No scores when they, or the training, were not finite. The learning rate decays over all rounds, as it
+    does at the parties.
     """
+    tuned = run.round_folder(round_number) / FILE
     recipe = run.plan.recipe
     try:
         result = bench.train(
@@ -80,12 +88,14 @@ def _tune(run: CoordinatorRun, bench: "Workbench", config: FineTuning, round_num
             should_stop=lambda: False,
         )
         run.watch.computed(result.compute)
+        sha256 = bench.write(tuned)
+        run.publisher.publish_ahead(tuned, sha256)
         after, intervals = bench.evaluate(own_set(run, recipe, "validation"))
     except TrainingFailed as error:
         get_run_logger().warning("Fine-tuning is dropped: %s", error)
-        return None
+        return "", None
     run.watch.computed(intervals)
-    return after
+    return sha256, after
 
 
 def as_local_training(config: FineTuning) -> LocalTraining:
@@ -100,11 +110,15 @@ def as_local_training(config: FineTuning) -> LocalTraining:
 def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
     """Publish the candidate's weights, then announce it."""
     recipe: Recipe = run.plan.recipe
-    path: Path = run.round_folder(round_number) / tuned.file
+    path = run.round_folder(round_number) / tuned.file
+    if path.exists():  # an earlier try may have come further than this
+        run.publisher.publish(path, tuned.sha256)
+        adopt_model(path, tuned.sha256, run.models)
+    forget_models(run.models, keep=frozenset({run.head.model_sha256, tuned.sha256}))
     candidate = Candidate(
         run=run.run,
         round=round_number,
-        model_sha256=publish_model(run.store, path),
+        model_sha256=tuned.sha256,
         evaluate=recipe.evaluate_at_parties,
         evaluation_timeout=recipe.evaluation_timeout,
         metrics=tuned.metrics,

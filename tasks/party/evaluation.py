@@ -6,7 +6,8 @@ from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Announcement, Candidate, Evaluation, Record
 from infra.layout import evaluation_key, round_key
 from infra.waiting import wait_for
-from tasks.exchange import create_signed, fetch_model, read_message
+from tasks.exchange import create_signed, read_message
+from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
@@ -27,7 +28,7 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
     elif prepared is None or len(prepared.holdout) == 0:
         reason = "no holdout rows"
     else:
-        path, travelled = fetch_model(session.store, candidate.model_sha256, session.folder / "models")
+        path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
         session.bytes_down += travelled
         bench.load(path, candidate.model_sha256)
         metrics, compute = bench.evaluate(prepared.holdout)

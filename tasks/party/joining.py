@@ -10,6 +10,7 @@ from infra.keys import public_key
 from infra.layout import closed_key, head_key, plan_key, round_key, session_key
 from infra.waiting import wait_for
 from tasks.exchange import parse, read_message
+from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL, STORE
@@ -76,9 +77,12 @@ def decline(session: PartySession, session_id: str, error: FedcartError) -> str:
 @tagged
 @sealed("join")
 def load_model(session: PartySession) -> str:
-    """Fetch architecture and tokenizer and build the model that stays in memory for all rounds."""
+    """Build the model that stays in memory for all rounds, and fetch the weights of the first one."""
     plan = session.joined_plan
     session.workbench = open_workbench(session.store, plan, session.cache, session.threads)
+    head = read_message(session.store, head_key(session.run), Head)
+    sha256 = head.model_sha256 if head else plan.base_model_sha256
+    _, session.bytes_ahead = fetch_model(session.store, sha256, session.models)
     return plan.architecture_sha256
 
 

@@ -36,6 +36,8 @@ class PartySession:
         self.store: ObjectStore = store_from_settings(settings)
         self.signing_key: PrivateKey = load_private_key(settings.signing_key)
         self.folder: Path = settings.workspace / "runs" / run
+        self.models: Path = self.folder / "models"
+        """Local copies of the global models that are needed now."""
         self.cache: Path = settings.workspace / "cache"
         self.policy = settings.policy
         self._tables = settings.tables
@@ -50,6 +52,8 @@ class PartySession:
         self.seconds: dict[str, float] = {}
         self.compute: list[tuple[float, float]] = []
         self.bytes_down = 0
+        self.bytes_ahead = 0
+        """Fetched while joining, for the first round to count."""
 
     @property
     def joined_plan(self) -> Plan:
@@ -88,7 +92,8 @@ class PartySession:
 
     def begin_round(self) -> None:
         """Forget the measurements of the round before."""
-        self.seconds, self.compute, self.bytes_down = {}, [], 0
+        self.seconds, self.compute = {}, []
+        self.bytes_down, self.bytes_ahead = self.bytes_ahead, 0
 
     def compute_before_now(self) -> tuple[tuple[float, float], ...]:
         """Training and evaluation intervals of this round, as seconds before this moment."""

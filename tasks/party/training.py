@@ -11,7 +11,8 @@ from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
 from infra.layout import closed_key
-from tasks.exchange import fetch_model, read_message
+from tasks.exchange import read_message
+from tasks.models import fetch_model, forget_models
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
@@ -35,8 +36,9 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
     if bench is None or prepared is None:
         raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
     recipe = session.joined_plan.recipe
-    base, travelled = fetch_model(session.store, announcement.model_sha256, session.folder / "models")
+    base, travelled = fetch_model(session.store, announcement.model_sha256, session.models)
     session.bytes_down += travelled
+    forget_models(session.models, keep=frozenset({announcement.model_sha256}))
     bench.load(base, announcement.model_sha256)
     with gpu_slot(session.party):
         result = bench.train(
@@ -61,7 +63,7 @@ def protect_update(session: PartySession, announcement: Announcement) -> dict[st
     from fedmodels.deltas import write_update
 
     folder = session.round_folder(announcement.round)
-    base, _ = fetch_model(session.store, announcement.model_sha256, session.folder / "models")
+    base, _ = fetch_model(session.store, announcement.model_sha256, session.models)
     update = session.joined_plan.recipe.update
     facts = write_update(
         base,
