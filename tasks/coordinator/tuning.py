@@ -15,7 +15,7 @@ from infra.layout import round_key
 from tasks.coordinator.aggregating import FILE as AGGREGATE
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import loaded_workbench, own_set
-from tasks.exchange import create_message, publish_model, read_message
+from tasks.exchange import create_message, file_sha256, publish_model, read_message
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 
@@ -100,15 +100,17 @@ def as_local_training(config: FineTuning) -> LocalTraining:
 def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
     """Publish the candidate's weights, then announce it."""
     recipe: Recipe = run.plan.recipe
-    path: Path = run.round_folder(round_number) / tuned.file
+    folder: Path = run.round_folder(round_number)
+    model_sha256 = publish_model(run.store, folder / tuned.file)
     candidate = Candidate(
         run=run.run,
         round=round_number,
-        model_sha256=publish_model(run.store, path),
+        model_sha256=model_sha256,
         evaluate=recipe.evaluate_at_parties,
         evaluation_timeout=recipe.evaluation_timeout,
         metrics=tuned.metrics,
         fine_tuning=tuned.fine_tuning,
+        aggregate_sha256=model_sha256 if tuned.file == AGGREGATE else file_sha256(folder / AGGREGATE),
     )
     return create_message(run.store, round_key(run.run, round_number, "candidate"), candidate)
 

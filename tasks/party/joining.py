@@ -3,7 +3,7 @@
 from prefect import task
 
 from fedmodels.errors import InputError
-from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
 from infra.keys import public_key
 from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key, session_key
@@ -30,20 +30,22 @@ def join_run(session: PartySession, session_id: str) -> str:
     Raises:
         InputError: there is no such run, or its plan names this party with another key.
     """
-    found = wait_for(lambda: read_message(session.store, plan_key(session.run), Plan), timeout=PLAN_TIMEOUT)
-    if found is None:
+    key = plan_key(session.run)
+    data = wait_for(lambda: session.store.read(key), timeout=PLAN_TIMEOUT)
+    if data is None:
         raise InputError(
             f"The run {session.run} has no plan after {PLAN_TIMEOUT:.0f} s",
             fix="check the run's name",
             code="run-unknown",
         )
+    found = parse(Plan, data, key)
     if found.parties.get(session.party) != public_key(session.signing_key):
         raise InputError(
             f"The plan of run {session.run} does not name party {session.party} with the key that it holds",
             fix="give the coordinator this party's public key",
             code="key-mismatch",
         )
-    session.plan = found
+    session.plan, session.plan_sha256 = found, sha256_hex(data)
     _take_lease(session, session_id)
     return found.recipe.name
 

@@ -39,6 +39,7 @@ class PartySession:
         self.cache: Path = settings.workspace / "cache"
         self._tables = settings.tables
         self.plan: Plan | None = None
+        self.plan_sha256: str | None = None
         self.workbench: Workbench | None = None
         self.prepared: PreparedTables | None = None
         self.report: DataReport | None = None
