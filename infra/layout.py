@@ -58,3 +58,33 @@ def evaluation_key(party: str, run: str, round_number: int) -> str:
 def runs_prefix() -> str:
     """Below it, one folder a run."""
     return f"{COORDINATOR}/runs/"
+
+
+def role_prefix(role: str) -> str:
+    """Where a role writes, and nobody else does."""
+    return f"{COORDINATOR}/" if role == COORDINATOR else f"parties/{role}/"
+
+
+def parties_prefix() -> str:
+    """Below it, one folder a party."""
+    return "parties/"
+
+
+def run_prefix(role: str, run: str) -> str:
+    """What a role has written about one run."""
+    return f"{role_prefix(role)}runs/{run}/"
+
+
+def blobs_prefix(role: str) -> str:
+    """A role's content-addressed objects."""
+    return f"{role_prefix(role)}blobs/"
+
+
+def sweeps_prefix(role: str) -> str:
+    """What a role has swept, one object a sweep."""
+    return f"{role_prefix(role)}sweeps/"
+
+
+def sweep_key(role: str, name: str) -> str:
+    """Create-only: what one sweep removed."""
+    return f"{sweeps_prefix(role)}{name}.json"

@@ -9,8 +9,11 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 4 * 1024 * 1024
 _LOST = {"PreconditionFailed", "412"}
-_MISSING = {"NoSuchKey", "404", "NotFound"}
+_MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
 _BUSY = {
     *("ConditionalRequestConflict", "409", "SlowDown", "429"),
     *("InternalError", "500", "ServiceUnavailable", "503"),
@@ -40,6 +43,25 @@ class ByteStream(Protocol):
     def read(self, amount: int, /) -> bytes:
         """Return at most `amount` bytes."""
         ...
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it: `size` in bytes, `age` in seconds since its last put."""
+
+    key: str
+    size: int
+    age: float
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A multipart upload that nobody has completed. `size` in bytes of its parts; `age` in seconds."""
+
+    key: str
+    upload_id: str
+    size: int
+    age: float
 
 
 class ObjectStore:
@@ -228,6 +250,68 @@ class ObjectStore:
             found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
         return [folder.removeprefix(prefix).rstrip("/") for folder in found]
 
+    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
+        """Objects below `prefix`, in order of their keys, each with its size and age."""
+        with self._mapped(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            for page in pages:
+                now = _clock(page)
+                for item in page.get("Contents", []):
+                    yield StoredObject(item["Key"], item["Size"], _seconds(now, item["LastModified"]))
+
+    def age(self, key: str) -> float | None:
+        """Seconds since the object's last put, by the store's clock; `None` when there is no such object."""
+        with self._mapped(key):
+            try:
+                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+            return _seconds(_clock(answer), answer["LastModified"])
+
+    def delete(self, key: str) -> None:
+        """Remove an object. Harmless when there is none."""
+        with self._mapped(key):
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+
+    def list_uploads(self, prefix: str) -> Iterator[Upload]:
+        """Multipart uploads below `prefix` that nobody completed or aborted."""
+        with self._mapped(prefix):
+            pages = self.client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            )
+            for page in pages:
+                now = _clock(page)
+                for item in page.get("Uploads", []):
+                    key, upload_id = item["Key"], item["UploadId"]
+                    size = self._upload_bytes(key, upload_id)
+                    if size is not None:
+                        yield Upload(key, upload_id, size, _seconds(now, item["Initiated"]))
+
+    def abort_upload(self, upload: Upload) -> None:
+        """Remove an upload's parts. Harmless when it was completed or aborted meanwhile."""
+        with self._mapped(upload.key):
+            try:
+                self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
+                )
+            except ClientError as error:
+                if _code(error) not in _MISSING:
+                    raise
+
+    def _upload_bytes(self, key: str, upload_id: str) -> int | None:
+        """Bytes of an upload's parts, or `None` when it ended meanwhile."""
+        pages = self.client.get_paginator("list_parts").paginate(
+            Bucket=self.bucket, Key=key, UploadId=upload_id
+        )
+        try:
+            return sum(part["Size"] for page in pages for part in page.get("Parts", []))
+        except ClientError as error:
+            if _code(error) in _MISSING:
+                return None
+            raise
+
     @contextmanager
     def _mapped(self, key: str) -> Iterator[None]:
         """Turn what boto3 raises into the error tree, without the store's address or headers."""
@@ -263,6 +347,15 @@ def _as_fedcart_error(error: ClientError, key: str, bucket: str) -> FedcartError
         fix="check the role's credentials and prefix with fedcart doctor",
         code="store-credentials" if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch"} else None,
     )
+
+
+def _clock(answer: Any) -> datetime:
+    """The store's own time at an answer: clocks of different machines are never compared."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+
+def _seconds(now: datetime, then: datetime) -> float:
+    return max(0.0, (now - then).total_seconds())
 
 
 def _code(error: ClientError) -> str:

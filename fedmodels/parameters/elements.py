@@ -4,10 +4,14 @@ bfloat16 is the upper half of a float32, so widening it is exact; narrowing roun
 even, as torch does.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+DTYPES: Mapping[str, str] = {"float32": "F32", "bfloat16": "BF16"}
+"""A recipe's word for a dtype to that of safetensors."""
 
 
 def to_float32(data: bytes | memoryview, dtype: str, scratch: Float32) -> Float32:

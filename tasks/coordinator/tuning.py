@@ -26,12 +26,16 @@ FILE = "fine-tuned.safetensors"
 
 
 class Tuned(BaseModel):
-    """The model that goes on: its file in the round's folder and that one's hash, its scores, and why."""
+    """The model that goes on: its file in the round's folder and that one's hash, its scores, and why.
+
+    `aggregate_sha256` is that of the average, from which it may have been fine-tuned.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     file: str
     sha256: str
+    aggregate_sha256: str
     metrics: Metrics
     fine_tuning: FineTuningResult | None
 
@@ -51,13 +55,19 @@ def fine_tune(run: CoordinatorRun, round_number: int, aggregate_sha256: str) -> 
     before, intervals = bench.evaluate(own_set(run, recipe, "validation"))
     run.watch.computed(intervals)
     if recipe.fine_tuning is None:
-        return Tuned(file=AGGREGATE, sha256=aggregate_sha256, metrics=before, fine_tuning=None)
+        return _untuned(aggregate_sha256, before, None)
     tuned_sha256, after = _tune(run, bench, recipe.fine_tuning, round_number)
     kept = after is not None and helps(recipe.key_metric, after, before)
     verdict = FineTuningResult(kept=kept, before=before, after=after)
     if kept and after:
-        return Tuned(file=FILE, sha256=tuned_sha256, metrics=after, fine_tuning=verdict)
-    return Tuned(file=AGGREGATE, sha256=aggregate_sha256, metrics=before, fine_tuning=verdict)
+        return Tuned(
+            file=FILE,
+            sha256=tuned_sha256,
+            aggregate_sha256=aggregate_sha256,
+            metrics=after,
+            fine_tuning=verdict,
+        )
+    return _untuned(aggregate_sha256, before, verdict)
 
 
 def helps(key_metric: str, after: Metrics, before: Metrics) -> bool:
@@ -66,6 +76,10 @@ def helps(key_metric: str, after: Metrics, before: Metrics) -> bool:
     One row of a few hundred moves an accuracy; the loss moves with all of them.
     """
     return improves(key_metric, after, before) and after.loss <= before.loss
+
+
+def _untuned(sha256: str, metrics: Metrics, verdict: FineTuningResult | None) -> Tuned:
+    return Tuned(file=AGGREGATE, sha256=sha256, aggregate_sha256=sha256, metrics=metrics, fine_tuning=verdict)
 
 
 def _tune(
@@ -123,6 +137,7 @@ def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
         evaluation_timeout=recipe.evaluation_timeout,
         metrics=tuned.metrics,
         fine_tuning=tuned.fine_tuning,
+        aggregate_sha256=tuned.aggregate_sha256,
     )
     return create_message(run.store, round_key(run.run, round_number, "candidate"), candidate)
 

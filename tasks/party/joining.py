@@ -3,7 +3,7 @@
 from prefect import task
 
 from fedmodels.errors import FedcartError, InputError, PolicyForbids
-from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
 from fedmodels.protocol.policy import policy_violations
 from infra.keys import public_key
@@ -34,13 +34,15 @@ def join_run(session: PartySession, session_id: str) -> str:
         InputError: there is no such run, or its plan names this party with another key.
         PolicyForbids: the party's own policy forbids what the plan proposes; names every rule it breaks.
     """
-    found = wait_for(lambda: read_message(session.store, plan_key(session.run), Plan), timeout=PLAN_TIMEOUT)
-    if found is None:
+    key = plan_key(session.run)
+    data = wait_for(lambda: session.store.read(key), timeout=PLAN_TIMEOUT)
+    if data is None:
         raise InputError(
             f"The run {session.run} has no plan after {PLAN_TIMEOUT:.0f} s",
             fix="check the run's name",
             code="run-unknown",
         )
+    found = parse(Plan, data, key)
     if found.parties.get(session.party) != public_key(session.signing_key):
         raise InputError(
             f"The plan of run {session.run} does not name party {session.party} with the key that it holds",
@@ -52,7 +54,7 @@ def join_run(session: PartySession, session_id: str) -> str:
             f"The policy of party {session.party} forbids the run {session.run}: {'; '.join(forbidden)}",
             fix="change the recipe, or [policy] in the party's fedcart.toml",
         )
-    session.plan = found
+    session.plan, session.plan_sha256 = found, sha256_hex(data)
     _take_lease(session, Session(run=session.run, party=session.party, session=session_id))
     return found.recipe.name
 

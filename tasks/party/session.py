@@ -42,6 +42,7 @@ class PartySession:
         self.policy = settings.policy
         self._tables = settings.tables
         self.plan: Plan | None = None
+        self.plan_sha256: str | None = None
         self.workbench: Workbench | None = None
         self.prepared: PreparedTables | None = None
         self.data_hash = ""

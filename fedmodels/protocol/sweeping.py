@@ -1,0 +1,68 @@
+"""Which objects may be swept: pure rules over references and ages.
+
+A blob stays while anything refers to it. A reference is its SHA-256 anywhere in a message: so a message of
+a later version, with fields that this one does not know, protects what it names.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field
+
+from fedmodels.errors import InputError
+from fedmodels.identifiers import Identifier
+from fedmodels.protocol.messages import Message
+
+SHORTEST_BOUND = 3600.0
+"""Seconds. Below it a sweep could take what a round has just put and not yet referred to."""
+_HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+class SweptObject(Message):
+    """One object that was removed."""
+
+    key: str
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Sweep(Message):
+    """`sweeps/….json`: what one sweep removed, written before it does, so that swept is not deleted."""
+
+    role: Identifier
+    older_than: Annotated[float, Field(ge=0.0)]
+    objects: tuple[SweptObject, ...]
+
+
+def references(messages: Iterable[bytes]) -> frozenset[str]:
+    """Every SHA-256 that stands in any of these messages."""
+    return frozenset(found.decode() for data in messages for found in _HASH.findall(data))
+
+
+def blob_name(key: str) -> str:
+    """The hash that names a content-addressed object."""
+    return key.rpartition("/")[2].partition(".")[0]
+
+
+def parse_bound(text: str) -> float:
+    """Seconds of `90m`, `36h`, `7d` or `2w`.
+
+    Raises:
+        InputError: it is no such duration, or below the hour within which a put may be unreferenced yet.
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not re.fullmatch(r"\d+(\.\d+)?", number):
+        raise InputError(
+            f"The age {text!r} is no number with a unit of {', '.join(_UNITS)}",
+            fix="write it as 36h or 7d",
+            code="duration-invalid",
+        )
+    seconds = float(number) * _UNITS[unit]
+    if seconds < SHORTEST_BOUND:
+        raise InputError(
+            f"The age {text} is below one hour, and a run that is open may have put younger objects",
+            fix="give 1h or more",
+            code="bound-too-short",
+        )
+    return seconds

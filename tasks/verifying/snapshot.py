@@ -1,0 +1,186 @@
+"""The messages of a run as they stand in the bucket at one moment, each at its place."""
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from fedmodels.errors import InputError
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.messages import (
+    Announcement,
+    Candidate,
+    Closed,
+    Decision,
+    Evaluation,
+    Head,
+    Message,
+    Plan,
+    Receipt,
+    Record,
+    Signed,
+)
+from fedmodels.protocol.sweeping import Sweep
+from infra.layout import (
+    COORDINATOR,
+    closed_key,
+    evaluation_key,
+    head_key,
+    parties_prefix,
+    plan_key,
+    receipt_key,
+    role_prefix,
+    round_key,
+    run_prefix,
+    runs_prefix,
+    sweeps_prefix,
+)
+from infra.object_store import ObjectStore
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+Kind = TypeVar("Kind", bound=Message, covariant=True)
+READERS = 8
+ROUND_MESSAGES: Mapping[type[Message], str] = {
+    Announcement: "announcement",
+    Decision: "decision",
+    Candidate: "candidate",
+    Record: "record",
+}
+SIGNED: frozenset[type[Message]] = frozenset({Receipt, Evaluation})
+KINDS: tuple[type[Message], ...] = (Plan, Head, Closed, *ROUND_MESSAGES, *sorted(SIGNED, key=repr))
+
+
+@dataclass(frozen=True)
+class Held(Generic[Kind]):
+    """What stands at one key: its bytes' hash, and the message if it is one of the kind that belongs there.
+
+    `envelope` is what carries a signed message. `canonical` says whether the bytes are spelt in the one
+    way in which messages are written.
+    """
+
+    key: str
+    sha256: str | None = None
+    message: Kind | None = None
+    envelope: Signed | None = None
+    canonical: bool = False
+
+    @property
+    def there(self) -> bool:
+        """Whether there is an object."""
+        return self.sha256 is not None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All bytes of a run's messages by key, the ids of all runs, and what was swept, by key."""
+
+    run: str
+    objects: Mapping[str, bytes]
+    parties: tuple[str, ...]
+    runs: frozenset[str]
+    swept: Mapping[str, str]
+    """Key of a removed object to the role that removed it."""
+    _parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was parsed already: each message is asked for many times."""
+
+    def held(self, kind: type[AnyMessage], round_number: int = 0, party: str = "") -> Held[AnyMessage]:
+        """What stands where a message of this kind, round and party belongs."""
+        key = key_of(kind, self.run, round_number, party)
+        if key not in self._parsed:
+            self._parsed[key] = _hold(kind, key, self.objects.get(key))
+        held: Held[AnyMessage] = self._parsed[key]
+        return held
+
+    @cached_property
+    def keys_by_hash(self) -> Mapping[str, tuple[str, ...]]:
+        """SHA-256 of bytes to every key where they stand: more than one is a copy."""
+        found: dict[str, tuple[str, ...]] = {}
+        for key, data in self.objects.items():
+            digest = sha256_hex(data)
+            found[digest] = (*found.get(digest, ()), key)
+        return found
+
+    @cached_property
+    def last_round(self) -> int:
+        """Highest round of which any message stands."""
+        names = [key.split("/rounds/")[1].split("/")[0] for key in self.objects if "/rounds/" in key]
+        return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def key_of(kind: type[Message], run: str, round_number: int = 0, party: str = "") -> str:
+    """Where a message of this kind, round and party belongs."""
+    if name := ROUND_MESSAGES.get(kind):
+        return round_key(run, round_number, name)
+    if kind is Receipt:
+        return receipt_key(party, run, round_number)
+    if kind is Evaluation:
+        return evaluation_key(party, run, round_number)
+    return {Plan: plan_key, Head: head_key, Closed: closed_key}[kind](run)
+
+
+def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
+    """Fetch every message of a run, the coordinator's and the parties', and the lists of what was swept.
+
+    Raises:
+        InputError: nothing of such a run stands in the bucket.
+    """
+    runs, parties = frozenset(store.list_folders(runs_prefix())), store.list_folders(parties_prefix())
+    roles = (COORDINATOR, *parties)
+    keys = [key for role in roles for key in store.list_keys(run_prefix(role, run))]
+    if not keys:
+        known = ", ".join(sorted(runs)[-5:]) or "none"
+        raise InputError(
+            f"There is no run {run} in the bucket (the latest are: {known})",
+            fix="see fedcart runs list",
+            code="run-unknown",
+        )
+    sweeps = {key: role for role in roles for key in store.list_keys(sweeps_prefix(role))}
+    with ThreadPoolExecutor(READERS) as readers:
+        found = dict(zip([*keys, *sweeps], readers.map(store.read, [*keys, *sweeps]), strict=True))
+    objects = {key: data for key in keys if (data := found[key]) is not None}
+    swept = {}
+    for key, role in sweeps.items():
+        message, _ = _parse(Sweep, found[key] or b"")
+        own = [item.key for item in message.objects] if message else []
+        swept.update({name: role for name in own if name.startswith(role_prefix(role))})
+    involved = [party for party in parties if any(key.startswith(run_prefix(party, run)) for key in keys)]
+    return Snapshot(run, objects, tuple(involved), runs, swept)
+
+
+def _hold(kind: type[AnyMessage], key: str, data: bytes | None) -> Held[AnyMessage]:
+    if data is None:
+        return Held(key)
+    message, envelope = _parse(kind, data)
+    return Held(key, sha256_hex(data), message, envelope, _is_canonical(data))
+
+
+def parse_any(data: bytes) -> Message | None:
+    """The message that these bytes are, of whatever kind."""
+    for kind in KINDS:
+        if message := _parse(kind, data)[0]:
+            return message
+    return None
+
+
+def _parse(kind: type[AnyMessage], data: bytes) -> tuple[AnyMessage | None, Signed | None]:
+    try:
+        if kind not in SIGNED:
+            return kind.model_validate_json(data), None
+        envelope = Signed.model_validate_json(data)
+    except ValidationError:
+        return None, None
+    try:
+        return kind.model_validate_json(envelope.payload), envelope
+    except ValidationError:
+        return None, envelope
+
+
+def _is_canonical(data: bytes) -> bool:
+    try:
+        return canonical_json(json.loads(data)) == data
+    except ValueError:
+        return False

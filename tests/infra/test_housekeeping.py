@@ -1,0 +1,100 @@
+"""Looking after what lies in the store: sizes, ages, deletion, unfinished uploads; each role its own."""
+
+import pytest
+
+from fedmodels.errors import StoreRefused
+from infra.object_store import ObjectStore, Upload
+from infra.waiting import wait_for
+from tests.store_alone import store_alone, store_of
+
+PART = b"x" * 5_300_000
+
+
+@pytest.fixture(scope="module")
+def store_home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), ("shop-a", "shop-b")) as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def coordinator(store_home) -> ObjectStore:
+    return store_of(store_home, "coordinator")
+
+
+@pytest.fixture(scope="module")
+def shop_a(store_home) -> ObjectStore:
+    return store_of(store_home, "shop-a")
+
+
+def begin_upload(store: ObjectStore, key: str) -> str:
+    upload_id = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
+    store.client.upload_part(Bucket=store.bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=PART)
+    return upload_id
+
+
+def test_a_listing_gives_sizes_and_ages_in_order_of_keys(shop_a):
+    for name, size in (("b", 3), ("a", 2), ("c/d", 0)):
+        shop_a.put_blob(f"parties/shop-a/listed/{name}", b"x" * size)
+    found = list(shop_a.list_objects("parties/shop-a/listed/"))
+    assert [(item.key.rpartition("listed/")[2], item.size) for item in found] == [
+        ("a", 2),
+        ("b", 3),
+        ("c/d", 0),
+    ]
+    assert all(0.0 <= item.age < 30.0 for item in found)
+
+
+def test_a_blob_that_is_put_again_is_young_again(shop_a):
+    key = "parties/shop-a/young/again"
+    shop_a.put_blob(key, b"same")
+    assert wait_for(lambda: (shop_a.age(key) or 0.0) >= 2.0, timeout=20)
+    shop_a.put_blob(key, b"same")
+    assert shop_a.age(key) <= 1.0
+    assert shop_a.age("parties/shop-a/young/never") is None
+
+
+def test_what_is_deleted_is_gone_and_deleting_twice_is_harmless(shop_a):
+    key = "parties/shop-a/gone"
+    shop_a.put_blob(key, b"x")
+    shop_a.delete(key)
+    assert not shop_a.exists(key)
+    shop_a.delete(key)
+
+
+def test_an_unfinished_upload_is_found_with_its_bytes_and_aborted(shop_a):
+    key = "parties/shop-a/blobs/unfinished"
+    upload_id = begin_upload(shop_a, key)
+    (found,) = shop_a.list_uploads("parties/shop-a/")
+    assert (found.key, found.upload_id, found.size) == (key, upload_id, len(PART))
+    assert 0.0 <= found.age < 30.0
+    assert list(shop_a.list_keys("parties/shop-a/blobs/")) == []
+    shop_a.abort_upload(found)
+    assert list(shop_a.list_uploads("parties/shop-a/")) == []
+    shop_a.abort_upload(found)
+
+
+def test_nobody_deletes_or_aborts_what_is_anothers(coordinator, shop_a, store_home):
+    shop_b = store_of(store_home, "shop-b")
+    shop_b.put_blob("parties/shop-b/blobs/kept", b"x")
+    coordinator.put_blob("coordinator/blobs/kept", b"x")
+    uploads = {
+        role: Upload(key, begin_upload(store, key), 0, 0.0)
+        for role, store, key in (
+            ("shop-b", shop_b, "parties/shop-b/blobs/unfinished"),
+            ("coordinator", coordinator, "coordinator/blobs/unfinished"),
+        )
+    }
+    for refused in (
+        lambda: shop_a.delete("parties/shop-b/blobs/kept"),
+        lambda: shop_a.delete("coordinator/blobs/kept"),
+        lambda: shop_a.abort_upload(uploads["shop-b"]),
+        lambda: shop_a.abort_upload(uploads["coordinator"]),
+        lambda: list(shop_a.list_uploads("parties/shop-b/")),
+        lambda: list(shop_a.list_objects("parties/shop-b/")),
+        lambda: coordinator.delete("parties/shop-b/blobs/kept"),
+        lambda: coordinator.abort_upload(uploads["shop-b"]),
+    ):
+        with pytest.raises(StoreRefused):
+            refused()
+    assert coordinator.exists("parties/shop-b/blobs/kept")
+    assert [found.key for found in shop_b.list_uploads("parties/shop-b/")] == [uploads["shop-b"].key]
