@@ -28,6 +28,7 @@ def bring_up() -> BringUp:
                 "training_entrypoint": "tiny_flows.training",
                 "session_entrypoint": "tiny_flows.session",
             },
+            preload=(),
             extra_environment={"PYTHONPATH": os.pathsep.join((str(FLOWS), str(REPOSITORY)))},
             **options,  # type: ignore[arg-type]
         )
