@@ -14,6 +14,8 @@ from fedmodels.recipe import Recipe
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0.0)]
+EarlierRound = Annotated[int | None, Field(ge=1, exclude_if=lambda number: number is None)]
+"""Round of a receipt that was salvaged from it. `None`, and then not written: the message's own round."""
 
 
 class Message(BaseModel):
@@ -169,13 +171,20 @@ class Signed(Message):
 
 
 class AcceptedUpdate(Message):
-    """One update that counts, pinned by the hashes of its receipt and of its bytes."""
+    """One update that counts, pinned by the hashes of its receipt and of its bytes.
+
+    Its receipt lies where its party wrote it: in `round`, when it was late there and is salvaged here.
+    """
 
     party: Identifier
     receipt_sha256: Sha256
     update_sha256: Sha256
     num_examples: Annotated[int, Field(ge=1)]
     weight: Annotated[float, Field(ge=0.0, le=1.0)]
+    """Share of the average, discount and all; the weights of a decision sum to 1."""
+    round: EarlierRound = None
+    discount: Annotated[float, Field(gt=0.0, le=1.0, exclude_if=lambda factor: factor == 1.0)] = 1.0
+    """Factor for staleness; it stands in the bucket only where it is not 1."""
 
 
 class Refusal(Message):
@@ -184,6 +193,7 @@ class Refusal(Message):
     party: Identifier
     code: str
     reason: str
+    round: EarlierRound = None
 
 
 class Decision(Message):
