@@ -9,6 +9,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -165,6 +166,22 @@ class ObjectStore:
                     return None
                 raise
 
+    def age(self, key: str) -> float | None:
+        """Seconds since the object was written, or `None` when there is no such object.
+
+        Both moments are the store's own, in whole seconds: no clock of this machine is asked, and the
+        answer is off by a second at most.
+        """
+        with self._mapped(key):
+            try:
+                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return None
+                raise
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return max(0.0, (now - answer["LastModified"]).total_seconds())
+
     @contextmanager
     def open(self, key: str) -> Iterator[ByteStream]:
         """Stream an object's bytes; errors in the middle of the stream are mapped too."""
@@ -207,6 +224,16 @@ class ObjectStore:
                 fix="restore it from a backup, or start a new run",
             )
         return data
+
+    def holds(self, key: str, sha256: str) -> bool:
+        """Whether there is an object at `key` and its bytes have this SHA-256; reads all of it."""
+        if not self.exists(key):
+            return False
+        digest = hashlib.sha256()
+        with self.open(key) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest() == sha256
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Keys below `prefix`, in order."""

@@ -10,6 +10,7 @@ Codes that are given here; admission and the parties have their own:
     not-asked          the party was not in the cohort of the round that its receipt names
     not-late           the receipt of the round before was not missing there, so it had its chance
     too-stale          the receipt is of a round before the last one
+    changed-since      it was admitted and counted, but is no longer what the decision pins
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -111,6 +112,27 @@ def as_decided(decision: Decision, collected: Iterable[Collected]) -> tuple[Coll
         else:
             return None
     return None if pinned else tuple(settled)
+
+
+def changed_since(decision: Decision, collected: Iterable[Collected]) -> tuple[Refusal, ...]:
+    """Refusals of updates that the decision counts and that are not what it pins any more; sorted.
+
+    A party can delete what it submitted. Then the decision cannot be carried out, and the round is refused.
+    """
+    pinned = {(update.party, update.round) for update in decision.accepted}
+    return tuple(item.refusal for item in collected if item.refusal and (item.party, item.round) in pinned)
+
+
+def changed(party: str, number: int | None) -> Collected:
+    """What stands for an admitted update of `party` that is not what its decision pins any more.
+
+    Args:
+        party: whose update.
+        number: round of its receipt when it was salvaged, else `None`.
+    """
+    reason = f"The update of {party} is no longer the one that was admitted"
+    refusal = Refusal(party=party, code="changed-since", reason=reason, round=number)
+    return Collected(party=party, refusal=refusal, round=number)
 
 
 class _Allowed:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.deciding import Collected
+from fedmodels.protocol.deciding import Collected, changed_since
 from fedmodels.protocol.messages import (
     Closed,
     Decision,
@@ -13,6 +13,7 @@ from fedmodels.protocol.messages import (
     Head,
     PartyRow,
     Record,
+    Refusal,
     RoundBytes,
     RoundSeconds,
 )
@@ -31,23 +32,25 @@ def record_of(state: RunState, seconds: RoundSeconds) -> Record:
     """
     decision, verdict, candidate = state.decision, state.verdict, state.candidate
     assert decision is not None and state.collected is not None
-    passed = verdict is not None and verdict.gate.passed and candidate is not None
+    changed = changed_since(decision, state.collected.items)
+    gate = verdict.gate if verdict else _without_candidate(state, decision, changed)
+    passed = verdict is not None and gate.passed and candidate is not None
     rows = party_rows(state.collected.items, verdict.evaluations if verdict else {})
     return Record(
         run=state.plan.run,
         round=state.open_round,
         previous_sha256=state.head.record_sha256,
-        outcome="passed" if passed else "gate-refused" if verdict else "quorum-missed",
+        outcome="passed" if passed else "gate-refused" if verdict or changed else "quorum-missed",
         decision_sha256=sha256_hex(canonical_json(decision)),
         model_sha256=candidate.model_sha256 if passed and candidate else state.head.model_sha256,
         candidate_sha256=candidate.model_sha256 if candidate else None,
         accepted=tuple(update.party for update in decision.accepted),
-        refused=decision.refused,
+        refused=(*decision.refused, *changed),
         metrics=candidate.metrics if candidate else None,
         holdout=verdict.holdout if verdict else None,
         parties=rows,
         fine_tuning=candidate.fine_tuning if candidate else None,
-        gate=verdict.gate if verdict else quorum_missed(decision, state.plan.recipe.min_available_parties),
+        gate=gate,
         seconds=seconds,
         bytes=RoundBytes(
             up=sum(row.bytes_up for row in rows.values()), down=sum(row.bytes_down for row in rows.values())
@@ -72,9 +75,13 @@ def closing(
     )
 
 
-def quorum_missed(decision: Decision, required: int) -> GateResult:
-    """Why there is no candidate: how many updates came in time, and why the others do not count."""
+def _without_candidate(state: RunState, decision: Decision, changed: Sequence[Refusal]) -> GateResult:
+    """Why there is no candidate to judge: an update is not what it was, or too few came in time."""
+    if changed:
+        reasons = tuple(f"{refusal.reason.rstrip('.')}: refused." for refusal in changed)
+        return GateResult(passed=False, reasons=reasons)
     fresh = sum(update.round is None for update in decision.accepted)
+    required = state.plan.recipe.min_available_parties
     why = "; ".join(f"{refusal.party}: {refusal.code}" for refusal in decision.refused)
     return GateResult(
         passed=False, reasons=(f"{fresh} updates were accepted, {required} are required ({why}): refused.",)

@@ -40,11 +40,12 @@ def _streak(records: Sequence[Record], party: str) -> tuple[int, int]:
     """Refusals in a row up to now, and the number of the round of the latest one."""
     length, last = 0, 0
     for record in records:
-        if party in record.accepted:
+        codes = {
+            refusal.code for refusal in record.refused if refusal.party == party and refusal.round is None
+        }
+        counted = party in record.accepted and "changed-since" not in codes
+        if counted:
             length = 0
-        elif any(
-            refusal.party == party and refusal.round is None and refusal.code not in NOT_ITS_FAULT
-            for refusal in record.refused
-        ):
+        elif codes - NOT_ITS_FAULT:
             length, last = length + 1, record.round
     return length, last

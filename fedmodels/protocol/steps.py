@@ -1,7 +1,8 @@
 """The round protocol: from what a coordinator knows, the one thing that it does next.
 
     Announce → Collect → Decide → Propose → Judge → Commit → MoveHead → Announce ... → CloseRun → Ended
-                            └─ too few updates ──────┘  (no candidate)
+                           └ too few updates, ┘
+                             or changed since
 
 Each step leaves a message behind (`state.advance`), and what stands in the bucket is adopted and never done
 again. So a resume is nothing special: it reads the state, and `next_step` says where to go on.
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from fedmodels.errors import RunError
 from fedmodels.protocol.allowance import has_quorum, why_failed, why_stopped
 from fedmodels.protocol.cohort import draw_cohort
+from fedmodels.protocol.deciding import changed_since
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Record
 from fedmodels.protocol.progress import follow, why_finished
+from fedmodels.protocol.recording import Status
 from fedmodels.protocol.resting import resting_parties
 from fedmodels.protocol.salvage import salvageable
 from fedmodels.protocol.state import RunState
@@ -84,7 +87,7 @@ class MoveHead:
 class CloseRun:
     """No further round: create `closed.json`."""
 
-    status: str
+    status: Status
     code: str
     reason: str
 
@@ -122,7 +125,10 @@ def next_step(state: RunState) -> Step:
         return Decide(state.announcement, late)
     if state.collected is None:
         return Recall(state.announcement, state.decision)
-    if not has_quorum(state.decision, state.plan.recipe) or state.verdict is not None:
+    carried_out = has_quorum(state.decision, state.plan.recipe) and not changed_since(
+        state.decision, state.collected.items
+    )
+    if not carried_out or state.verdict is not None:
         return Commit(state.announcement)
     if state.candidate is None:
         return Propose(state.decision)

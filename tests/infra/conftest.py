@@ -1,5 +1,6 @@
 """One stack for all tests below this folder, each of which brings up again what the one before broke."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from infra.local import stack
 from infra.local.plan import Stack
 
 FLOWS = Path(__file__).parent / "flow_modules"
+REPOSITORY = Path(__file__).parents[2]
+"""Workers run this folder's code, wherever the environment was installed from."""
 PARTIES = ("shop-a", "shop-b")
 BringUp = Callable[..., Stack]
 
@@ -25,7 +28,7 @@ def bring_up() -> BringUp:
                 "training_entrypoint": "tiny_flows.training",
                 "session_entrypoint": "tiny_flows.session",
             },
-            extra_environment={"PYTHONPATH": str(FLOWS)},
+            extra_environment={"PYTHONPATH": os.pathsep.join([str(FLOWS), str(REPOSITORY)])},
             **options,  # type: ignore[arg-type]
         )
 

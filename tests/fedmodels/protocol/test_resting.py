@@ -51,3 +51,8 @@ def test_never_below_the_quorum_and_the_worst_rests_first():
     assert resting_parties(records, "abc", 1) == {"b", "c"}
     assert resting_parties(records, "abc", 2) == {"c"}
     assert resting_parties(records, "abc", 3) == frozenset()
+
+
+def test_an_update_that_was_taken_back_counts_as_refused():
+    records = [record(number, "abc", {"c": "changed-since"}) for number in (1, 2, 3)]
+    assert resting_parties(records, "abc", 1) == {"c"}

@@ -6,7 +6,7 @@ import pytest
 
 from fedmodels.aggregation.fedavg import fedavg_weights
 from fedmodels.errors import RunConflict
-from fedmodels.protocol.deciding import decide
+from fedmodels.protocol.deciding import changed, decide
 from fedmodels.protocol.messages import Closed, GateResult
 from fedmodels.protocol.recording import closing, record_of
 from fedmodels.protocol.state import Collection, Verdict, advance
@@ -129,6 +129,20 @@ def test_anothers_decision_is_adopted_and_recalled():
     )
     state = advance(advance(state, mine), others)
     assert isinstance(next_step(state), Recall)
+
+
+def test_a_round_whose_update_was_taken_back_is_refused_and_the_party_named():
+    state, answers = state_for(recipe_for()), (answer("a"), answer("b"))
+    announcement = next_step(state).announcement
+    decision = decide(announcement, answers, lambda c: fedavg_weights(c, "examples"), state.plan.recipe)
+    state = replace(state, announcement=announcement, decision=decision)
+    state = advance(state, Collection(1, (answer("a"), changed("b", None))))
+    assert isinstance(next_step(state), Commit)
+    found = record_of(state, SECONDS)
+    assert (found.outcome, found.accepted, found.candidate_sha256) == ("gate-refused", ("a", "b"), None)
+    assert [(refusal.party, refusal.code) for refusal in found.refused] == [("b", "changed-since")]
+    assert found.gate.reasons == ("The update of b is no longer the one that was admitted: refused.",)
+    assert found.model_sha256 == state.head.model_sha256
 
 
 def test_enough_rounds_finish_the_run():
