@@ -1,6 +1,10 @@
 """A party's part of a run: one warm process that joins once and takes part in every round."""
 
+from typing import Any
+
 from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
 
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement
@@ -17,21 +21,29 @@ from tasks.party.joining import (
     load_model,
     next_announcement,
 )
+from tasks.party.rejoining import has_submitted
 from tasks.party.session import PartySession
 from tasks.party.submission import sit_out, submit_update
 from tasks.party.training import protect_update, train_local
 
 
 @flow(name="party-session", persist_result=False, validate_parameters=True)
-def party_session(run: str) -> dict[str, int]:
+def party_session(run: str) -> dict[str, int] | State[Any]:
     """Take part in every round of `run` that asks for this party, until the run is closed.
 
     Which party this is, where its tables lie and which keys it holds stands in the settings of the
     process, not in a parameter. Meets the coordinator only in the bucket.
     """
     silence_tracebacks()
-    session = PartySession(run, load_settings())
-    session_id = str(runtime.flow_run.id)
+    try:
+        session = PartySession(run, load_settings())
+        return {"rounds": take_part_in_rounds(session, str(runtime.flow_run.id))}
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+
+
+def take_part_in_rounds(session: PartySession, session_id: str) -> int:
+    """Join, load what every round needs, and answer announcements; return how many were answered."""
     import_libraries(session)
     join_run(session, session_id)
     load_model(session)
@@ -45,7 +57,7 @@ def party_session(run: str) -> dict[str, int]:
             take_part(session, announcement, session_id)
             rounds += 1
         done = max(announcement.round, last_closed_round(session))
-    return {"rounds": rounds}
+    return rounds
 
 
 def inspect_data(session: PartySession) -> None:
@@ -59,10 +71,23 @@ def inspect_data(session: PartySession) -> None:
 
 
 def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:
-    """One round: data, training, update; then the candidate's score. A fault sits the round out."""
+    """One round: data, training, update; then the candidate's score. A fault sits the round out.
+
+    A session that was started again in the middle of a round finds what the one before it submitted, and
+    does not train for it a second time.
+    """
     session.begin_round()
     if data_changed(session):
         inspect_data(session)
+    if not has_submitted(session, announcement):
+        submit(session, announcement, session_id)
+    candidate = next_candidate(session, announcement)
+    if candidate and candidate.evaluate:
+        evaluate_candidate(session, candidate)
+
+
+def submit(session: PartySession, announcement: Announcement, session_id: str) -> None:
+    """Train and submit the update, or the reason why there is none."""
     try:
         if session.refused:
             raise session.refused
@@ -71,6 +96,3 @@ def take_part(session: PartySession, announcement: Announcement, session_id: str
         submit_update(session, announcement, trained, protected, session_id)
     except FedcartError as error:
         sit_out(session, announcement, error, session_id)
-    candidate = next_candidate(session, announcement)
-    if candidate and candidate.evaluate:
-        evaluate_candidate(session, candidate)

@@ -1,5 +1,8 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from fedmodels.toy_model import write_toy_model
@@ -12,6 +15,9 @@ from tests.end_to_end.federation import (
     write_csv,
     write_parquet,
 )
+
+REPOSITORY = Path(__file__).parents[2]
+"""Workers run this folder's code, wherever the environment was installed from."""
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +35,8 @@ def federation(tmp_path_factory):
     (watcher / "sitecustomize.py").write_text(WATCHER.format(forbidden=forbidden, log=str(opened)))
     made = Federation(home, private, opened, write_toy_model(folder / "toy-model"), own)
     try:
-        up(home, PARTIES, extra_environment={"PYTHONPATH": str(watcher)})
+        path = os.pathsep.join([str(watcher), str(REPOSITORY)])
+        up(home, PARTIES, extra_environment={"PYTHONPATH": path})
         yield made
     finally:
         for process in made.processes:
