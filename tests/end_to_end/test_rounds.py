@@ -7,14 +7,14 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from fedmodels.protocol.messages import Announcement, Head
+from fedmodels.protocol.messages import Announcement, Decision, Head
 from fedmodels.protocol.recording import closing
 from flows.following import coordinator_store
 from infra.layout import closed_key, head_key, receipt_key, round_key
 from infra.local.stack import process_ids
 from infra.waiting import wait_for
 from tasks.exchange import create_message, read_message
-from tests.end_to_end.federation import Federation
+from tests.end_to_end.federation import PARTIES, Federation, sentences, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,30 @@ def test_a_party_that_dies_every_time_is_named_and_the_others_go_on(federation):
     shown = federation.document("runs", "show", "lossy-2")
     assert shown["rounds"][0]["accepted"] == ["shop-a", "shop-b"]
     assert shown["rounds"][0]["refused"] == [{"party": "shop-c", "code": "session-died"}]
+
+
+def test_a_late_update_counts_in_the_next_round_for_less(federation):
+    """The third party has more rows than the others and is late by some of their training time."""
+    big = write_csv(federation.private / "big.csv", sentences("shop-c", 170))
+    parties = {party: {"train": str(federation.private / f"{party}.csv")} for party in PARTIES[:2]}
+    recipe = federation.recipe(
+        "stale",
+        data={
+            "parties": {**parties, "shop-c": {"train": str(big)}},
+            "coordinator": {"table": str(federation.own)},
+        },
+        local={"epochs": 40, "batch_size": 4},
+        grace=0.0,
+        salvage={"exponent": 1.0},
+    )
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    done = federation.document("train", "--recipe", str(recipe), "--run", "stale-1")
+    assert done["rounds"][0]["refused"] == [{"party": "shop-c", "code": "late"}]
+    assert done["rounds"][1]["accepted"] == ["shop-a", "shop-b", "shop-c"]
+    decision = read_message(coordinator_store(federation.home), round_key("stale-1", 2, "decision"), Decision)
+    salvaged = decision.accepted[2]
+    assert (salvaged.party, salvaged.round, salvaged.discount) == ("shop-c", 1, 0.5)
+    assert sum(update.weight for update in decision.accepted) == pytest.approx(1.0)
 
 
 def test_a_cancelled_run_stops_within_seconds_and_head_stays(federation):
