@@ -49,9 +49,9 @@ def epoch_lost(run: str, epoch: int) -> RunConflict:
 
 
 def _look(run: CoordinatorRun) -> Closed | RunConflict | None:
-    closed = read_message(run.store, closed_key(run.run), Closed)
+    head = read_message(run.store, head_key(run.run), Head)
+    closed = read_message(run.store, closed_key(run.run), Closed)  # last: HEAD may be swapped next
     if closed is not None:
         return closed
-    head = read_message(run.store, head_key(run.run), Head)
     taken = head is not None and head.epoch > run.head.epoch
     return epoch_lost(run.run, run.head.epoch) if taken else None

@@ -3,7 +3,7 @@
 import pytest
 
 from fedmodels.errors import IntegrityError, RunConflict
-from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.recording import closing
 from fedmodels.protocol.state import Collection
 from fedmodels.protocol.steps import Announce, Collect, Decide, Ended, MoveHead, Recall, next_step
@@ -23,7 +23,8 @@ from tests.fedmodels.protocol.builders import plan_for, recipe_for, refused
 @pytest.fixture
 def take_over(federation, request):
     """Makes coordinators of one run, each of which resumes it."""
-    plan = plan_for(recipe_for("ab", grace=5.0)).model_copy(update={"run": f"taken-{len(request.node.name)}"})
+    name = f"taken-{sha256_hex(request.node.name.encode())[:8]}"
+    plan = plan_for(recipe_for("ab", grace=5.0)).model_copy(update={"run": name})
 
     def resumed() -> CoordinatorRun:
         run = CoordinatorRun(plan.run, load_role_settings(federation.home, "coordinator"))

@@ -184,11 +184,11 @@ class Coordinator:
 
     def _look(self) -> Story:
         """Fold a `closed.json`, or stop when another coordinator has taken over."""
-        closed = yield from read(closed_key(RUN))
+        head = yield from read(head_key(RUN))
+        closed = yield from read(closed_key(RUN))  # last: what comes next may be a swap of HEAD
         if closed is not None:
             self._state = advance(self._state, closed)
             return True
-        head = yield from read(head_key(RUN))
         if head.epoch > self._state.head.epoch:
             raise _epoch_lost()
         return False
