@@ -14,6 +14,10 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 
+SALVAGING_STRATEGIES = frozenset({"fedavg"})
+"""Strategies whose update still means something in the next round. One with control variates of its own
+round, or masks that only that round's cohort can take off, does not belong here."""
+
 
 class Section(BaseModel):
     """Base of every part of a recipe: immutable, and an unknown key is a fault."""
@@ -178,6 +182,16 @@ class RoundGate(Section):
     max_norm_ratio: PositiveFloat | None = 20.0
 
 
+class Salvage(Section):
+    """What becomes of an update that came too late for its own round: it counts in the next one.
+
+    Its weight is multiplied by `(1 + staleness) ** -exponent`; the paper is in
+    `fedmodels/protocol/salvage.py`. `exponent: 0` takes it at full weight.
+    """
+
+    exponent: Annotated[float, Field(ge=0.0, le=10.0)] = 0.5
+
+
 class EarlyStopping(Section):
     """Stop after `patience` passed rounds without a rise of `key_metric` by `min_delta`."""
 
@@ -206,6 +220,7 @@ class Recipe(Section):
 
     strategy: Literal["fedavg"] = "fedavg"
     weighting: Literal["examples", "equal"] = "examples"
+    salvage: Salvage | None = None
     local: LocalTraining = LocalTraining()
     update: UpdateConfig = UpdateConfig()
     fine_tuning: FineTuning | None = FineTuning()
@@ -220,6 +235,15 @@ class Recipe(Section):
             raise ValueError(
                 f"min_available_parties is {self.min_available_parties}, "
                 f"but data.parties names only {len(self.data.parties)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _salvage_fits(self) -> Self:
+        if self.salvage is not None and self.strategy not in SALVAGING_STRATEGIES:
+            raise ValueError(
+                f"salvage cannot go with strategy {self.strategy}, whose state belongs to one round; "
+                f"use salvage: null, or one of {', '.join(sorted(SALVAGING_STRATEGIES))}"
             )
         return self
 

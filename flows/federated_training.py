@@ -1,4 +1,7 @@
-"""One training run, conducted by the coordinator: rounds until enough have passed."""
+"""One training run, conducted by the coordinator: look at where it stands, take the next step, look again.
+
+What the next step is, `fedmodels/protocol/steps.py` says; this flow only takes it.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,26 +11,48 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from fedmodels.errors import FedcartError, TooManyFailures
+from fedmodels.errors import FedcartError, IntegrityError, TooManyFailures
 from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier
-from fedmodels.protocol.messages import Record
-from fedmodels.protocol.progress import why_finished, why_refused
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
+from fedmodels.protocol.state import Collection, Found, Verdict
+from fedmodels.protocol.steps import (
+    Announce,
+    CloseRun,
+    Collect,
+    Commit,
+    Decide,
+    Ended,
+    Halt,
+    Judge,
+    MoveHead,
+    Propose,
+    Recall,
+    Step,
+    next_step,
+)
 from fedmodels.recipe import Recipe
 from flows.recipes import load_recipe
 from infra.settings import load_settings
 from tasks.coordinator.aggregating import aggregate
 from tasks.coordinator.announcing import announce_round
 from tasks.coordinator.artifacts import show_round, show_run
-from tasks.coordinator.closing import close_round, close_run, commit_record, standing_record
-from tasks.coordinator.collecting import collect_evaluation, collect_update, recall_updates
-from tasks.coordinator.deciding import admit_updates, standing_decision
+from tasks.coordinator.closing import close_round, close_run
+from tasks.coordinator.collecting import (
+    collect_evaluation,
+    collect_update,
+    recall_updates,
+    recheck_updates,
+    salvage_updates,
+)
+from tasks.coordinator.deciding import admit_updates
+from tasks.coordinator.interrupting import fold_interruption
 from tasks.coordinator.judging import judge, score_holdout
-from tasks.coordinator.opening import open_run, resume_run
+from tasks.coordinator.opening import move_head, open_run, resume_run
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import await_sessions, start_session
 from tasks.coordinator.sets import load_workbench
-from tasks.coordinator.tuning import fine_tune, propose, standing_candidate
+from tasks.coordinator.tuning import fine_tune, propose
 from tasks.party.boundary import silence_tracebacks
 
 COLLECTORS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
@@ -69,7 +94,13 @@ def federated_training(
 
 
 def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:
-    """Start the parties' sessions, open or resume the run, play its rounds and close it."""
+    """Start the parties' sessions, open or resume the run, and play it to its end.
+
+    Raises:
+        QuorumMissed: too few parties joined, or answered; the run stays open and can be resumed.
+        TooManyFailures: the gate refused more rounds than the recipe allows; the run is closed.
+        RunConflict: another coordinator has taken over.
+    """
     for party in parties:  # one after the other: the server is slow at writes that come side by side
         start_session(run, party)
     if resume:
@@ -77,60 +108,79 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
     else:
         open_run(run, recipe, parties)
     load_workbench(run)
-    try:
-        reason = play_rounds(run)
-    except TooManyFailures as error:
-        close_run(run, "failed", error.code, str(error))
-        raise
-    closed = close_run(run, "finished", "", reason)
+    await_sessions(run, tuple(run.plan.parties), run.plan.recipe.min_available_parties)
+    closed = play(run)
+    if closed.status == "failed":
+        raise TooManyFailures(closed.reason.rstrip("."), code=closed.code or None)
     show_run(run, closed)
     return {"run": run.run, "status": closed.status, "model_sha256": closed.model_sha256}
 
 
-def play_rounds(run: CoordinatorRun) -> str:
-    """Play rounds until the run is finished; return why it is.
-
-    Raises:
-        QuorumMissed: too few parties joined; the run stays open and can be resumed.
-        TooManyFailures: more rounds failed than the recipe allows.
-    """
-    recipe = run.plan.recipe
-    await_sessions(run, tuple(run.plan.parties), recipe.min_available_parties)
-    while (reason := why_finished(run.head, run.records, recipe)) is None:
-        if run.head.failed_rounds > recipe.max_failed_rounds:
-            raise TooManyFailures(
-                f"{run.head.failed_rounds} rounds failed, {recipe.max_failed_rounds} are allowed; "
-                f"the last one: {why_refused(run.records[-1])}",
-                fix=f"see fedcart runs show {run.run} for every round's reasons",
-            )
-        number = run.head.round + 1
-        standing = standing_record(run, number)
-        record = commit_record(run, standing) if standing else play_round(run, number)
-        show_round(run, record)
-    return reason
+def play(run: CoordinatorRun) -> Closed:
+    """Take one step after the other until the run is closed, by whomever."""
+    while True:
+        fold_interruption(run)
+        match next_step(run.state):
+            case Ended(closed):
+                return closed
+            case Halt(error):
+                raise error
+            case MoveHead(record, head):
+                if move_head(run, head):
+                    show_round(run, record)
+            case step:
+                run.fold(take(run, step))
 
 
-def play_round(run: CoordinatorRun, number: int) -> Record:
-    """One round: announce, collect, decide, aggregate, fine-tune, propose, judge, close."""
-    announcement = announce_round(run, number)
-    decision = standing_decision(run, number)
-    if decision is not None:
-        collected = recall_updates(run, announcement, decision)
-    else:
-        arrivals = [collect_update.submit(run, announcement, party) for party in announcement.cohort]
-        collected = [arrival.result() for arrival in arrivals]
-        decision = admit_updates(run, announcement, collected)
-    if len(decision.accepted) < run.plan.recipe.min_available_parties:
-        return close_round(run, announcement, decision, collected)
-    candidate = standing_candidate(run, number)
-    if candidate is None:
+def take(run: CoordinatorRun, step: Step) -> Found:
+    """One step of a round; return what it left behind, which may be another coordinator's."""
+    match step:
+        case Announce(announcement):
+            return announce_round(run, announcement)
+        case Collect(announcement, late):
+            return collect(run, announcement, late)
+        case Decide(announcement, late):
+            return admit_updates(run, announcement, late)
+        case Recall(announcement, decision):
+            return recall_updates(run, announcement, decision)
+        case Propose(decision):
+            return make_candidate(run, decision)
+        case Judge(candidate, asked):
+            return judge_candidate(run, candidate, asked)
+        case Commit(announcement):
+            return close_round(run, announcement)
+        case CloseRun(status, code, reason):
+            return close_run(run, status, code, reason)
+        case _:
+            raise AssertionError(step)
+
+
+def collect(run: CoordinatorRun, announcement: Announcement, late: tuple[str, ...]) -> Collection:
+    """Wait for the cohort, all parties at once; then look for what was late in the round before."""
+    arrivals = [collect_update.submit(run, announcement, party) for party in announcement.cohort]
+    collected = [arrival.result() for arrival in arrivals]
+    if late:
+        collected += salvage_updates(run, announcement, late, collected)
+    return Collection(announcement.round, tuple(collected))
+
+
+def make_candidate(run: CoordinatorRun, decision: Decision) -> Found:
+    """Aggregate, fine-tune, propose; what was collected again, when a party took an update back."""
+    try:
         aggregated = aggregate(run, decision)
-        candidate = propose(run, number, fine_tune(run, number, aggregated))
-    asked = announcement.cohort if candidate.evaluate else ()
+    except IntegrityError:
+        without = recheck_updates(run, decision)
+        if without is None:
+            raise
+        return without
+    return propose(run, decision.round, fine_tune(run, decision.round, aggregated))
+
+
+def judge_candidate(run: CoordinatorRun, candidate: Candidate, asked: tuple[str, ...]) -> Verdict:
+    """Let the parties score the candidate while the holdout is scored here; then the gate."""
     scores = {party: collect_evaluation.submit(run, candidate, party) for party in asked}
     holdout = score_holdout(run, candidate)
     evaluations = {party: score.result() for party, score in scores.items()}
-    verdict = judge(run, candidate, collected, evaluations)
-    return close_round(
-        run, announcement, decision, collected, candidate, evaluations, holdout=holdout, gate=verdict
-    )
+    collected = run.state.collected.items if run.state.collected else ()
+    gate = judge(run, candidate, collected, evaluations)
+    return Verdict(candidate.round, evaluations, holdout, gate)

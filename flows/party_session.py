@@ -23,6 +23,7 @@ from tasks.party.joining import (
     load_model,
     next_announcement,
 )
+from tasks.party.rejoining import has_submitted
 from tasks.party.session import PartySession
 from tasks.party.submission import sit_out, submit_update
 from tasks.party.training import protect_update, train_local
@@ -81,10 +82,23 @@ def inspect_data(session: PartySession) -> None:
 
 
 def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:
-    """One round: data, training, update; then the candidate's score. A fault sits the round out."""
+    """One round: data, training, update; then the candidate's score. A fault sits the round out.
+
+    A session that was started again in the middle of a round finds what the one before it submitted, and
+    does not train for it a second time.
+    """
     session.begin_round()
     if data_changed(session):
         inspect_data(session)
+    if not has_submitted(session, announcement):
+        submit(session, announcement, session_id)
+    candidate = next_candidate(session, announcement)
+    if candidate and candidate.evaluate:
+        evaluate_candidate(session, candidate)
+
+
+def submit(session: PartySession, announcement: Announcement, session_id: str) -> None:
+    """Train and submit the update, or the reason why there is none."""
     try:
         if session.refused:
             raise session.refused
@@ -93,6 +107,3 @@ def take_part(session: PartySession, announcement: Announcement, session_id: str
         submit_update(session, announcement, trained, protected, session_id)
     except FedcartError as error:
         sit_out(session, announcement, error, session_id)
-    candidate = next_candidate(session, announcement)
-    if candidate and candidate.evaluate:
-        evaluate_candidate(session, candidate)

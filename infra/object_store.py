@@ -234,6 +234,16 @@ class ObjectStore:
             )
         return data
 
+    def holds(self, key: str, sha256: str) -> bool:
+        """Whether there is an object at `key` and its bytes have this SHA-256; reads all of it."""
+        if not self.exists(key):
+            return False
+        digest = hashlib.sha256()
+        with self.open(key) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                digest.update(chunk)
+        return digest.hexdigest() == sha256
+
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Keys below `prefix`, in order."""
         with self._mapped(prefix):
@@ -260,7 +270,11 @@ class ObjectStore:
                     yield StoredObject(item["Key"], item["Size"], _seconds(now, item["LastModified"]))
 
     def age(self, key: str) -> float | None:
-        """Seconds since the object's last put, by the store's clock; `None` when there is no such object."""
+        """Seconds since the object's last put, or `None` when there is no such object.
+
+        Both moments are the store's own, in whole seconds: no clock of this machine is asked, and the
+        answer is off by a second at most.
+        """
         with self._mapped(key):
             try:
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)

@@ -23,6 +23,8 @@ of one chunk: `check_update`. Every refusal is an `UpdateRefused` with a code of
     update-norm-too-large longer than `update.clipping_norm`
     update-norm-mismatch  not as long as its receipt says
 
+The coordinator's collecting adds `update-missing`: the receipt names an update that is not in the store.
+
 Values that come from a party are quoted only when they are numbers or ids.
 """
 

@@ -15,6 +15,7 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from fedmodels.protocol.messages import Closed, Record
+from fedmodels.protocol.salvage import NOT_IN_TIME
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
 from tasks.tagging import tagged
@@ -40,11 +41,10 @@ def show_run(run: CoordinatorRun, closed: Closed) -> None:
 
 def party_table(record: Record) -> list[dict[str, object]]:
     """One row a party, accepted or not."""
-    refused = {refusal.party: refusal.code for refusal in record.refused}
     return [
         {
             "party": party,
-            "verdict": refused.get(party, "accepted"),
+            "verdict": verdict(record, party),
             "examples": row.num_examples,
             "train loss": _rounded(row.train_loss),
             "accuracy (own holdout)": _rounded(row.metrics.accuracy if row.metrics else None),
@@ -55,6 +55,14 @@ def party_table(record: Record) -> list[dict[str, object]]:
         }
         for party, row in sorted(record.parties.items())
     ]
+
+
+def verdict(record: Record, party: str) -> str:
+    """`accepted`, `salvaged` when it is an update of the round before, or the code of the refusal."""
+    codes = [refusal.code for refusal in record.refused if refusal.party == party and refusal.round is None]
+    if party in record.accepted and all(code in NOT_IN_TIME for code in codes):
+        return "salvaged" if codes else "accepted"
+    return codes[0] if codes else "not asked"
 
 
 def gate_markdown(record: Record) -> str:

@@ -1,19 +1,19 @@
 """Collecting: one task per party and round waits for its receipt and admits its update."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
 
 from prefect import task
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
-from pydantic import BaseModel, ConfigDict
 
 from fedmodels.errors import UpdateRefused
 from fedmodels.protocol.canonical import sha256_hex
-from fedmodels.protocol.collection import collection_state
+from fedmodels.protocol.collection import CollectionState, collection_state
+from fedmodels.protocol.deciding import Collected as Collected  # said again for those who import it here
+from fedmodels.protocol.deciding import changed
 from fedmodels.protocol.messages import (
+    AcceptedUpdate,
     Announcement,
     Candidate,
     Decision,
@@ -22,29 +22,17 @@ from fedmodels.protocol.messages import (
     Refusal,
     Signed,
 )
+from fedmodels.protocol.state import Collection
 from infra.keys import verify
-from infra.layout import evaluation_key, receipt_key, update_key
+from infra.layout import evaluation_key, receipt_key, round_key, update_key
 from infra.waiting import wait_for
+from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sessions import session_lost
+from tasks.coordinator.sessions import SessionWatch
 from tasks.exchange import parse, read_message
 from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import Expected, check_receipt, check_update
-
-SESSION_CHECK_SECONDS = 10.0
-Found = TypeVar("Found")
-
-
-class Collected(BaseModel):
-    """What came of one party in one round: an admitted receipt, or a refusal."""
-
-    model_config = ConfigDict(frozen=True)
-
-    party: str
-    receipt: Receipt | None = None
-    receipt_sha256: str | None = None
-    refusal: Refusal | None = None
 
 
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
@@ -58,33 +46,78 @@ def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) 
         return Collected(party=party, refusal=refusal)
     _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)
-    found = _wait(run, announcement, party, lambda: run.store.read(key))
-    if found is None:
-        code, reason = _why_missing(run, party)
-        return Collected(party=party, refusal=Refusal(party=party, code=code, reason=reason))
+    session = SessionWatch(run, party)
+    envelope = _wait(run, announcement, session, lambda: run.store.read(key)) or _in_time(
+        run, announcement, party, key
+    )
+    if envelope is None:
+        return _without_update(run, party, session)
     run.watch.arrive(party)
-    try:
-        return _admit(run, announcement, party, found)
-    except UpdateRefused as error:
+    found = _admit(run, announcement, party, envelope)
+    if found.refusal:
         run.watch.refuse(party)
-        return Collected(party=party, refusal=Refusal(party=party, code=error.code, reason=str(error)))
+    return found
+
+
+@task(task_run_name="salvage_updates · round {announcement.round}", **STORE)
+@tagged
+def salvage_updates(
+    run: CoordinatorRun, announcement: Announcement, late: tuple[str, ...], collected: Sequence[Collected]
+) -> list[Collected]:
+    """Receipts of the round before that came after its decision, admitted as of that round."""
+    before = announcement_before(run, announcement)
+    fresh = {item.party for item in collected if item.refusal is None}
+    found = []
+    for party in late:
+        envelope = run.store.read(receipt_key(party, run.run, before.round))
+        if envelope is None:
+            continue
+        if party in fresh:
+            reason = (
+                f"Party {party} has a newer update, so its late one of round {before.round} does not count"
+            )
+            refusal = Refusal(party=party, code="duplicate", reason=reason, round=before.round)
+            found.append(Collected(party=party, refusal=refusal, round=before.round))
+        else:
+            found.append(_admit(run, before, party, envelope, salvaged=True))
+    return found
 
 
 @task(task_run_name="recall_updates · round {announcement.round}", **STORE)
 @tagged
-def recall_updates(run: CoordinatorRun, announcement: Announcement, decision: Decision) -> list[Collected]:
+def recall_updates(run: CoordinatorRun, announcement: Announcement, decision: Decision) -> Collection:
     """After a resume: what the standing decision counts, read again and held against its hashes.
 
-    Raises:
-        IntegrityError: a receipt is not the one that the decision pins.
+    A receipt that is not the one that the decision pins any more comes back as a refusal.
     """
-    recalled = [Collected(party=refusal.party, refusal=refusal) for refusal in decision.refused]
-    for update in decision.accepted:
-        key = receipt_key(update.party, run.run, announcement.round)
-        envelope = run.store.read_blob(key, update.receipt_sha256)
-        receipt = parse(Receipt, parse(Signed, envelope, key).payload.encode(), key)
-        recalled.append(Collected(party=update.party, receipt=receipt, receipt_sha256=update.receipt_sha256))
-    return sorted(recalled, key=lambda item: item.party)
+    recalled = [
+        Collected(party=refusal.party, refusal=refusal, round=refusal.round) for refusal in decision.refused
+    ]
+    recalled += [_recall(run, update, announcement.round) for update in decision.accepted]
+    return Collection(announcement.round, tuple(sorted(recalled, key=lambda item: item.party)))
+
+
+@task(task_run_name="recheck_updates · round {decision.round}", **STORE)
+@tagged
+def recheck_updates(run: CoordinatorRun, decision: Decision) -> Collection | None:
+    """After an aggregation that failed: what was collected, without the updates that changed since.
+
+    Returns:
+        `None` when every update is what the decision pins, and something else is broken.
+    """
+    lost = {
+        (update.party, update.round)
+        for update in decision.accepted
+        if not run.store.holds(update_key(update.party, update.update_sha256), update.update_sha256)
+    }
+    collected = run.state.collected
+    if not lost or collected is None:
+        return None
+    items = (
+        changed(item.party, item.round) if item.refusal is None and (item.party, item.round) in lost else item
+        for item in collected.items
+    )
+    return Collection(decision.round, tuple(items))
 
 
 @task(task_run_name="collect_evaluation · {party} · round {candidate.round}", **STORE)
@@ -94,13 +127,12 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     if party in run.declined:
         return None
     key = evaluation_key(party, run.run, candidate.round)
+    session = SessionWatch(run, party)
 
-    def look() -> Signed | None:
-        return read_message(run.store, key, Signed)
+    def look() -> Signed | bool | None:
+        return read_message(run.store, key, Signed) or interrupted(run) or session.lost() is not None or None
 
-    found = wait_for(
-        _or_gone(run, party, look), timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds
-    )
+    found = wait_for(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     if not isinstance(found, Signed):
         return None
     if not verify(run.plan.parties[party], found.payload.encode(), found.signature):
@@ -114,68 +146,112 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     return evaluation
 
 
-def _admit(run: CoordinatorRun, announcement: Announcement, party: str, envelope: bytes) -> Collected:
-    """Check the receipt, then every byte of the update, in one pass over the stream."""
-    plan = run.plan
+def _recall(run: CoordinatorRun, update: AcceptedUpdate, number: int) -> Collected:
+    key = receipt_key(update.party, run.run, update.round or number)
+    envelope = run.store.read(key)
+    if envelope is None or sha256_hex(envelope) != update.receipt_sha256:
+        return changed(update.party, update.round)
+    receipt = parse(Receipt, parse(Signed, envelope, key).payload.encode(), key)
+    return Collected(
+        party=update.party, receipt=receipt, receipt_sha256=update.receipt_sha256, round=update.round
+    )
+
+
+def announcement_before(run: CoordinatorRun, announcement: Announcement) -> Announcement:
+    """The announcement of the round before: its cohort and its base are what a late receipt answers."""
+    key = round_key(run.run, announcement.round - 1, "announcement")
+    return parse(Announcement, run.store.read(key) or b"", key)
+
+
+def _admit(
+    run: CoordinatorRun, asked: Announcement, party: str, envelope: bytes, *, salvaged: bool = False
+) -> Collected:
+    """Check the receipt against the round that it answers, then every byte of the update, in one pass."""
+    plan, earlier = run.plan, asked.round if salvaged else None
     expected = Expected(
         run=run.run,
-        round=announcement.round,
+        round=asked.round,
         party=party,
-        base_sha256=announcement.model_sha256,
+        base_sha256=asked.model_sha256,
         parameters=plan.parameters,
         update_dtype=plan.recipe.update.dtype,
         clipping_norm=plan.recipe.update.clipping_norm,
     )
-    receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))
-    run.watch.computed_before_now(receipt.compute)
+    try:
+        receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))
+        if not salvaged:
+            run.watch.computed_before_now(receipt.compute)
+        key = _update_key(run, receipt)
+        with run.store.open(key) as stream:
+            check_update(receipt, expected, stream)
+    except UpdateRefused as error:
+        refusal = Refusal(party=party, code=error.code, reason=str(error), round=earlier)
+        return Collected(party=party, refusal=refusal, round=earlier)
+    return Collected(party=party, receipt=receipt, receipt_sha256=sha256_hex(envelope), round=earlier)
+
+
+def _update_key(run: CoordinatorRun, receipt: Receipt) -> str:
     assert receipt.update_sha256 is not None
-    with run.store.open(update_key(party, receipt.update_sha256)) as stream:
-        check_update(receipt, expected, stream)
-    return Collected(party=party, receipt=receipt, receipt_sha256=sha256_hex(envelope))
+    key = update_key(receipt.party, receipt.update_sha256)
+    if not run.store.exists(key):
+        raise UpdateRefused(
+            f"The receipt of {receipt.party} names an update that is not in the store",
+            fix="the round goes on without this party",
+            code="update-missing",
+        )
+    return key
+
+
+def _standing(run: CoordinatorRun, announcement: Announcement) -> CollectionState:
+    recipe = run.plan.recipe
+    return collection_state(
+        announcement.cohort,
+        run.watch.arrived(),
+        run.watch.elapsed(),
+        quorum=recipe.min_available_parties,
+        round_timeout=announcement.round_timeout,
+        grace=recipe.grace,
+        sat_out=run.watch.refused(),
+        resumed_at=run.watch.resumed_at,
+    )
 
 
 def _wait(
-    run: CoordinatorRun, announcement: Announcement, party: str, look: Callable[[], bytes | None]
+    run: CoordinatorRun, announcement: Announcement, session: SessionWatch, look: Callable[[], bytes | None]
 ) -> bytes | None:
-    """Look until the receipt is there, the session is gone, or the round collects no longer."""
-    recipe = run.plan.recipe
-
-    def over() -> bool:
-        state = collection_state(
-            announcement.cohort,
-            run.watch.arrived(),
-            run.watch.elapsed(),
-            quorum=recipe.min_available_parties,
-            round_timeout=announcement.round_timeout,
-            grace=recipe.grace,
-            sat_out=run.watch.refused(),
-        )
-        return state.status != "waiting"
+    """Look until the receipt is there, the session is lost, or the round collects no longer."""
 
     def found_or_over() -> bytes | bool | None:
-        return look() or over() or None
-
-    found = wait_for(
-        _or_gone(run, party, found_or_over), timeout=announcement.round_timeout, first_wait=run.poll_seconds
-    )
-    return found if isinstance(found, bytes) else look()
-
-
-def _or_gone(
-    run: CoordinatorRun, party: str, look: Callable[[], Found | None]
-) -> Callable[[], Found | bool | None]:
-    """Look; and every few seconds ask Prefect whether the party's session still lives."""
-    checked = time.monotonic()
-
-    def found_or_gone() -> Found | bool | None:
-        nonlocal checked
         found = look()
-        if found is None and time.monotonic() - checked > SESSION_CHECK_SECONDS:
-            checked = time.monotonic()
-            return session_lost(run, party) or None
-        return found
+        if found is not None:
+            return found
+        over = _standing(run, announcement).status != "waiting"
+        return over or interrupted(run) or session.lost() is not None or None
 
-    return found_or_gone
+    longest = announcement.round_timeout + run.plan.recipe.grace
+    found = wait_for(found_or_over, timeout=longest, first_wait=run.poll_seconds)
+    return found if isinstance(found, bytes) else None
+
+
+def _in_time(run: CoordinatorRun, announcement: Announcement, party: str, key: str) -> bytes | None:
+    """The receipt that is there after all, if by the store's clock it came before the collection was over."""
+    age, envelope = run.store.age(key), run.store.read(key)
+    if age is None or envelope is None:
+        return None
+    run.watch.arrive(party, seconds_ago=age)
+    return envelope if party in _standing(run, announcement).present else None
+
+
+def _without_update(run: CoordinatorRun, party: str, session: SessionWatch) -> Collected:
+    """The refusal of a party that submitted nothing in time, with the reason that is known."""
+    loss = session.known_loss
+    if loss is not None:
+        code, reason = loss
+    elif run.watch.resumed_at is not None:
+        code, reason = "late-after-resume", f"Party {party} submitted nothing after the run was resumed"
+    else:
+        code, reason = "late", f"Party {party} submitted nothing before the round was over"
+    return Collected(party=party, refusal=Refusal(party=party, code=code, reason=reason))
 
 
 def _link_session(run: CoordinatorRun, party: str) -> None:
@@ -183,9 +259,3 @@ def _link_session(run: CoordinatorRun, party: str) -> None:
     if flow_run_id := run.sessions.get(party):
         url = url_for("flow-run", obj_id=flow_run_id)
         get_run_logger().info("Waiting for %s: %s", party, url or flow_run_id)
-
-
-def _why_missing(run: CoordinatorRun, party: str) -> tuple[str, str]:
-    if session_lost(run, party):
-        return "session-died", f"The session of party {party} ended before it submitted an update"
-    return "late", f"Party {party} submitted nothing before the round was over"

@@ -8,14 +8,25 @@ from prefect import task
 
 from fedmodels.errors import InputError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.messages import Closed, Head, Plan, Record
+from fedmodels.protocol.chain import check_chain
+from fedmodels.protocol.messages import (
+    Announcement,
+    Candidate,
+    Closed,
+    Decision,
+    Head,
+    Plan,
+    Record,
+)
 from fedmodels.protocol.progress import opening_head, refuse_closed
+from fedmodels.protocol.state import RunState
 from fedmodels.recipe import Recipe
 from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key
 from infra.packages import MODEL_PREFIX, fetch_model
-from tasks.coordinator.run import CoordinatorRun
+from tasks.coordinator.interrupting import epoch_lost, interrupted
+from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import SETS, own_set
-from tasks.exchange import create_message, parse, read_message
+from tasks.exchange import AnyMessage, create_message, parse, read_message
 from tasks.models import adopt_model
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -39,26 +50,28 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
     """
     plan = _build_plan(run, recipe, parties)
     standing = create_message(run.store, plan_key(run.run), plan)
-    if standing != plan:
+    opening = opening_head(run.run, plan.base_model_sha256)
+    run.store.create(head_key(run.run), canonical_json(opening))
+    head, version = _read_head(run)
+    if standing != plan or head != opening:
         raise RunConflict(
-            f"The run {run.run} exists with another plan",
+            f"The run {run.run} exists {'and has begun' if standing == plan else 'with another plan'}",
             fix="choose another name, or resume it with fedcart train --resume",
             code="run-exists",
         )
-    run.plan = plan
-    run.store.create(head_key(run.run), canonical_json(opening_head(run.run, plan.base_model_sha256)))
-    _read_head(run)
+    run.hold(RunState(plan=plan, head=head), version)
     return plan.base_model_sha256
 
 
 @task(task_run_name="resume_run · {run.run}", **STORE)
 @tagged
 def resume_run(run: CoordinatorRun) -> int:
-    """Read plan, HEAD and records, and take the next epoch; return the round that HEAD stands at.
+    """Take the next epoch and read where the run stands; return the round that HEAD stands at.
 
     Raises:
         InputError: there is no such run.
         RunConflict: the run is over, or another coordinator took it at the same moment.
+        IntegrityError: the chain of its records is broken.
     """
     plan = read_message(run.store, plan_key(run.run), Plan)
     if plan is None:
@@ -66,35 +79,73 @@ def resume_run(run: CoordinatorRun) -> int:
             f"There is no run {run.run} to resume", fix="see fedcart runs list", code="run-unknown"
         )
     refuse_closed(read_message(run.store, closed_key(run.run), Closed))
-    run.plan = plan
-    run.store.create(head_key(run.run), canonical_json(opening_head(run.run, plan.base_model_sha256)))
-    _read_head(run)
-    run.records = [_standing_record(run, number) for number in range(1, run.head.round + 1)]
-    move_head(run, run.head.model_copy(update={"epoch": run.head.epoch + 1}))
-    return run.head.round
+    opening = opening_head(run.run, plan.base_model_sha256)
+    run.store.create(head_key(run.run), canonical_json(opening))
+    head, version = _read_head(run)
+    records = tuple(_standing_record(run, number) for number in range(1, head.round + 1))
+    check_chain(head, records)
+    run.hold(RunState(plan=plan, head=head, records=records, took_over_at=head.round), version)
+    _swap_head(run, head.model_copy(update={"epoch": head.epoch + 1}))
+    _read_open_round(run)
+    return head.round
 
 
-def move_head(run: CoordinatorRun, head: Head) -> None:
-    """Swap HEAD from the version that this coordinator knows.
+@task(task_run_name="move_head · round {head.round}", **STORE)
+@tagged
+def move_head(run: CoordinatorRun, head: Head) -> bool:
+    """Let HEAD follow the round's record, unless the run was closed meanwhile; say whether it moved.
+
+    Looks for `closed.json` at each try, since a busy store may hold this step up for half a minute.
 
     Raises:
-        RunConflict: somebody else moved it.
+        RunConflict: another coordinator has taken over.
     """
+    if interrupted(run, now=True):
+        return False
+    _swap_head(run, head)
+    return True
+
+
+def _swap_head(run: CoordinatorRun, head: Head) -> None:
+    """Swap HEAD from the version that this coordinator knows."""
     if not run.store.swap(head_key(run.run), canonical_json(head), run.head_version):
-        raise RunConflict(
-            f"Another coordinator has taken over the run {run.run} (epoch {run.head.epoch} is past)",
-            fix="leave it to the other one",
-            code="epoch-lost",
-        )
-    _read_head(run)
+        raise epoch_lost(run.run, run.head.epoch)
+    standing, version = _read_head(run)
+    if standing != head:
+        raise epoch_lost(run.run, run.head.epoch)
+    run.fold_head(standing, version)
 
 
-def _read_head(run: CoordinatorRun) -> None:
+def _read_head(run: CoordinatorRun) -> tuple[Head, str]:
     key = head_key(run.run)
     found = run.store.read_version(key)
     if found is None:
         raise RunConflict(f"The run {run.run} has lost its HEAD", fix="start a new run", code="head-missing")
-    run.hold_head(parse(Head, found[0], key), found[1])
+    return parse(Head, found[0], key), found[1]
+
+
+def _read_open_round(run: CoordinatorRun) -> None:
+    """Adopt what an earlier coordinator left of the round that is open.
+
+    The store's clock says how long ago it was announced; this coordinator grants one grace more.
+    """
+    standing: tuple[Announcement | Decision | Candidate | Record | None, ...] = (
+        _of_open_round(run, Announcement),
+        _of_open_round(run, Decision),
+        _of_open_round(run, Candidate),
+        _of_open_round(run, Record),
+    )
+    for found in standing:
+        if found is not None:
+            run.fold(found)
+    if run.state.announcement is not None:
+        key = round_key(run.run, run.state.open_round, "announcement")
+        run.watch = RoundWatch(run.store.age(key) or 0.0, resumed=True)
+
+
+def _of_open_round(run: CoordinatorRun, kind: type[AnyMessage]) -> AnyMessage | None:
+    key = round_key(run.run, run.state.open_round, kind.__name__.lower())
+    return read_message(run.store, key, kind)
 
 
 def _standing_record(run: CoordinatorRun, number: int) -> Record:

@@ -3,15 +3,18 @@
 Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/session.py`.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from fedmodels.errors import RunError
-from fedmodels.protocol.messages import Head, Plan, Record, Session
+from fedmodels.errors import RunConflict, RunError
+from fedmodels.protocol.messages import Closed, Head, Plan, Record, Session
+from fedmodels.protocol.state import Found, RunState, advance
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
@@ -43,61 +46,100 @@ class CoordinatorRun:
         self.begin = time.perf_counter()
         self.round_began = self.begin
         """When the round before was closed: a round's wall time leaves nothing out."""
-        self.records: list[Record] = []
         self.sessions: dict[str, str] = {}
         """Party to the flow run of its session."""
         self.declined: dict[str, Session] = {}
         """Party to the lease in which it says why it does not take part."""
+        self.deaths: dict[str, Deaths] = {}
+        """Party to the deaths of its sessions in the open round."""
         self.watch = RoundWatch()
-        self._plan: Plan | None = None
-        self._head: tuple[Head, str] | None = None
+        self.interruption = Interruption()
+        self._state: tuple[RunState, str] | None = None
+        """What is known of the run, and the store's version of its HEAD."""
         self.workbench: Workbench | None = None
         self.progress_artifact: UUID | None = None
         self.sets: dict[str, LabelledTexts] = {}
         """The coordinator's own rows: `public`, `validation`, `holdout`."""
 
     @property
-    def plan(self) -> Plan:
-        """The run's plan, once it was opened or resumed."""
-        if self._plan is None:
+    def state(self) -> RunState:
+        """What is known of the run, once it was opened or resumed."""
+        if self._state is None:
             raise RunError(f"The run {self.run} is not open", fix="open or resume it first")
-        return self._plan
+        return self._state[0]
 
-    @plan.setter
-    def plan(self, plan: Plan) -> None:
-        self._plan = plan
+    @property
+    def plan(self) -> Plan:
+        """The run's plan."""
+        return self.state.plan
 
     @property
     def head(self) -> Head:
         """HEAD as this coordinator last wrote or read it."""
-        if self._head is None:
-            raise RunError(f"The run {self.run} is not open", fix="open or resume it first")
-        return self._head[0]
+        return self.state.head
+
+    @property
+    def records(self) -> list[Record]:
+        """The closed rounds, in order."""
+        return list(self.state.records)
 
     @property
     def head_version(self) -> str:
-        """The store's version of that HEAD, from which alone it may move."""
-        assert self._head is not None
-        return self._head[1]
+        """The store's version of HEAD, from which alone it may move."""
+        assert self._state is not None
+        return self._state[1]
 
-    def hold_head(self, head: Head, version: str) -> None:
-        """Remember HEAD and its version."""
-        self._head = head, version
+    def hold(self, state: RunState, head_version: str) -> None:
+        """Remember the run's state and its HEAD's version."""
+        self._state = state, head_version
+
+    def fold(self, found: Found) -> None:
+        """Go on from a message that stands in the bucket now."""
+        self.hold(advance(self.state, found), self.head_version)
+
+    def fold_head(self, head: Head, version: str) -> None:
+        """Go on from HEAD's new place."""
+        self.hold(advance(self.state, head), version)
 
     def round_folder(self, round_number: int) -> Path:
         """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
         return open_round_folder(self.folder, round_number)
 
 
+class Interruption:
+    """Whether somebody else closed the run or took it over; shared by the threads that wait."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.looked = -math.inf
+        """When the store was last asked (`monotonic`)."""
+        self.found: Closed | RunConflict | None = None
+
+
+@dataclass
+class Deaths:
+    """How often a party's session died in one round, and when (`monotonic`) it is due to start again."""
+
+    round: int
+    count: int = 0
+    due: float | None = None
+
+
 class RoundWatch:
     """The clock of one round: who arrived when, and in which intervals anybody computed.
 
     Shared by the threads that collect; all times are this process's `perf_counter`.
+
+    Args:
+        elapsed: seconds since the announcement, when an earlier coordinator wrote it.
+        resumed: whether one did.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, elapsed: float = 0.0, *, resumed: bool = False) -> None:
         self._lock = threading.Lock()
-        self.begin = time.perf_counter()
+        self.begin = time.perf_counter() - elapsed
+        self.resumed_at = elapsed if resumed else None
+        """When this coordinator took the round over, in seconds after the announcement."""
         self._arrived: dict[str, float] = {}
         self._refused: set[str] = set()
         self._intervals: list[tuple[float, float]] = []
@@ -106,10 +148,10 @@ class RoundWatch:
         """Seconds since the round was announced."""
         return time.perf_counter() - self.begin
 
-    def arrive(self, party: str) -> None:
+    def arrive(self, party: str, seconds_ago: float = 0.0) -> None:
         """Note that a party answered."""
         with self._lock:
-            self._arrived.setdefault(party, self.elapsed())
+            self._arrived.setdefault(party, max(0.0, self.elapsed() - seconds_ago))
 
     def refuse(self, party: str) -> None:
         """Note that what a party answered does not count."""

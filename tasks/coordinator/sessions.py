@@ -1,22 +1,29 @@
-"""Parties' sessions: started once per run on each party's own pool, started again when they are gone."""
+"""Parties' sessions: started once per run on each party's own pool, and again when they died or left."""
 
+import re
 import time
 
 from prefect import task
+from prefect.logging import get_run_logger
 
-from fedmodels.errors import QuorumMissed
+from fedmodels.errors import QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
+from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, restart_after, session_fate
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
 from infra.waiting import wait_for
-from tasks.coordinator.run import CoordinatorRun
+from tasks.coordinator.interrupting import interrupted
+from tasks.coordinator.run import CoordinatorRun, Deaths
 from tasks.exchange import read_message
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
 JOIN_TIMEOUT = 180.0
-LEFT = "COMPLETED"
-GONE = frozenset({LEFT, "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
+CHECK_SECONDS = 5.0
+GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
+_CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
+Loss = tuple[str, str]
+"""Code and sentence of a session that is not started again in this round."""
 
 
 @task(task_run_name="start_session · {party}", **STORE)
@@ -24,7 +31,7 @@ GONE = frozenset({LEFT, "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
 def start_session(run: CoordinatorRun, party: str) -> str:
     """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id."""
     lease = read_message(run.store, session_key(party, run.run), Session)
-    if lease is not None and not session_gone(lease.session):
+    if lease is not None and flow_run_state(lease.session) not in GONE:
         run.sessions[party] = lease.session
     else:
         run.sessions[party] = start_party_session(run.run, party)
@@ -39,6 +46,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     Raises:
         QuorumMissed: after `JOIN_TIMEOUT` seconds fewer than `required` parties are ready.
     """
+    watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
 
     def ready() -> tuple[str, ...]:
         leases = {party: read_message(run.store, session_key(party, run.run), Session) for party in cohort}
@@ -50,40 +58,97 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
         return tuple(party for party, lease in leases.items() if lease and lease.ready)
 
     def settled() -> bool:
-        settled_ones = {*ready(), *run.declined}
-        return all(party in settled_ones or session_gone(run.sessions.get(party)) for party in cohort)
+        here = {*ready(), *run.declined}
+        losses = [party for party in cohort if party not in here and watches[party].lost() is not None]
+        return len(here) + len(losses) == len(cohort) or interrupted(run)
 
     wait_for(settled, timeout=JOIN_TIMEOUT, first_wait=run.poll_seconds)
     here = ready()
     run.round_began = time.perf_counter()
-    if len(here) < required:
-        late = ", ".join(_absent(run, party) for party in cohort if party not in here)
+    if len(here) < required and not interrupted(run):
+        missing = {
+            party: declined(run, party) or watches[party].known_loss for party in cohort if party not in here
+        }
+        said = "; ".join(
+            f"{party}: {': '.join(loss) if loss else 'no answer yet'}" for party, loss in missing.items()
+        )
         raise QuorumMissed(
             f"{len(here)} of {len(cohort)} parties joined within {JOIN_TIMEOUT:.0f} s, "
-            f"{required} are required (missing: {late})",
+            f"{required} are required ({said.rstrip('.')})",
             fix="see fedcart status for their workers, then fedcart train --resume",
             code="parties-missing",
         )
     return here
 
 
-def _absent(run: CoordinatorRun, party: str) -> str:
-    """The party, with code and sentence of why it is not there, as far as its lease or Prefect says so."""
-    if lease := run.declined.get(party):
-        return f"{party}: {lease.refusal}: {lease.reason.rstrip('.')}"
-    outcome = flow_run_outcome(run.sessions[party]) if party in run.sessions else None
-    return f"{party}: {outcome.rstrip('.')}" if outcome else party
+def declined(run: CoordinatorRun, party: str) -> Loss | None:
+    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing."""
+    lease = run.declined.get(party)
+    return (lease.refusal or "declined", lease.reason.rstrip(".")) if lease else None
 
 
-def session_lost(run: CoordinatorRun, party: str) -> bool:
-    """Whether the party's session died. One that left because it was idle is started again."""
-    state = flow_run_state(run.sessions[party]) if party in run.sessions else None
-    if state == LEFT:
+class SessionWatch:
+    """Looks every few seconds whether one party's session lives, and starts it again when it should be.
+
+    Args:
+        run: the run.
+        party: whose session.
+        every: seconds between two looks at Prefect.
+    """
+
+    def __init__(self, run: CoordinatorRun, party: str, every: float = CHECK_SECONDS) -> None:
+        self._run, self._party, self._every = run, party, every
+        self._looked = time.monotonic()
+        self.known_loss: Loss | None = None
+        """Why there is no session in this round any more, once that was seen."""
+
+    def lost(self) -> Loss | None:
+        """Why there is no session in this round any more, or `None` while there is or will be one."""
+        if told := declined(self._run, self._party):
+            return told
+        if self.known_loss is None and time.monotonic() - self._looked > self._every:
+            self._looked = time.monotonic()
+            self.known_loss = _look_after(self._run, self._party)
+        return self.known_loss
+
+
+def _look_after(run: CoordinatorRun, party: str) -> Loss | None:
+    """Look at the session once: it lives, is started again now or soon, or is lost for this round."""
+    flow_run_id = run.sessions.get(party)
+    state = flow_run_state(flow_run_id) if flow_run_id else None
+    code, said = _ending(flow_run_id) if flow_run_id and state == "FAILED" else ("", "")
+    fate = session_fate(state, code)
+    if fate == "lost":
+        return (code, said) if code else ("session-cancelled", f"The session of party {party} was cancelled")
+    if fate == "left":
+        _start_again(run, party)
+    if fate != "restart":
+        return None
+    deaths = run.deaths.get(party)
+    if deaths is None or deaths.round != run.state.open_round:
+        deaths = run.deaths[party] = Deaths(run.state.open_round)
+    if deaths.due is None:
+        deaths.count += 1
+        wait = restart_after(deaths.count)
+        if wait is None:
+            why = f"The session of party {party} died, and {RESTARTS_PER_ROUND} restarts did not help"
+            return "session-died", f"{why} ({code}: {said})" if code else why
+        deaths.due = time.monotonic() + wait
+    if time.monotonic() >= deaths.due:
+        deaths.due = None
+        _start_again(run, party)
+    return None
+
+
+def _start_again(run: CoordinatorRun, party: str) -> None:
+    """Start a session; without Prefect the next look tries again, and counts it as a death."""
+    try:
         run.sessions[party] = start_party_session(run.run, party)
-        return False
-    return state in GONE
+    except StackError as error:
+        get_run_logger().warning("The session of %s cannot be started again now: %s", party, error)
 
 
-def session_gone(flow_run_id: str | None) -> bool:
-    """Whether Prefect knows that the session has ended. Without Prefect the answer is no."""
-    return flow_run_id is not None and flow_run_state(flow_run_id) in GONE
+def _ending(flow_run_id: str) -> Loss:
+    """Code and sentence that a session's flow run left, or two empty strings when it left none."""
+    said = _CODED.fullmatch(flow_run_outcome(flow_run_id) or "")
+    return (said[1], said[2]) if said else ("", "")

@@ -12,6 +12,7 @@ from fedmodels.protocol.progress import improves
 from fedmodels.recipe import FineTuning, LocalTraining, Recipe
 from infra.layout import round_key
 from tasks.coordinator.aggregating import FILE as AGGREGATE
+from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import loaded_workbench, own_set
 from tasks.exchange import create_message, read_message
@@ -99,7 +100,7 @@ def _tune(
             passed_rounds=run.head.passed_rounds,
             num_rounds=recipe.num_rounds,
             seed=(recipe.seed, "coordinator", round_number),
-            should_stop=lambda: False,
+            should_stop=lambda: interrupted(run),
         )
         run.watch.computed(result.compute)
         sha256 = bench.write(tuned)

@@ -3,8 +3,8 @@
 from prefect import task
 
 from fedmodels.errors import TrainingFailed
-from fedmodels.protocol.messages import Announcement, Candidate, Evaluation, Record
-from infra.layout import evaluation_key, round_key
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Record
+from infra.layout import closed_key, evaluation_key, round_key
 from infra.waiting import wait_for
 from tasks.exchange import create_signed, read_message
 from tasks.models import fetch_model
@@ -49,16 +49,17 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
 
 
 def next_candidate(session: PartySession, announcement: Announcement) -> Candidate | None:
-    """Wait for the round's candidate, or `None` when the round closed without one."""
+    """Wait for the round's candidate, or `None` when the round, or the whole run, closed without one."""
     looks = 0
 
-    def look() -> Candidate | Record | None:
+    def look() -> Candidate | Record | Closed | None:
         nonlocal looks
         looks += 1
         if looks % 4 == 0:
             record = read_message(session.store, round_key(session.run, announcement.round, "record"), Record)
-            if record is not None:
-                return record
+            closed = read_message(session.store, closed_key(session.run), Closed)
+            if record is not None or closed is not None:
+                return record or closed
         return read_message(session.store, round_key(session.run, announcement.round, "candidate"), Candidate)
 
     timeout = announcement.round_timeout + session.joined_plan.recipe.evaluation_timeout

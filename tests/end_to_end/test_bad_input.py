@@ -114,7 +114,7 @@ def test_a_taken_port(federation, tmp_path):
     assert str(port) in said
 
 
-def test_too_few_parties_stop_the_run_with_the_reason_of_the_missing_one(federation):
+def test_too_few_parties_stop_the_run_and_it_goes_on_when_they_are_there(federation):
     """One of two parties brings an empty table, and two are required."""
     empty = write_csv(federation.private / "empty.csv", [])
     recipe = federation.recipe("too-few", max_failed_rounds=0)
@@ -123,6 +123,12 @@ def test_too_few_parties_stop_the_run_with_the_reason_of_the_missing_one(federat
     path = change(recipe, data=document["data"])
     assert federation.call("data", "prepare", "--recipe", path).returncode == 0
     said = refused(federation, "train", "--recipe", path, "--run", "too-few-1")
-    assert "too-many-failed-rounds" in said
+    assert "quorum-missed" in said
     assert "shop-b: table-empty" in said
+    assert "fedcart train --resume too-few-1" in said
     assert "empty.csv" not in said
+    assert federation.document("runs", "show", "too-few-1")["status"] == "open"
+    write_csv(empty, sentences("shop-b", 90))
+    resumed = federation.document("train", "--resume", "too-few-1")
+    assert resumed["status"] == "finished"
+    assert [row["outcome"] for row in resumed["rounds"]] == ["quorum-missed", "passed", "passed"]

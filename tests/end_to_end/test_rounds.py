@@ -1,15 +1,20 @@
 """What decides a round: the same model twice, a gate that refuses, a party or coordinator that dies."""
 
+import json
+import subprocess
+from contextlib import suppress
+
 import psutil
 import pytest
 
-from fedmodels.protocol.messages import Announcement, Head
+from fedmodels.protocol.messages import Announcement, Decision, Head
+from fedmodels.protocol.recording import closing
 from flows.following import coordinator_store
-from infra.layout import head_key, receipt_key, round_key
+from infra.layout import closed_key, head_key, receipt_key, round_key
 from infra.local.stack import process_ids
 from infra.waiting import wait_for
-from tasks.exchange import read_message
-from tests.end_to_end.federation import Federation
+from tasks.exchange import create_message, read_message
+from tests.end_to_end.federation import PARTIES, Federation, sentences, write_csv
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,74 @@ def test_a_gate_that_refuses_leaves_the_model_where_it_was(federation):
     assert (head.passed_rounds, head.failed_rounds, head.best_round) == (0, 2, 0)
 
 
-def test_a_party_that_dies_is_named_and_the_others_go_on(federation):
+def test_a_party_that_dies_is_started_again_and_takes_part(federation):
+    store = coordinator_store(federation.home)
+    training = _begin_lossy(federation, "lossy-1", grace=120.0, round_timeout=240.0)
+    assert store.read(receipt_key("shop-c", "lossy-1", 1)) is None
+    _kill_flow_runs(federation, "lossy-1", "shop-c")
+    _, complaint = training.communicate(timeout=280)
+    assert training.returncode == 0, complaint
+    shown = federation.document("runs", "show", "lossy-1")
+    assert shown["rounds"][0]["accepted"] == ["shop-a", "shop-b", "shop-c"]
+    assert shown["rounds"][0]["refused"] == []
+
+
+def test_a_party_that_dies_every_time_is_named_and_the_others_go_on(federation):
+    training = _begin_lossy(federation, "lossy-2", grace=200.0, round_timeout=240.0)
+
+    def killed_until_over() -> bool:
+        for process in _flow_runs(federation, "shop-c"):
+            process.kill()
+        return training.poll() is not None
+
+    assert wait_for(killed_until_over, timeout=270)
+    _, complaint = training.communicate()
+    assert training.returncode == 0, complaint
+    shown = federation.document("runs", "show", "lossy-2")
+    assert shown["rounds"][0]["accepted"] == ["shop-a", "shop-b"]
+    assert shown["rounds"][0]["refused"] == [{"party": "shop-c", "code": "session-died"}]
+
+
+def test_a_late_update_counts_in_the_next_round_for_less(federation):
+    """The third party has more rows than the others and is late by some of their training time."""
+    big = write_csv(federation.private / "big.csv", sentences("shop-c", 170))
+    parties = {party: {"train": str(federation.private / f"{party}.csv")} for party in PARTIES[:2]}
+    recipe = federation.recipe(
+        "stale",
+        data={
+            "parties": {**parties, "shop-c": {"train": str(big)}},
+            "coordinator": {"table": str(federation.own)},
+        },
+        local={"epochs": 40, "batch_size": 4},
+        grace=0.0,
+        salvage={"exponent": 1.0},
+    )
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    done = federation.document("train", "--recipe", str(recipe), "--run", "stale-1")
+    assert done["rounds"][0]["refused"] == [{"party": "shop-c", "code": "late"}]
+    assert done["rounds"][1]["accepted"] == ["shop-a", "shop-b", "shop-c"]
+    decision = read_message(coordinator_store(federation.home), round_key("stale-1", 2, "decision"), Decision)
+    salvaged = decision.accepted[2]
+    assert (salvaged.party, salvaged.round, salvaged.discount) == ("shop-c", 1, 0.5)
+    assert sum(update.weight for update in decision.accepted) == pytest.approx(1.0)
+
+
+def test_a_cancelled_run_stops_within_seconds_and_head_stays(federation):
+    store = coordinator_store(federation.home)
+    training = _begin_lossy(federation, "lossy-3", grace=30.0, epochs=100)
+    before = read_message(store, head_key("lossy-3"), Head)
+    closed = closing(before, [], "cancelled", "", "a person said so", 0.0)
+    create_message(store, closed_key("lossy-3"), closed)
+    assert wait_for(lambda: not _flow_runs(federation, "coordinator"), timeout=15)
+    assert wait_for(lambda: not _flow_runs(federation, "shop-a"), timeout=15)
+    output, complaint = training.communicate(timeout=60)
+    assert training.returncode == 0, complaint
+    assert json.loads(output)["status"] == "cancelled"
+    assert read_message(store, head_key("lossy-3"), Head) == before
+
+
+def _begin_lossy(federation: Federation, run: str, epochs: int = 30, **changes) -> subprocess.Popen:
+    """Begin a run of one round with three parties, of which two suffice; return when it is announced."""
     data = {
         "parties": {
             party: {"train": str(federation.private / f"{party}.csv")}
@@ -80,30 +152,34 @@ def test_a_party_that_dies_is_named_and_the_others_go_on(federation):
         },
         "coordinator": {"table": str(federation.own)},
     }
-    recipe = federation.recipe("lossy", data=data, num_rounds=2, local={"epochs": 30, "batch_size": 4})
+    changes |= {"data": data, "num_rounds": 1, "local": {"epochs": epochs, "batch_size": 4}}
+    recipe = federation.recipe("lossy", **changes)
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     store = coordinator_store(federation.home)
-    training = federation.begin("train", "--recipe", str(recipe), "--run", "lossy-1", "--json")
+    training = federation.begin("train", "--recipe", str(recipe), "--run", run, "--json")
     announced = wait_for(
-        lambda: read_message(store, round_key("lossy-1", 1, "announcement"), Announcement), timeout=240
+        lambda: read_message(store, round_key(run, 1, "announcement"), Announcement), timeout=240
     )
     assert announced is not None
-    assert store.read(receipt_key("shop-c", "lossy-1", 1)) is None
-    _kill_flow_runs(federation, "lossy-1", "shop-c")
-    _, complaint = training.communicate(timeout=280)
-    assert training.returncode == 0, complaint
-    shown = federation.document("runs", "show", "lossy-1")
-    assert shown["rounds"][0]["accepted"] == ["shop-a", "shop-b"]
-    assert shown["rounds"][0]["refused"] == [{"party": "shop-c", "code": "session-died"}]
+    return training
 
 
 def _kill_flow_runs(federation: Federation, run: str, role: str) -> None:
     """SIGKILL the flow runs of one role: the children of its worker, never the worker itself."""
-    killed = 0
+    killed = _flow_runs(federation, role)
+    for process in killed:
+        process.kill()
+    assert killed
+
+
+def _flow_runs(federation: Federation, role: str) -> list[psutil.Process]:
+    """Processes of a role's flow runs, of whichever training."""
+    found = []
     for pid in process_ids(federation.home):
-        process = psutil.Process(pid)
-        config = process.environ().get("FEDCART_CONFIG", "")
-        if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in process.environ():
-            process.kill()
-            killed += 1
-    assert killed > 0
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            environment = process.environ()
+            config = environment.get("FEDCART_CONFIG", "")
+            if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in environment:
+                found.append(process)
+    return found

@@ -65,3 +65,12 @@ def test_each_fault_names_the_thing_and_the_bound(change, sentence):
 
 def test_labels_may_be_numbers():
     assert parse(data={**TABLES, "labels": [0, 1, 2]}).data.labels == ("0", "1", "2")
+
+
+def test_salvage_is_off_unless_asked_for_and_needs_a_strategy_that_can_have_it(monkeypatch):
+    assert parse().salvage is None
+    assert parse(salvage={}).salvage.exponent == 0.5
+    assert "salvage.exponent is -1" in faults(salvage={"exponent": -1})
+    monkeypatch.setattr("fedmodels.recipe.SALVAGING_STRATEGIES", frozenset({"another"}))
+    assert "salvage cannot go with strategy fedavg" in faults(salvage={})
+    assert parse().strategy == "fedavg"

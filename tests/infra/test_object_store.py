@@ -10,6 +10,7 @@ from infra.local.ports import free_ports
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
+from infra.waiting import wait_for
 
 
 @pytest.fixture
@@ -87,6 +88,20 @@ def test_a_download_that_is_not_its_hash_leaves_nothing(store, tmp_path):
     with pytest.raises(IntegrityError, match="coordinator/tests/changed"):
         store.download(key("changed"), target, sha256_hex(b"the original"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_is_as_old_as_the_store_says(store):
+    assert store.age(key("unborn")) is None
+    store.put_blob(key("newborn"), b"x")
+    assert 0.0 <= store.age(key("newborn")) <= 2.0
+    assert wait_for(lambda: store.age(key("newborn")) >= 2.0, timeout=10)
+
+
+def test_whether_a_blob_still_holds_its_bytes(store):
+    store.put_blob(key("held"), b"these bytes")
+    assert store.holds(key("held"), sha256_hex(b"these bytes"))
+    assert not store.holds(key("held"), sha256_hex(b"others"))
+    assert not store.holds(key("gone"), sha256_hex(b"these bytes"))
 
 
 def test_keys_and_folders_are_listed_in_order(store):

@@ -1,0 +1,59 @@
+"""How many rounds may fail: for want of parties, in a row and per coordinator; by the gate, in all.
+
+Too few parties is something that passes: the run stops where it stands, and a resume goes on with a fresh
+allowance. A model that the gate refuses again and again is not: the run is closed as failed.
+"""
+
+from collections.abc import Sequence
+
+from fedmodels.errors import QuorumMissed
+from fedmodels.protocol.messages import Decision, Record
+from fedmodels.protocol.progress import why_refused
+from fedmodels.recipe import Recipe
+
+
+def has_quorum(decision: Decision, recipe: Recipe) -> bool:
+    """Whether enough parties answered in time. A salvaged update counts in the model, not here."""
+    fresh = sum(update.round is None for update in decision.accepted)
+    return fresh >= recipe.min_available_parties
+
+
+def missed_in_a_row(records: Sequence[Record], took_over_at: int) -> int:
+    """Rounds that missed their quorum since the last one that passed, and since the take-over.
+
+    Args:
+        records: the closed rounds, in order.
+        took_over_at: the last round that was closed when this coordinator began.
+    """
+    missed = 0
+    for record in reversed(records):
+        if record.outcome == "passed" or record.round <= took_over_at:
+            break
+        missed += record.outcome == "quorum-missed"
+    return missed
+
+
+def why_failed(records: Sequence[Record], recipe: Recipe) -> str | None:
+    """Why the run is closed as failed, without the last full stop, or `None`."""
+    refused = sum(record.outcome == "gate-refused" for record in records)
+    if refused <= recipe.max_failed_rounds:
+        return None
+    last = next(record for record in reversed(records) if record.outcome == "gate-refused")
+    return (
+        f"The gate refused {refused} rounds, {recipe.max_failed_rounds} are allowed; "
+        f"the last one: {why_refused(last)}"
+    )
+
+
+def why_stopped(
+    run: str, records: Sequence[Record], recipe: Recipe, took_over_at: int
+) -> QuorumMissed | None:
+    """The error with which the run stops for want of parties and can be resumed, or `None`."""
+    missed = missed_in_a_row(records, took_over_at)
+    if missed <= recipe.max_failed_rounds:
+        return None
+    return QuorumMissed(
+        f"{missed} rounds in a row had too few parties, {recipe.max_failed_rounds} are allowed; "
+        f"the last one: {why_refused(records[-1])}",
+        fix=f"see to the parties, then go on with fedcart train --resume {run}",
+    )

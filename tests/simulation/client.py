@@ -1,0 +1,74 @@
+"""What `infra/object_store.py` and the tasks' retries do, over requests that may fail."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fedmodels.errors import StoreBusy, TransientError
+from tests.simulation.store_model import CREATE, Lost, Stored
+from tests.simulation.world import Age, Get, Put, Request, Sleep, Story
+
+RETRIES = 5
+
+
+def retried(attempt: Callable[[], Story]) -> Story:
+    """What a task's retries do: the whole step again after growing waits; then the error is raised."""
+    for number in range(RETRIES + 1):
+        try:
+            return (yield from attempt())
+        except TransientError:
+            if number == RETRIES:
+                raise
+            yield Sleep(1.0 * 2**number)
+    raise AssertionError
+
+
+def ask(request: Request) -> Story:
+    """One request, tried again."""
+    return (yield from retried(lambda: once(request)))
+
+
+def once(request: Request) -> Story:
+    """One request, tried once."""
+    return (yield request)
+
+
+def read(key: str) -> Story:
+    """The content at `key`, or `None`."""
+    found: Stored | None = yield from ask(Get(key))
+    return None if found is None else found.value
+
+
+def read_version(key: str) -> Story:
+    """What stands at `key` with its version, or `None`."""
+    return (yield from ask(Get(key)))
+
+
+def age(key: str) -> Story:
+    """Seconds since the object was written, by the store's clock."""
+    return (yield from ask(Age(key)))
+
+
+def put(key: str, value: Any) -> Story:
+    """Put content at a content-addressed key."""
+    return (yield from ask(Put(key, value)))
+
+
+def create(key: str, value: Any) -> Story:
+    """Put unless the key exists; return what stands there afterwards."""
+    try:
+        yield from ask(Put(key, value, CREATE))
+    except Lost:
+        standing = yield from read(key)
+        if standing is None:
+            raise StoreBusy(f"The object {key} vanished while it was created") from None
+        return standing
+    return value
+
+
+def swap(key: str, value: Any, version: int) -> Story:
+    """Replace the object if it still has `version`; say whether `value` stands there now. Tried once."""
+    try:
+        yield from once(Put(key, value, version))
+    except Lost:
+        return (yield from read(key)) == value
+    return True

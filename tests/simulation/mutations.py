@@ -1,0 +1,179 @@
+"""The protocol, broken on purpose: each mutation must be caught by the invariant that it names.
+
+A checker that never fails proves nothing. Every invariant has at least one mutation here.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from fedmodels.protocol import deciding, steps
+from fedmodels.protocol.collection import collection_state
+from fedmodels.protocol.messages import Receipt, Signed
+from infra.layout import head_key
+from tests.simulation import client, coordinator
+from tests.simulation.scenario import RUN
+from tests.simulation.world import Put, Story
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A fault of the protocol: what to replace, by what, and which invariants may notice it first."""
+
+    name: str
+    caught_by: tuple[str, ...]
+    replaced: tuple[tuple[Any, str, Callable[..., Any]], ...]
+
+
+@contextmanager
+def applied(mutation: Mutation) -> Iterator[None]:
+    """The protocol with the mutation in it."""
+    with ExitStack() as undo:
+        patch = undo.enter_context(pytest.MonkeyPatch.context())
+        for owner, name, replacement in mutation.replaced:
+            patch.setattr(owner, name, replacement)
+        yield
+
+
+def _create_and_trust_ourselves(key: str, value: Any) -> Story:
+    yield from client.create(key, value)
+    return value
+
+
+def _create_over_what_stands(key: str, value: Any) -> Story:
+    if key == head_key(RUN):
+        return (yield from client.create(key, value))
+    yield from client.put(key, value)
+    return value
+
+
+def _create_all_but_records(key: str, value: Any) -> Story:
+    if key.endswith("record.json"):
+        return value
+    return (yield from client.create(key, value))
+
+
+def _swap_whatever_the_version(key: str, value: Any, _version: int) -> Story:
+    yield from client.ask(Put(key, value))
+    return True
+
+
+def _everybody_of_the_last_round(records: Any, recipe: Any) -> tuple[str, ...]:
+    if recipe.salvage is None or not records:
+        return ()
+    return tuple(sorted({*records[-1].accepted, *(refusal.party for refusal in records[-1].refused)}))
+
+
+def _all_but_the_accepted(records: Any, recipe: Any) -> tuple[str, ...]:
+    if recipe.salvage is None or not records:
+        return ()
+    return tuple(party for party in recipe.parties if party not in records[-1].accepted)
+
+
+def _whoever_has_no_other(_self: Any, item: Any, admitted: Any) -> str | None:
+    return "duplicate" if item.party in admitted else None
+
+
+def _open_the_envelope(envelope: bytes, _expected: Any, _verify: Any) -> Receipt:
+    payload = Signed.model_validate_json(envelope).payload
+    return Receipt.model_validate_json(payload)
+
+
+def _never_over(*arguments: Any, **options: Any) -> Any:
+    found = collection_state(*arguments, **options)
+    late = {"round_timeout": 1e9, "grace": 1e9}
+    return collection_state(*arguments, **(options | late)) if found.status == "over" else found
+
+
+def _undone_shares(shares: Any, discounts: Any) -> dict[str, float]:
+    return {party: share * discounts.get(party, 1.0) for party, share in shares.items()}
+
+
+def _without_refusals(*arguments: Any, **options: Any) -> Any:
+    return deciding.decide(*arguments, **options).model_copy(update={"refused": ()})
+
+
+def _without_a_code(party: str, _code: str, number: int | None = None) -> Any:
+    refusal = coordinator.Refusal(party=party, code="", reason="Somehow.", round=number)
+    return coordinator.Collected(party=party, refusal=refusal, round=number)
+
+
+def _all_who_were_ever_refused(records: Any, _parties: Any, _min_available: int) -> frozenset[str]:
+    return frozenset(refusal.party for record in records for refusal in record.refused)
+
+
+def _see_nothing(_self: Any) -> Story:
+    yield from ()
+    return False
+
+
+MUTATIONS = (
+    Mutation(
+        "does not adopt what another coordinator wrote",
+        ("chain-is-valid", "model-follows-decisions"),
+        ((coordinator, "create", _create_and_trust_ourselves),),
+    ),
+    Mutation(
+        "writes over what stands", ("written-once",), ((coordinator, "create", _create_over_what_stands),)
+    ),
+    Mutation(
+        "moves HEAD before the record stands",
+        ("chain-is-valid",),
+        ((coordinator, "create", _create_all_but_records),),
+    ),
+    Mutation(
+        "moves HEAD without compare-and-swap",
+        ("head-is-monotone", "chain-is-valid"),
+        ((coordinator, "swap", _swap_whatever_the_version),),
+    ),
+    Mutation(
+        "salvages whoever has a receipt, whatever the cohort",
+        ("was-asked",),
+        (
+            (steps, "salvageable", _all_but_the_accepted),
+            (deciding, "salvageable", _all_but_the_accepted),
+            (deciding._Allowed, "objection", _whoever_has_no_other),
+        ),
+    ),
+    Mutation(
+        "counts an update again in the next round",
+        ("counts-once",),
+        (
+            (steps, "salvageable", _everybody_of_the_last_round),
+            (deciding, "salvageable", _everybody_of_the_last_round),
+        ),
+    ),
+    Mutation(
+        "admits receipts without checking them",
+        ("verified-only",),
+        ((coordinator, "check_receipt", _open_the_envelope),),
+    ),
+    Mutation(
+        "admits updates without reading them",
+        ("verified-only",),
+        ((coordinator, "check_content", lambda _update, _sha256: None),),
+    ),
+    Mutation(
+        "waits for everybody for ever", ("never-stuck",), ((coordinator, "collection_state", _never_over),)
+    ),
+    Mutation(
+        "discounts without scaling", ("weights-sum-to-one",), ((deciding, "discounted", _undone_shares),)
+    ),
+    Mutation("forgets whom it refused", ("nobody-vanishes",), ((coordinator, "decide", _without_refusals),)),
+    Mutation(
+        "refuses without a code", ("refusals-have-codes",), ((coordinator, "_refused", _without_a_code),)
+    ),
+    Mutation(
+        "lets everybody rest",
+        ("enough-are-asked",),
+        ((steps, "resting_parties", _all_who_were_ever_refused),),
+    ),
+    Mutation(
+        "does not look for a cancel",
+        ("cancelling-keeps-head",),
+        ((coordinator.Coordinator, "_look", _see_nothing),),
+    ),
+)

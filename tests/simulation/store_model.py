@@ -1,0 +1,73 @@
+"""A model of the object store: what it promises, and nothing else.
+
+Creation and compare-and-swap are atomic, a write is seen at once, time is whole seconds. A conformance
+test plays the same operations against SeaweedFS (`tests/infra/test_store_model.py`).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+CREATE = "*"
+"""Condition of a put that wants no object at its key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object: its content, its version, and when the store wrote it."""
+
+    value: Any
+    version: int
+    written: float
+
+
+class Lost(Exception):
+    """A conditional put whose condition does not hold (412)."""
+
+
+class StoreModel:
+    """Keys and what stands there."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Stored] = {}
+        self._contents: dict[str, list[Any]] = {}
+        """Every content that a key ever had; its place is its version."""
+
+    def get(self, key: str) -> Stored | None:
+        """What stands at `key`, if anything."""
+        return self.objects.get(key)
+
+    def put(self, key: str, value: Any, condition: str | int | None, now: float) -> int:
+        """Write unconditionally, on `CREATE`, or on a version; return the new version.
+
+        Raises:
+            Lost: the condition does not hold.
+        """
+        standing = self.objects.get(key)
+        if condition == CREATE and standing is not None:
+            raise Lost
+        if isinstance(condition, int) and (standing is None or standing.version != condition):
+            raise Lost
+        version = self._version_of(key, value)
+        self.objects[key] = Stored(value, version, now)
+        return version
+
+    def delete(self, key: str) -> None:
+        """Remove what stands at `key`; harmless when nothing does."""
+        self.objects.pop(key, None)
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys below `prefix`, in order."""
+        return sorted(key for key in self.objects if key.startswith(prefix))
+
+    def age(self, key: str, now: float) -> float | None:
+        """Seconds since the object was written, between whole seconds as HTTP has them."""
+        standing = self.objects.get(key)
+        return None if standing is None else float(math.floor(now) - math.floor(standing.written))
+
+    def _version_of(self, key: str, value: Any) -> int:
+        """The version is the content's, as an ETag is: content that comes back has its version again."""
+        contents = self._contents.setdefault(key, [])
+        if value not in contents:
+            contents.append(value)
+        return contents.index(value)
