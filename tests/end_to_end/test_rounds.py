@@ -32,6 +32,16 @@ def test_the_same_recipe_data_and_seed_give_the_same_model(federation, plain):
     assert [row["metrics"] for row in again["rounds"]] == [row["metrics"] for row in plain["rounds"]]
 
 
+def test_a_run_of_the_real_coordinator_and_parties_verifies(federation, plain):
+    told = federation.document("runs", "verify", plain["run_id"])
+    assert told["passed"] is True
+    details = {row["object"]: row for row in told["objects"]}
+    assert {row["verdict"] for row in told["objects"]} <= {"ok", "not recomputable: fine-tuned"}
+    assert "6 signed receipts" in details["coordinator/runs/plain-1/plan.json"]["detail"]
+    for number in (1, 2, 3):
+        assert details[f"average of round {number}"]["verdict"] == "ok"
+
+
 def test_a_killed_coordinator_resumes_and_counts_nothing_twice(federation, plain):
     recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
     run, store = "plain-3", coordinator_store(federation.home)
