@@ -1,5 +1,6 @@
 """Verifying a finished run: it holds; and whatever is done to one of its objects, that object is named."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -121,18 +122,22 @@ def test_one_flipped_byte_is_named(finished, verify, tampering, kind, place):
 
 
 def test_each_flipped_byte_of_every_message_is_named(finished):
+    """But in what nothing holds, as the docstring of `tasks.verifying.run` lists it."""
+    free = (b'"epoch":', b'"reason":"', b'"seconds":')
     snapshot = read_snapshot(finished.store, RUN)
     checked = 0
     for number, (key, data) in enumerate(sorted(snapshot.objects.items())):
         for position in range(number * 37 % 151, len(data), 151):
+            name = re.findall(rb'"\w+":(?:"?)', data[:position])[-1:]
+            if name and key in (head_key(RUN), closed_key(RUN)) and name[0] in free:
+                continue
+            if name == [b'"aggregate_sha256":"']:
+                continue  # the average says whether it is right, and no message
             changed = bytearray(data)
             changed[position] ^= 1
-            before = bytes(data[max(0, position - 90) : position])
-            if b'"aggregate_sha256":' in before or (key == head_key(RUN) and before.endswith(b'"epoch":')):
-                continue
             found = examine_messages(replace(snapshot, objects={**snapshot.objects, key: bytes(changed)}))
             told = {item.object: item.verdict for item in found.findings if not item.holds}
-            assert told == {key: "changed"}, (key, position, before)
+            assert told == {key: "changed"}, (key, position, name)
             checked += 1
     assert checked > 220
 
