@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from fedmodels.errors import FedcartError, RunConflict
 from fedmodels.protocol.messages import Closed, Head, Plan, Record
 from fedmodels.protocol.progress import opening_head
+from fedmodels.protocol.recording import closing
 from infra.layout import closed_key, head_key, round_key
 from infra.object_store import ObjectStore
 from infra.settings import load_settings
@@ -65,17 +66,8 @@ def _closed(store: ObjectStore, plan: Plan, reason: str) -> Closed:
     head = head or opening_head(plan.run, plan.base_model_sha256)
     found = (read_message(store, round_key(plan.run, n, "record"), Record) for n in range(1, head.round + 1))
     records = [record for record in found if record is not None]
-    best = next((record for record in records if record.round == head.best_round), None)
-    return Closed(
-        run=plan.run,
-        status="cancelled",
-        code=CODE,
-        reason=reason,
-        model_sha256=head.best_model_sha256,
-        rounds=head.round,
-        final=best.holdout if best else None,
-        seconds=round(sum(record.seconds.total for record in records), 3),
-    )
+    seconds = round(sum(record.seconds.total for record in records), 3)
+    return closing(head, records, "cancelled", CODE, reason, seconds)
 
 
 def _refuse_over(closed: Closed | None) -> None:

@@ -25,6 +25,7 @@ from infra.layout import (
 from tasks.verifying.messages import examine_messages
 from tasks.verifying.run import verify_run
 from tasks.verifying.snapshot import read_snapshot
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 RUN = "tiny-1"
 TUNED = "not recomputable: fine-tuned"
@@ -268,6 +269,29 @@ def test_what_its_owner_swept_is_swept_and_what_others_claim_is_not(finished, ve
         assert verify() == {key: "swept", "average of round 3": "swept"}
     with tampering({key: None, **sweep("shop-b")}):
         assert verify() == {key: "deleted", "average of round 3": "not checked"}
+
+
+def test_an_update_that_its_party_took_back_is_held_against_nobody_else(finished, bucket_home, tmp_path):
+    """The record says so; the same in a round whose record does not is a deletion."""
+    run = FinishedRun(bucket_home, "taken-1", seed=3)
+    for number, taken_back in ((1, "shop-b"), (2, "")):
+        run.announce(number)
+        for party in PARTIES:
+            run.submit(party, number)
+        decision = run.decide(number, dict.fromkeys(PARTIES, number), {})
+        gone = decision.accepted[1]
+        run.stores["shop-b"].delete(update_key("shop-b", gone.update_sha256))
+        run.stores["shop-b"].delete(receipt_key("shop-b", "taken-1", number))
+        candidate = None if taken_back else run.propose_anything(decision)
+        run.close_round(decision, candidate, {}, taken_back)
+    report = verify_run(run.store, "taken-1", tmp_path)
+    told = {item.object: item.verdict for item in report.findings if item.verdict != "ok"}
+    assert told == {
+        receipt_key("shop-b", "taken-1", 1): "not checked",
+        receipt_key("shop-b", "taken-1", 2): "deleted",
+        update_key("shop-b", run.updates["shop-b", 2].update_sha256): "deleted",
+        "average of round 2": "not checked",
+    }
 
 
 def test_an_object_of_a_round_that_cannot_be_is_named(finished, verify, tampering):
