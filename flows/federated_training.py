@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -34,6 +35,7 @@ from fedmodels.protocol.steps import (
 from fedmodels.recipe import Recipe
 from flows.recipes import load_recipe
 from infra.settings import load_settings
+from tasks.cancelling import close_cancelled
 from tasks.coordinator.aggregating import aggregate
 from tasks.coordinator.announcing import announce_round
 from tasks.coordinator.artifacts import show_round, show_run
@@ -46,7 +48,7 @@ from tasks.coordinator.collecting import (
     salvage_updates,
 )
 from tasks.coordinator.deciding import admit_updates
-from tasks.coordinator.interrupting import fold_interruption
+from tasks.coordinator.interrupting import fold_interruption, stop_waiting
 from tasks.coordinator.judging import judge, score_holdout
 from tasks.coordinator.opening import move_head, open_run, resume_run
 from tasks.coordinator.run import CoordinatorRun
@@ -62,6 +64,7 @@ COLLECTORS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 @flow(
     name="federated-training",
     persist_result=False,
+    on_cancellation=[close_cancelled],
     task_runner=COLLECTORS,  # type: ignore[arg-type]  # its futures are PrefectFutures
 )
 def federated_training(
@@ -85,6 +88,9 @@ def federated_training(
     chosen = tuple(sorted(parties)) if parties else agreed.parties
     try:
         return conduct(conductor, agreed, chosen, resume=resume)
+    except TerminationSignal:
+        stop_waiting(conductor)
+        raise
     except FedcartError as error:
         return Failed(message=f"{error.code}: {error}")
     except OSError as error:

@@ -42,12 +42,13 @@ def cancel_run(store: ObjectStore, run: str, reason: str) -> Closed:
     return standing
 
 
-def close_cancelled(_flow: "Flow[Any, Any]", flow_run: "FlowRun", _state: "State[Any]") -> None:
+def close_cancelled(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[Any]") -> None:
     """`on_cancellation` hook of the coordinator's flow: what is cancelled in Prefect's UI is cancelled.
 
     Runs in a process of its own with the coordinator's settings, and may find the run closed, or never
     opened. It reports and does not raise: nobody would catch it.
     """
+    del flow, state
     log = logging.getLogger("prefect.flow_runs.cancelling")
     run = flow_run.parameters.get("run")
     if not isinstance(run, str):
