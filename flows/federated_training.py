@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
+from prefect.futures import PrefectFuture, wait
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -123,17 +124,23 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
 
 
 def play(run: CoordinatorRun) -> Closed:
-    """Take one step after the other until the run is closed, by whomever."""
+    """Take one step after the other until the run is closed, by whomever.
+
+    A round is shown while the next one is played: no round waits for the server.
+    """
+    shown: list[PrefectFuture[None]] = []
     while True:
         fold_interruption(run)
         match next_step(run.state):
             case Ended(closed):
+                wait(shown)
                 return closed
             case Halt(error):
                 raise error
             case MoveHead(record, head):
                 if move_head(run, head):
-                    show_round(run, record)
+                    wait(shown)
+                    shown = [show_round.submit(run, record)]
             case step:
                 run.fold(take(run, step))
 
