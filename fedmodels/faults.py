@@ -3,12 +3,17 @@
 from pydantic import ValidationError
 
 
-def describe_faults(error: ValidationError) -> str:
+def describe_faults(error: ValidationError, *, quote: bool = True) -> str:
     """`2 faults: num_rounds is 'x', should be a valid integer; colour is not a known key`.
 
-    A value is quoted only when it is a short scalar.
+    Args:
+        error: what pydantic raised.
+        quote: whether to show values, the short scalars among them: never where secrets and paths stand.
     """
-    faults = [_describe(item["loc"], item["type"], item["msg"], item.get("input")) for item in error.errors()]
+    faults = [
+        _describe(item["loc"], item["type"], item["msg"], item.get("input") if quote else None)
+        for item in error.errors()
+    ]
     return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {'; '.join(faults)}"
 
 

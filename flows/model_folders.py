@@ -1,6 +1,7 @@
 """The kept model of a run as a folder on this machine."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 from fedmodels.errors import InputError
@@ -42,11 +43,19 @@ def copy_model(home: Path, run: str, target: Path) -> None:
         InputError: something else than a model stands at `target`.
     """
     source = model_folder(home, run)
-    if target.exists() and any(target.iterdir()) and not (target / "config.json").exists():
+    is_model = all((target / name).exists() for name in ("config.json", "model.safetensors"))
+    if target.exists() and any(target.iterdir()) and not is_model:
         raise InputError(
             f"The folder {target} is not empty and holds no model",
             fix="choose another folder",
             code="folder-taken",
         )
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        shutil.copytree(source, part, dirs_exist_ok=True)
+        part.chmod(0o755)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

@@ -8,9 +8,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
 from fedmodels.errors import FedcartError
+from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement
 from infra.settings import load_settings
-from tasks.party.boundary import silence_tracebacks
+from tasks.party.boundary import sealed, silence_tracebacks
 from tasks.party.data import data_changed, prepare_data, validate_data
 from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
@@ -38,11 +39,13 @@ def party_session(run: str) -> dict[str, int] | State[Any]:
     """
     silence_tracebacks()
     try:
-        return {"rounds": take_part_in_all(PartySession(run, load_settings()), str(runtime.flow_run.id))}
+        session = PartySession(check_identifier("run", run), load_settings())
+        return {"rounds": take_part_in_all(session, str(runtime.flow_run.id))}
     except FedcartError as error:
         return Failed(message=f"{error.code}: {error}")
 
 
+@sealed("session")
 def take_part_in_all(session: PartySession, session_id: str) -> int:
     """Join the run and stay for all its rounds; return in how many this party took part."""
     import_libraries(session)
@@ -88,8 +91,6 @@ def take_part(session: PartySession, announcement: Announcement, session_id: str
     does not train for it a second time.
     """
     session.begin_round()
-    if data_changed(session):
-        inspect_data(session)
     if not has_submitted(session, announcement):
         submit(session, announcement, session_id)
     candidate = next_candidate(session, announcement)
@@ -100,6 +101,8 @@ def take_part(session: PartySession, announcement: Announcement, session_id: str
 def submit(session: PartySession, announcement: Announcement, session_id: str) -> None:
     """Train and submit the update, or the reason why there is none."""
     try:
+        if data_changed(session):
+            inspect_data(session)
         if session.refused:
             raise session.refused
         trained = train_local(session, announcement)

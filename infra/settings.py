@@ -115,13 +115,13 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise InputError(
-            f"The settings have {describe_faults(error)}",
+            f"The settings have {describe_faults(error, quote=False)}",
             fix="correct the FEDCART_ variable or fedcart.toml",
             code="settings-invalid",
         ) from None
     except ValueError:
         raise InputError(
-            f"The settings file {os.environ.get(CONFIG_VARIABLE, 'fedcart.toml')} is not valid TOML",
+            f"The settings file that {CONFIG_VARIABLE} names (by default fedcart.toml) is not valid TOML",
             fix="correct its syntax",
             code="settings-invalid",
         ) from None

@@ -12,12 +12,14 @@ ends, and when it is killed, so is the run.
 One thread, no event loop: a fork keeps only the thread that calls it.
 """
 
+import ctypes
 import json
 import os
 import runpy
 import selectors
 import signal
 import socket
+import struct
 import sys
 import warnings
 from collections.abc import Callable
@@ -28,6 +30,8 @@ from pathlib import Path
 from infra.deployments.start_run import CALL_HEADER, STANDARD_STREAMS, at_folder, socket_file
 
 _CALL_TIMEOUT_S = 10.0
+_PR_SET_PDEATHSIG = 1
+"""Of `prctl(2)`, on Linux."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class Birth:
     environment: dict[str, str]
     folder: str
     streams: tuple[int, ...]
+
+    def close(self) -> None:
+        """Close this process's copies of the streams."""
+        for stream in self.streams:
+            os.close(stream)
 
 
 class Nursery:
@@ -83,34 +92,44 @@ class Nursery:
         self._selector.register(thing, selectors.EVENT_READ, act)
 
     def _deliver(self, listening: socket.socket) -> Birth | None:
-        """Fork one child for one call; a call that breaks off is dropped."""
-        connection, _ = listening.accept()
+        """Fork one child for one call; a call that breaks off is dropped, and its caller helps itself."""
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return None
         try:
             birth = _receive(connection)
         except (OSError, ValueError):
             connection.close()
             return None
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:  # no process to be had: the caller ends with 1, and its run counts as crashed
+            birth.close()
+            connection.close()
+            return None
         if pid == 0:
             self._forget_everything()
             connection.close()
             return birth
-        for stream in birth.streams:
-            os.close(stream)
+        birth.close()
         self._children[pid] = connection
         self._watch(connection, lambda: self._pass_on(pid))
         return None
 
     def _pass_on(self, pid: int) -> None:
         """Send the child the signals that its caller got; end it when the caller is gone."""
+        connection = self._children.get(pid)
+        if connection is None:  # it was reaped in this very look
+            return
         try:
-            signals = self._children[pid].recv(16)
+            signals = connection.recv(16)
         except OSError:
             signals = b""
         for number in signals or bytes([signal.SIGKILL]):
             os.kill(pid, number)
         if not signals:
-            self._selector.unregister(self._children[pid])
+            self._selector.unregister(connection)
 
     def _reap(self, woken: socket.socket) -> None:
         """Tell the callers of children that have ended how they did."""
@@ -135,7 +154,11 @@ class Nursery:
         self._open = False
 
     def _forget_everything(self) -> None:
-        """In a child: leave the nursery's descriptors and signals behind."""
+        """In a child: leave the nursery's descriptors and signals behind, and die when it does.
+
+        A run that outlived its nursery would train on while its caller says that it crashed.
+        """
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._selector.close()
@@ -153,8 +176,7 @@ def become(birth: Birth) -> None:
     """
     for number, stream in enumerate(birth.streams):
         os.dup2(stream, number)
-    for stream in birth.streams:
-        os.close(stream)
+    birth.close()
     os.chdir(birth.folder)
     os.environ.clear()
     os.environ.update(birth.environment)
@@ -179,6 +201,7 @@ def _receive(connection: socket.socket) -> Birth:
     connection.settimeout(_CALL_TIMEOUT_S)
     header, streams, _, _ = socket.recv_fds(connection, CALL_HEADER.size, STANDARD_STREAMS)
     try:
+        _first, _second, _third = streams
         (left,) = CALL_HEADER.unpack(header)
         parts = []
         while left and (part := connection.recv(left)):
@@ -187,7 +210,7 @@ def _receive(connection: socket.socket) -> Birth:
         call = json.loads(b"".join(parts))
         connection.settimeout(None)
         return Birth(call["environment"], call["folder"], tuple(streams))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, struct.error):
         for stream in streams:
             os.close(stream)
         raise ValueError("a call that broke off") from None

@@ -55,7 +55,11 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
             for party, lease in leases.items()
             if lease and lease.refusal and lease.session == run.sessions.get(party)
         }
-        return tuple(party for party, lease in leases.items() if lease and lease.ready)
+        return tuple(
+            party
+            for party, lease in leases.items()
+            if lease and lease.ready and lease.session == run.sessions.get(party)
+        )
 
     def settled() -> bool:
         here = {*ready(), *run.declined}

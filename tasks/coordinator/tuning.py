@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fedmodels.workbench import Workbench
 
 FILE = "fine-tuned.safetensors"
+NOT_FINITE = frozenset({"training-not-finite", "evaluation-not-finite"})
+"""Faults of fine-tuning that drop it. Any other one, as being interrupted, makes no candidate at all."""
 
 
 class Tuned(BaseModel):
@@ -107,6 +109,8 @@ def _tune(
         run.publisher.publish_ahead(tuned, sha256)
         after, intervals = bench.evaluate(own_set(run, recipe, "validation"))
     except TrainingFailed as error:
+        if error.code not in NOT_FINITE:
+            raise
         get_run_logger().warning("Fine-tuning is dropped: %s", error)
         return "", None
     run.watch.computed(intervals)

@@ -75,6 +75,7 @@ def validate_data(session: PartySession) -> DataReport:
     return session.report
 
 
+@sealed("data")
 def data_changed(session: PartySession) -> bool:
     """Whether the party's tables were rewritten since they were last prepared."""
     return session.fingerprint != session.table_fingerprint()

@@ -43,6 +43,12 @@ def join_run(session: PartySession, session_id: str) -> str:
             code="run-unknown",
         )
     found = parse(Plan, data, key)
+    if found.run != session.run:
+        raise InputError(
+            f"The plan of run {session.run} is that of run {found.run}",
+            fix="start a new run",
+            code="plan-foreign",
+        )
     if found.parties.get(session.party) != public_key(session.signing_key):
         raise InputError(
             f"The plan of run {session.run} does not name party {session.party} with the key that it holds",

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.deployments.start_run import NURSERY, socket_file
+from infra.deployments.start_run import NURSERY, at_folder, socket_file
 from infra.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,11 +111,12 @@ def test_the_caller_ends_as_its_child_does(start):
 
 def test_a_signal_to_the_caller_reaches_the_child(start):
     caller = start(
-        "import signal, sys; print('up', flush=True); signal.sigwait([signal.SIGTERM]); sys.exit(3)"
+        "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(3)); "
+        "print('up', flush=True); signal.pause()"
     )
     caller.stdout.readline()
     caller.terminate()
-    assert caller.wait(20) in (3, -signal.SIGTERM)
+    assert caller.wait(20) == 3
 
 
 def test_a_child_dies_with_its_caller(start, nursery):
@@ -134,6 +136,24 @@ def test_many_children_live_side_by_side_and_one_more_is_born_after_a_call_broke
     for caller in waiting:
         caller.stdin.close()
     assert [caller.wait(20) for caller in waiting] == [0] * 5
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\5"], ids=["nothing", "half a header", "a header"])
+def test_a_call_that_breaks_off_harms_nobody(start, nursery, said):
+    with socket.socket(socket.AF_UNIX) as calling, at_folder(nursery.folder) as name:
+        calling.connect(name)
+        calling.sendall(said)
+    assert start("import sys; sys.exit(4)").wait(20) == 4
+    assert nursery.poll() is None
+
+
+def test_a_child_dies_with_its_nursery(start, nursery):
+    caller = start("import signal; print('up', flush=True); signal.pause()")
+    caller.stdout.readline()
+    child = child_of(nursery)
+    nursery.kill()
+    assert caller.wait(20) == 1
+    assert wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, timeout=20)
 
 
 def test_a_nursery_ends_when_its_worker_is_gone_but_not_before_its_last_child(start, nursery):

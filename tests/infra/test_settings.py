@@ -33,6 +33,17 @@ def test_all_faults_of_a_file_at_once(tmp_path):
         load_settings()
 
 
+def test_a_fault_shows_neither_value_nor_path(tmp_path):
+    (tmp_path / "fedcart.toml").write_text(
+        's3_secret_access_key = 12345\ntables = "/confidential/shop-a.csv"\n'
+    )
+    with pytest.raises(InputError) as caught:
+        load_settings()
+    assert "tables" in str(caught.value)
+    assert "12345" not in str(caught.value)
+    assert "confidential" not in str(caught.value)
+
+
 def test_a_file_that_is_no_toml(tmp_path):
     (tmp_path / "fedcart.toml").write_text("not = = toml")
     with pytest.raises(InputError, match="not valid TOML"):
