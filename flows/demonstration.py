@@ -10,9 +10,9 @@ from typing import Any
 from fedmodels.recipe import Recipe, RoundGate
 from flows.data_preparation import prepare_data
 from flows.following import Request, begin, follow, new_run_id, write_report
+from flows.measuring import StartUp
 from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, up
-from tasks.reading import RunState
 
 Say = Callable[[str], None]
 
@@ -108,13 +108,7 @@ def _bring_up(wanted: Wanted, say: Say) -> None:
 
 def _train(wanted: Wanted, watch: Callable[[str], Any], begin_time: float) -> tuple[dict[str, Any], float]:
     request = Request(wanted.recipe, new_run_id(wanted.recipe))
-    first_round: list[float] = []
     with watch(request.run) as show:
-
-        def see(state: RunState) -> None:
-            if state.cohort and not first_round:
-                first_round.append(round(time.perf_counter() - begin_time, 2))
-            show(state)
-
-        summary = follow(wanted.home, request.run, begin(request, wanted.home), see)
-    return summary, first_round[0] if first_round else 0.0
+        start_up = StartUp(show, begin_time)
+        summary = follow(wanted.home, request.run, begin(request, wanted.home), start_up)
+    return summary, start_up.seconds

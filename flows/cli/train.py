@@ -1,5 +1,6 @@
 """`fedcart train`: a run on the deployments that are up."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,8 +37,11 @@ def train(
         resumable,
         write_report,
     )
+    from flows.measuring import StartUp
     from flows.model_folders import copy_model
     from flows.recipes import load_recipe
+    from infra.local.memory import PeakMemory
+    from infra.local.stack import process_ids
     from infra.settings import load_settings
 
     home = load_settings().home
@@ -47,10 +51,15 @@ def train(
     else:
         agreed = load_recipe(recipe)
         request = Request(agreed, check_identifier("run", run) if run else new_run_id(agreed))
-    with run_progress(request.run) as watch:
+    began = time.perf_counter()
+    with run_progress(request.run) as watch, PeakMemory(lambda: process_ids(home)) as memory:
+        start_up = StartUp(watch, began)
         begun = begin(request, home)
         with goes_on_without(request.run):
-            summary = follow(home, request.run, begun, watch)
+            summary = follow(home, request.run, begun, start_up)
+    total = round(time.perf_counter() - began, 2)
+    summary["seconds"] = {"startup": start_up.seconds, "total": total}
+    summary["peak_pss_mb"] = round(memory.peak_mb, 1)
     write_report(home, summary)
     if model_out:
         copy_model(home, request.run, model_out)

@@ -10,7 +10,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from flows.following import coordinator_store
 from tests.end_to_end.federation import CLASSES, Federation, sentences, write_csv
 
-MEASURED = {"run_id", "recipe", "parties", "model_sha256", "status", "final", "seconds", "rounds"}
+MEASURED = {
+    *("run_id", "recipe", "parties", "model_sha256", "status", "final", "seconds", "peak_pss_mb", "rounds"),
+}
 OF_A_ROUND = {
     *("round", "accepted", "refused", "metrics", "parties", "fine_tuning", "gate", "seconds", "bytes"),
 }
@@ -41,6 +43,7 @@ def mixed(federation: Federation) -> dict:
 def test_the_document_has_what_a_program_needs(mixed):
     assert mixed.keys() >= MEASURED
     assert mixed["status"] == "finished"
+    assert 0 < mixed["seconds"]["startup"] < mixed["seconds"]["total"]
     assert [row["round"] for row in mixed["rounds"]] == [1, 2]
     for row in mixed["rounds"]:
         assert row.keys() >= OF_A_ROUND

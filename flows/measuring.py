@@ -1,0 +1,27 @@
+"""What a command measures of the run that it follows."""
+
+import time
+from collections.abc import Callable
+
+from tasks.reading import RunState
+
+
+class StartUp:
+    """Passes on where a run stands, and notes how long it took until its first round was announced.
+
+    Args:
+        watch: told where the run stands.
+        began: when the clock began (`perf_counter`).
+    """
+
+    def __init__(self, watch: Callable[[RunState], object], began: float) -> None:
+        self._watch = watch
+        self._began = began
+        self.seconds = 0.0
+        """Until round 1, or 0 while none was seen."""
+
+    def __call__(self, state: RunState) -> None:
+        """See where the run stands."""
+        if state.cohort and not self.seconds:
+            self.seconds = round(time.perf_counter() - self._began, 2)
+        self._watch(state)
