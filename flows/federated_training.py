@@ -8,6 +8,8 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.futures import PrefectFuture, wait
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -34,6 +36,7 @@ from fedmodels.protocol.steps import (
 from fedmodels.recipe import Recipe
 from flows.recipes import load_recipe
 from infra.settings import load_settings
+from tasks.cancelling import close_cancelled
 from tasks.coordinator.aggregating import aggregate
 from tasks.coordinator.announcing import announce_round
 from tasks.coordinator.artifacts import show_round, show_run
@@ -46,7 +49,7 @@ from tasks.coordinator.collecting import (
     salvage_updates,
 )
 from tasks.coordinator.deciding import admit_updates
-from tasks.coordinator.interrupting import fold_interruption
+from tasks.coordinator.interrupting import fold_interruption, stop_waiting
 from tasks.coordinator.judging import judge, score_holdout
 from tasks.coordinator.opening import move_head, open_run, resume_run
 from tasks.coordinator.run import CoordinatorRun
@@ -62,6 +65,7 @@ COLLECTORS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 @flow(
     name="federated-training",
     persist_result=False,
+    on_cancellation=[close_cancelled],
     task_runner=COLLECTORS,  # type: ignore[arg-type]  # its futures are PrefectFutures
 )
 def federated_training(
@@ -85,6 +89,9 @@ def federated_training(
     chosen = tuple(sorted(parties)) if parties else agreed.parties
     try:
         return conduct(conductor, agreed, chosen, resume=resume)
+    except TerminationSignal:
+        stop_waiting(conductor)
+        raise
     except FedcartError as error:
         return Failed(message=f"{error.code}: {error}")
     except OSError as error:
@@ -117,17 +124,23 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
 
 
 def play(run: CoordinatorRun) -> Closed:
-    """Take one step after the other until the run is closed, by whomever."""
+    """Take one step after the other until the run is closed, by whomever.
+
+    A round is shown while the next one is played: no round waits for the server.
+    """
+    shown: list[PrefectFuture[None]] = []
     while True:
         fold_interruption(run)
         match next_step(run.state):
             case Ended(closed):
+                wait(shown)
                 return closed
             case Halt(error):
                 raise error
             case MoveHead(record, head):
                 if move_head(run, head):
-                    show_round(run, record)
+                    wait(shown)
+                    shown = [show_round.submit(run, record)]
             case step:
                 run.fold(take(run, step))
 

@@ -1,12 +1,15 @@
 """The bucket for a command that only looks: the store is started alone when the stack is down."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from flows.following import coordinator_store
+from infra.local.plan import read_stack
 from infra.local.stack import borrowed_store
 from infra.object_store import ObjectStore
+from infra.settings import Settings, load_role_settings
+from infra.stores import store_from_settings
 
 
 @contextmanager
@@ -14,3 +17,34 @@ def open_store(home: Path) -> Iterator[ObjectStore]:
     """The coordinator's view of the bucket; a store that was started for it is stopped again."""
     with borrowed_store(home):
         yield coordinator_store(home)
+
+
+@contextmanager
+def open_named_store(settings: Settings) -> Iterator[ObjectStore]:
+    """The store that these settings name, or the local stack's as its coordinator sees it."""
+    if names_a_store(settings):
+        yield store_from_settings(settings)
+    else:
+        with open_store(settings.home) as store:
+            yield store
+
+
+@contextmanager
+def open_role_stores(settings: Settings) -> Iterator[Mapping[str, ObjectStore]]:
+    """The store with each role's own credentials: this process's role, or all of the local stack.
+
+    Raises:
+        StackError: the settings name no store, and there is no stack here.
+    """
+    if names_a_store(settings):
+        yield {settings.role: store_from_settings(settings)}
+        return
+    with borrowed_store(settings.home):
+        stack = read_stack(settings.home)
+        roles = stack.roles if stack else ()
+        yield {role: store_from_settings(load_role_settings(settings.home, role)) for role in roles}
+
+
+def names_a_store(settings: Settings) -> bool:
+    """Whether a role's own settings apply, and not the local stack's."""
+    return bool(settings.s3_endpoint or settings.s3_access_key_id)

@@ -37,7 +37,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from fedmodels.errors import UpdateRefused
-from fedmodels.parameters.elements import squared_norm, to_float32
+from fedmodels.parameters.elements import DTYPES, squared_norm, to_float32
 from fedmodels.parameters.safetensors_file import (
     data_bytes,
     element_bytes,
@@ -79,7 +79,7 @@ class Expected:
     @property
     def schema(self) -> tuple[TensorSpec, ...]:
         """The tensors of the delta, in the order of storage."""
-        return with_dtype(self.parameters, {"float32": "F32", "bfloat16": "BF16"}[self.update_dtype])
+        return with_dtype(self.parameters, DTYPES[self.update_dtype])
 
 
 def check_receipt(envelope: bytes, expected: Expected, verify: Verify) -> Receipt:

@@ -23,6 +23,7 @@ from fedmodels.protocol.messages import (
 )
 from fedmodels.protocol.progress import why_finished
 
+CHANGED_SINCE = "changed-since"
 _TOLERANCE = 1e-9
 
 
@@ -116,7 +117,8 @@ def record_faults(
         faults.append(
             f"its outcome is {record.outcome}, its gate says {'yes' if record.gate.passed else 'no'}"
         )
-    if (record.outcome == "quorum-missed") != (record.candidate_sha256 is None):
+    taken_back = changed_since(record)
+    if (record.outcome == "quorum-missed") != (record.candidate_sha256 is None and not taken_back):
         faults.append(f"its outcome is {record.outcome} {'without' if passed else 'with'} a candidate")
     if passed:
         faults += _differing(record, {"model_sha256": record.candidate_sha256})
@@ -124,12 +126,13 @@ def record_faults(
         faults += _differing(record, {"model_sha256": before.model_sha256})
     if decision:
         accepted = tuple(update.party for update in decision.accepted)
-        faults += _differing(record, {"accepted": accepted, "refused": decision.refused})
+        later = tuple(refusal for refusal in record.refused if refusal.code == CHANGED_SINCE)
+        faults += _differing(record, {"accepted": accepted, "refused": (*decision.refused, *later)})
     if candidate:
         stated = {"candidate_sha256": candidate.model_sha256, "metrics": candidate.metrics}
         faults += _differing(record, {**stated, "fine_tuning": candidate.fine_tuning})
     for party, receipt in receipts.items():
-        if row := record.parties.get(party):
+        if (row := record.parties.get(party)) and party not in taken_back:
             stated = {"num_examples": receipt.num_examples, "update_norm": receipt.update_norm}
             rows = _differing(row, {**stated, "bytes_up": receipt.update_bytes})
             faults += [f"of {party}, {fault}" for fault in rows]
@@ -167,6 +170,12 @@ def closed_faults(
     if plan and closed.status == "finished" and why_finished(after, records, plan.recipe) is None:
         faults.append(f"it says finished after {after.passed_rounds} of {plan.recipe.num_rounds} rounds")
     return tuple(faults)
+
+
+def changed_since(record: Record | None) -> frozenset[str]:
+    """Parties that took back what the decision counts, as the record says: deleted, or written anew."""
+    refused = record.refused if record else ()
+    return frozenset(refusal.party for refusal in refused if refusal.code == CHANGED_SINCE)
 
 
 def misspelt(stated: str, actual: str) -> bool:

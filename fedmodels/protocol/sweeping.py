@@ -49,7 +49,7 @@ def parse_bound(text: str) -> float:
     """Seconds of `90m`, `36h`, `7d` or `2w`.
 
     Raises:
-        InputError: it is no such duration, or below the hour within which a put may be unreferenced yet.
+        InputError: it is no such duration, or shorter than `check_bound` allows.
     """
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not re.fullmatch(r"\d+(\.\d+)?", number):
@@ -58,10 +58,19 @@ def parse_bound(text: str) -> float:
             fix="write it as 36h or 7d",
             code="duration-invalid",
         )
-    seconds = float(number) * _UNITS[unit]
+    return check_bound(float(number) * _UNITS[unit])
+
+
+def check_bound(seconds: float) -> float:
+    """Return `seconds` when a sweep may go by it.
+
+    Raises:
+        InputError: it is below the hour within which a put may be unreferenced yet.
+    """
     if seconds < SHORTEST_BOUND:
         raise InputError(
-            f"The age {text} is below one hour, and a run that is open may have put younger objects",
+            f"The age of {seconds:g} s is below {SHORTEST_BOUND:g} s, "
+            "and an open run may just have put what nothing refers to yet",
             fix="give 1h or more",
             code="bound-too-short",
         )

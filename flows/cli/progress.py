@@ -1,11 +1,19 @@
-"""A run's progress in the terminal: rounds as a bar, the open round in words; what is said to who leaves."""
+"""Progress in the terminal: of a run, with what is said to who leaves it, and of reading bytes."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 from flows.cli.output import notes, print_json
 from tasks.reading import RunState
@@ -50,6 +58,20 @@ def goes_on_without(run: str) -> Iterator[None]:
             print_json({"error": {"code": "interrupted", "message": sentence}})
         notes.print(sentence, soft_wrap=True, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on standard error and give the function that moves it: bytes read, bytes in all."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+    )
+    with Progress(*columns, console=notes) as progress:
+        bar = progress.add_task(title, total=None)
+        yield lambda read, total: progress.update(bar, completed=read, total=total)
 
 
 def in_words(state: RunState) -> str:

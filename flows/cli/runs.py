@@ -4,10 +4,13 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import cancel, sweep, verify
 from flows.cli.output import JsonFlag, print_json, print_table
 
 app = typer.Typer(
-    name="runs", help="Look at runs; starts the store alone when it is down.", no_args_is_help=True
+    name="runs",
+    help="Look at runs, verify, cancel and sweep them; starts the store alone when it is down.",
+    no_args_is_help=True,
 )
 
 
@@ -70,3 +73,8 @@ def show(run: Annotated[str, typer.Argument(help="Id of the run.")], as_json: Js
     for row in summary["rounds"]:
         for reason in row["gate"]["reasons"]:
             typer.echo(f"round {row['round']}: {reason}")
+
+
+app.command("verify")(verify.verify)
+app.command("cancel")(cancel.cancel)
+app.command("sweep")(sweep.sweep)

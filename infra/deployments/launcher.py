@@ -31,6 +31,8 @@ from infra.local.prefect_server import answers
 from infra.local.processes import open_log, write_record
 from infra.waiting import wait_for
 
+FORKS_RUNS = sys.platform == "linux"
+"""Elsewhere the system's own frameworks do not survive a fork, and runs start in fresh interpreters."""
 _GO = b"g"
 _SERVER_TIMEOUT_S = 300.0
 
@@ -41,7 +43,7 @@ def main(order_file: str) -> int:
     try:
         declaration = declare(tuple(order["parties"]), **order["entrypoints"])
         schemas = parameter_schemas(declaration)
-        for module in order["preload"]:
+        for module in order["preload"] if FORKS_RUNS else ():
             importlib.import_module(module)
         gc.collect()
         gc.freeze()
@@ -70,12 +72,13 @@ def work(opened: int, role: str, environment: Mapping[str, str], log: Path) -> i
         os.dup2(output.fileno(), sys.stdout.fileno())
         os.dup2(output.fileno(), sys.stderr.fileno())
     os.environ.update(environment)
-    alive, held = os.pipe()
-    if os.fork() == 0:
-        os.close(held)
-        os.close(opened)
-        return nurse(role, alive)
-    os.close(alive)
+    if FORKS_RUNS:
+        alive, held = os.pipe()  # `held` is closed when this process ends, however it does
+        if os.fork() == 0:
+            os.close(held)
+            os.close(opened)
+            return nurse(role, alive)
+        os.close(alive)
     _show_as(f"worker {role}")
     if os.read(opened, 1) != _GO:
         return 0

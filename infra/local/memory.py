@@ -16,10 +16,11 @@ class PeakMemory:
 
     Args:
         roots: returns the ids of the processes whose trees count.
-        interval: seconds between two samples; each walks the page tables of every process, which is not free.
+        interval: seconds between two samples; each walks the page tables of every process, which takes a
+            few tenths of a second of processor time.
     """
 
-    def __init__(self, roots: Callable[[], Iterable[int]], interval: float = 4.0) -> None:
+    def __init__(self, roots: Callable[[], Iterable[int]], interval: float = 10.0) -> None:
         self._roots = roots
         self._interval = interval
         self._stop = threading.Event()

@@ -32,8 +32,9 @@ HELLO = "coordinator/stack/hello"
 
 _LONGEST_SOCKET_PATH = 100
 
-MEMORY_LIMIT = {"GOMEMLIMIT": "400MiB"}
-"""What its garbage collector aims at: without it, uploads of 45 MB leave it at over a gigabyte."""
+MEMORY_LIMIT = {"GOMEMLIMIT": "700MiB"}
+"""What its garbage collector aims at: without it, uploads of 45 MB leave it at over a gigabyte; with 400 MiB
+it collects all the time, and uploads cost half as much processor time again."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from prefect import task
 
 from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg
+from fedmodels.parameters.elements import DTYPES
 from fedmodels.protocol.messages import Decision
 from infra.layout import model_key, update_key
 from tasks.coordinator.run import CoordinatorRun
@@ -13,7 +14,6 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 
 FILE = "aggregate.safetensors"
-DTYPES = {"float32": "F32", "bfloat16": "BF16"}
 
 
 @task(task_run_name="aggregate · round {decision.round}", **STORE)

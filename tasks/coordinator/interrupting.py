@@ -39,6 +39,16 @@ def fold_interruption(run: CoordinatorRun) -> None:
             raise found
 
 
+def stop_waiting(run: CoordinatorRun) -> None:
+    """Let the threads that wait for parties end: this process was asked to, and waits for them itself."""
+    with run.interruption.lock:
+        run.interruption.found = run.interruption.found or RunConflict(
+            f"The coordinator of the run {run.run} was asked to end",
+            fix=f"go on with fedcart train --resume {run.run}",
+            code="coordinator-ended",
+        )
+
+
 def epoch_lost(run: str, epoch: int) -> RunConflict:
     """The error with which a coordinator stops whose run another one has."""
     return RunConflict(

@@ -73,8 +73,8 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
             f"{party}: {': '.join(loss) if loss else 'no answer yet'}" for party, loss in missing.items()
         )
         raise QuorumMissed(
-            f"{len(here)} of {len(cohort)} parties joined within {JOIN_TIMEOUT:.0f} s, "
-            f"{required} are required ({said.rstrip('.')})",
+            f"{len(here)} of {len(cohort)} parties joined, {required} are required "
+            f"(missing: {said.rstrip('.')})",
             fix="see fedcart status for their workers, then fedcart train --resume",
             code="parties-missing",
         )

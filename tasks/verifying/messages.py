@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fedmodels.protocol.agreement import changed_since
 from fedmodels.protocol.messages import Candidate, Closed, Decision, Head, Plan, Receipt, Record
 from tasks.verifying.blobs import Average
 from tasks.verifying.chain import Chain, examine_records, judge_closed
@@ -41,7 +42,15 @@ def examine_messages(snapshot: Snapshot) -> Examined:
         if _has_candidate(chain, n) and n not in {average.round for average in averages}
     ]
     models = tuple(dict.fromkeys(_models(chain, good)))
-    return Examined((*findings, *unknown), chain.plan, tuple(decisions.values()), models, averages)
+    kept = tuple(_without_taken_back(decision, chain.sound(n)) for n, decision in decisions.items())
+    return Examined((*findings, *unknown), chain.plan, kept, models, averages)
+
+
+def _without_taken_back(decision: Decision, record: Record | None) -> Decision:
+    """The decision without updates that their parties took back, by the round's own record."""
+    gone = changed_since(record)
+    accepted = tuple(update for update in decision.accepted if update.party not in gone)
+    return decision.model_copy(update={"accepted": accepted}) if gone else decision
 
 
 def _examine_plan(snapshot: Snapshot) -> Finding:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from fedmodels.aggregation.fedavg import fedavg_weights
 from fedmodels.protocol.agreement import (
+    CHANGED_SINCE,
     announcement_faults,
     candidate_faults,
     decision_faults,
@@ -90,7 +91,7 @@ def _candidate(chain: Chain, number: int) -> Finding | None:
 def _receipts(chain: Chain, number: int) -> Iterator[Finding]:
     before, decision = chain.head_after(number - 1), chain.decision(number)
     refused = {refusal.party: refusal.code for refusal in decision.refused} if decision else {}
-    pins = _pins(chain, number)
+    pins, taken_back = _pins(chain, number), _parties_that_took_back(chain, number)
     for party in sorted({*chain.snapshot.parties, *pins}):
         held = chain.snapshot.held(Receipt, number, party)
         if not held.there and party not in pins:
@@ -100,7 +101,8 @@ def _receipts(chain: Chain, number: int) -> Iterator[Finding]:
         if party in pins:
             if receipt and before and receipt.base_sha256 != before.model_sha256:
                 faults.append("base_sha256 is not the model of which the round was made")
-            yield judge(chain.snapshot, held, pin=pins[party], faults=faults, note="accepted")
+            verdict = judge(chain.snapshot, held, pin=pins[party], faults=faults, note="accepted")
+            yield verdict if verdict.holds or party not in taken_back else _taken_back(held.key)
         elif code in GARBLED:
             yield Finding(held.key, "ok", f"refused ({code})")
         else:
@@ -117,6 +119,21 @@ def _pins(chain: Chain, number: int) -> dict[str, Pin]:
                 if (update.round or decision.round) == number:
                     found[update.party] = Pin(update.receipt_sha256, chain.decisions[later].key)
     return found
+
+
+def _parties_that_took_back(chain: Chain, number: int) -> frozenset[str]:
+    """Parties whose receipt of this round was counted and then changed, as that decision's record says."""
+    records = [record for later in chain.records if later >= number and (record := chain.sound(later))]
+    return frozenset(
+        refusal.party
+        for record in records
+        for refusal in record.refused
+        if refusal.code == CHANGED_SINCE and (refusal.round or record.round) == number
+    )
+
+
+def _taken_back(key: str) -> Finding:
+    return Finding(key, "not checked", f"its party took it back; the round's record says {CHANGED_SINCE}")
 
 
 def _evaluations(chain: Chain, number: int, *, trusted: bool) -> Iterator[Finding]:

@@ -199,8 +199,14 @@ class FinishedRun:
         fedavg(SCHEMA, base, deltas, "BF16", path)
         return path.read_bytes()
 
-    def propose(self, decision: Decision, accuracy: float, *, tuned: bool) -> Candidate:
-        aggregate = self.average(decision)
+    def propose_anything(self, decision: Decision) -> Candidate:
+        """A candidate that is not made of the decision's updates, which may be gone."""
+        return self.propose(decision, 0.7, tuned=False, aggregate=model_bytes(77, 0.1))
+
+    def propose(
+        self, decision: Decision, accuracy: float, *, tuned: bool, aggregate: bytes = b""
+    ) -> Candidate:
+        aggregate = aggregate or self.average(decision)
         model = model_bytes(500 + self.seed + decision.round, 0.1) if tuned else aggregate
         before, after = scores(accuracy - 0.01), scores(accuracy if tuned else accuracy - 0.02)
         candidate = Candidate(
@@ -254,9 +260,15 @@ class FinishedRun:
         self.close_round(decision, candidate, evaluations)
 
     def close_round(
-        self, decision: Decision, candidate: Candidate | None, evaluations: dict[str, Evaluation]
+        self,
+        decision: Decision,
+        candidate: Candidate | None,
+        evaluations: dict[str, Evaluation],
+        taken_back: str = "",
     ) -> None:
-        counted = {update.party: update for update in decision.accepted}
+        counted = {update.party: update for update in decision.accepted if update.party != taken_back}
+        reason = f"The update of {taken_back} is gone."
+        changed = [Refusal(party=taken_back, code="changed-since", reason=reason)] if taken_back else []
         rows = {
             party: PartyRow(
                 num_examples=EXAMPLES[party] if party in counted else 0,
@@ -274,12 +286,12 @@ class FinishedRun:
             run=self.run,
             round=decision.round,
             previous_sha256=self.head.record_sha256,
-            outcome="passed" if passed else "gate-refused" if candidate else "quorum-missed",
+            outcome="passed" if passed else "gate-refused" if candidate or changed else "quorum-missed",
             decision_sha256=message_sha256(decision),
             model_sha256=candidate.model_sha256 if passed and candidate else self.head.model_sha256,
             candidate_sha256=candidate.model_sha256 if candidate else None,
-            accepted=tuple(counted),
-            refused=decision.refused,
+            accepted=tuple(update.party for update in decision.accepted),
+            refused=(*decision.refused, *changed),
             metrics=candidate.metrics if candidate else None,
             holdout=scores(0.71) if candidate else None,
             parties=rows,

@@ -1,0 +1,66 @@
+"""`fedcart runs sweep`: remove from the bucket what nothing needs any more."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.output import JsonFlag, console, print_json, print_table
+
+if TYPE_CHECKING:
+    from tasks.sweeping import Sweepable
+
+COLUMNS = (("role", "left"), ("object", "left"), ("MB", "right"), ("days", "right"), ("why", "left"))
+
+
+def sweep(
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Spare what is younger: 36h, 7d, 2w; at least 1h.")
+    ] = "7d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Remove unfinished uploads, unreferenced blobs, and updates of past runs.
+
+    A role sweeps below its own prefix, with its own credentials. On the
+    local stack each role does so in turn; elsewhere the coordinator and
+    every party run this with their own settings.
+
+    What any message of a run refers to stays, with one exception: a party's
+    updates go when their run was closed longer than AGE ago. That run can
+    then no longer be computed again from them, and fedcart runs verify says
+    swept. A run that is open keeps everything; fedcart runs cancel closes
+    one that was given up.
+
+    Age counts from the last put, by the store's clock.
+    """
+    from fedmodels.protocol.sweeping import parse_bound
+    from flows.open_store import open_role_stores
+    from infra.settings import load_settings
+    from tasks.sweeping import find_sweepable
+    from tasks.sweeping import sweep as sweep_role
+
+    bound = parse_bound(older_than)
+    work = find_sweepable if dry_run else sweep_role
+    with open_role_stores(load_settings()) as stores:
+        gone = [item for role, store in stores.items() for item in work(store, role, bound)]
+    size = sum(item.size for item in gone)
+    if as_json:
+        objects = [_row(item) for item in gone]
+        print_json({"dry_run": dry_run, "older_than": bound, "bytes": size, "objects": objects})
+        return
+    if gone:
+        cells = [(g.role, g.key, f"{g.size / 1e6:.1f}", f"{g.age / 86_400:.1f}", g.why) for g in gone]
+        print_table("Would go" if dry_run else "Gone", COLUMNS, cells)
+    verb = "would go" if dry_run else "went"
+    console.print(f"{len(gone)} objects and uploads of {size / 1e6:.1f} MB {verb}.")
+
+
+def _row(item: "Sweepable") -> dict[str, object]:
+    return {
+        "role": item.role,
+        "object": item.key,
+        "bytes": item.size,
+        "age": item.age,
+        "why": item.why,
+        "upload_id": item.upload.upload_id if item.upload else None,
+    }

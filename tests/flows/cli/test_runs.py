@@ -1,0 +1,131 @@
+"""`fedcart runs verify`, `sweep` and `cancel` on a store that each command starts for itself."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from fedmodels.errors import InputError, RunConflict
+from flows.cli.main import app
+from infra import object_store
+from infra.layout import closed_key, receipt_key, round_key
+from infra.settings import load_role_settings
+from tests.store_alone import store_alone
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, finished_run
+
+RUN = "shown-1"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def finished(home) -> FinishedRun:
+    return finished_run(home, RUN)
+
+
+@pytest.fixture
+def fedcart(home, finished):
+    def call(*words: str, **environment: str):
+        variables = {"FEDCART_HOME": str(home), "COLUMNS": "250", **environment}
+        return CliRunner().invoke(app, ["runs", *words], env=variables)
+
+    return call
+
+
+@pytest.fixture
+def later(monkeypatch):
+    clock = object_store._clock
+    monkeypatch.setattr(object_store, "_clock", lambda answer: clock(answer) + timedelta(days=8))
+
+
+def test_verify_says_that_all_holds(fedcart):
+    done = fedcart("verify", RUN)
+    assert done.exit_code == 0, done.output
+    assert "71 objects and averages checked, everything that can be checked holds." in done.stdout
+    assert "not recomputable: fine-tuned" in done.stdout
+    assert "receipt.json" not in done.stdout
+    assert receipt_key("shop-a", RUN, 1) in fedcart("verify", RUN, "--all").stdout
+
+
+def test_verify_names_what_is_broken_and_fails(fedcart, finished):
+    key = round_key(RUN, 3, "record")
+    before = finished.store.read(key)
+    finished.store.put_blob(key, before.replace(b'"overhead":1.25', b'"overhead":0.25'))
+    try:
+        done = fedcart("verify", RUN)
+        told = fedcart("verify", RUN, "--json")
+    finally:
+        finished.store.put_blob(key, before)
+    assert done.exit_code == told.exit_code == 1
+    assert "1 of them broken" in done.stdout
+    document = json.loads(told.stdout)
+    assert document["passed"] is False
+    broken = [row for row in document["objects"] if row["verdict"] != "ok"]
+    assert [(row["object"], row["verdict"]) for row in broken] == [
+        (key, "changed"),
+        ("average of round 3", "not checked"),
+        ("fine-tuning of round 2", "not recomputable: fine-tuned"),
+    ]
+    assert "rounds/0004/record.json names" in broken[0]["detail"]
+
+
+def test_verify_of_an_unknown_run_is_one_sentence(fedcart):
+    done = fedcart("verify", "nothing-1")
+    assert isinstance(done.exception, InputError)
+    assert "fedcart runs list" in str(done.exception)
+
+
+def test_cancel_closes_an_open_run_once(fedcart, finished):
+    before = finished.store.read(closed_key(RUN))
+    finished.store.delete(closed_key(RUN))
+    try:
+        told = json.loads(fedcart("cancel", RUN, "--reason", "wrong table", "--json").stdout)
+        again = fedcart("cancel", RUN)
+    finally:
+        finished.store.put_blob(closed_key(RUN), before)
+    assert (told["status"], told["reason"], told["rounds"]) == ("cancelled", "wrong table", 5)
+    assert isinstance(again.exception, RunConflict)
+    assert "cancelled already" in str(again.exception)
+
+
+def test_sweep_shows_what_would_go_of_each_role_and_then_removes_it(fedcart, finished, later):
+    would = json.loads(fedcart("sweep", "--dry-run", "--json").stdout)
+    assert would["dry_run"] is True
+    assert {row["role"] for row in would["objects"]} == set(PARTIES)
+    assert would["bytes"] == sum(row["bytes"] for row in would["objects"]) > 0
+    table = fedcart("sweep", "--dry-run").stdout
+    assert f"{len(would['objects'])} objects and uploads" in table
+    assert "its run is over" in table
+    went = json.loads(fedcart("sweep", "--json").stdout)
+    assert {row["object"] for row in went["objects"]} == {row["object"] for row in would["objects"]}
+    verified = fedcart("verify", RUN)
+    assert verified.exit_code == 0
+    assert "shop-a swept it" in verified.stdout
+    assert json.loads(fedcart("sweep", "--json").stdout)["objects"] == []
+
+
+def test_with_settings_of_its_own_a_party_sweeps_for_itself_alone(fedcart, finished, home, later):
+    for party in ("shop-a", "shop-b"):
+        finished.stores[party].put_blob(f"parties/{party}/blobs/{'0' * 64}.safetensors", b"orphan")
+    own = load_role_settings(home, "shop-b")
+    variables = {
+        "FEDCART_ROLE": "shop-b",
+        "FEDCART_S3_ENDPOINT": str(own.s3_endpoint),
+        "FEDCART_S3_ACCESS_KEY_ID": str(own.s3_access_key_id),
+        "FEDCART_S3_SECRET_ACCESS_KEY": own.s3_secret_access_key.get_secret_value(),
+    }
+    done = fedcart("sweep", "--json", **variables)
+    assert done.exit_code == 0, done.output
+    assert f"parties/shop-b/blobs/{'0' * 64}.safetensors" in done.stdout
+    assert {row["role"] for row in json.loads(done.stdout)["objects"]} == {"shop-b"}
+
+
+def test_an_age_that_is_too_short_is_refused(fedcart):
+    done = fedcart("sweep", "--older-than", "5m")
+    assert isinstance(done.exception, InputError)
+    assert done.exception.code == "bound-too-short"

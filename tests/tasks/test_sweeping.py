@@ -1,0 +1,157 @@
+"""Sweeping the real store after a finished run, as if the store's clock were eight days on."""
+
+from datetime import timedelta
+
+import pytest
+
+from fedmodels.errors import InputError, StoreRefused
+from fedmodels.protocol.canonical import sha256_hex
+from infra import object_store
+from infra.layout import closed_key, model_key, run_prefix, sweeps_prefix, update_key
+from tasks.sweeping import find_sweepable, sweep
+from tasks.verifying.run import verify_run
+from tests.store_alone import store_alone
+from tests.tasks.verifying.finished_run import PARTIES, finished_run
+
+DAY = 86_400.0
+RUN = "swept-1"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture
+def finished(home, request):
+    """A finished run of its own for each test, the only one in the bucket."""
+    made = finished_run(home, RUN, seed=sum(map(ord, request.node.name)))
+    yield made
+    for store, role in [(made.store, "coordinator"), *((made.stores[p], p) for p in PARTIES)]:
+        prefix = "coordinator/" if role == "coordinator" else f"parties/{role}/"
+        for key in list(store.list_keys(prefix)):
+            store.delete(key)
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Eight days pass for everything that is in the store."""
+    clock = object_store._clock
+    monkeypatch.setattr(object_store, "_clock", lambda answer: clock(answer) + timedelta(days=8))
+
+
+def orphan(store, role: str) -> str:
+    data = f"orphan of {role}".encode()
+    key = (model_key if role == "coordinator" else lambda h: update_key(role, h))(sha256_hex(data))
+    store.put_blob(key, data)
+    return key
+
+
+def updates(finished, party: str) -> set[str]:
+    found = finished.stores[party].list_keys(f"parties/{party}/blobs/")
+    return set(found)
+
+
+def test_nothing_goes_while_it_is_young(finished):
+    orphan(finished.store, "coordinator")
+    assert find_sweepable(finished.store, "coordinator", DAY) == []
+    assert find_sweepable(finished.stores["shop-a"], "shop-a", 3600.0) == []
+
+
+def test_of_the_coordinators_only_what_nothing_refers_to_goes(finished, later, tmp_path):
+    key = orphan(finished.store, "coordinator")
+    before = set(finished.store.list_keys("coordinator/blobs/"))
+    gone = sweep(finished.store, "coordinator", 7 * DAY)
+    assert [(item.key, item.why, item.size) for item in gone] == [
+        (key, "nothing refers to it", len("orphan of coordinator"))
+    ]
+    assert set(finished.store.list_keys("coordinator/blobs/")) == before - {key}
+    assert verify_run(finished.store, RUN, tmp_path).passed
+    assert sweep(finished.store, "coordinator", 7 * DAY) == []
+
+
+def test_updates_of_a_run_that_is_long_over_go_and_are_swept_not_deleted(finished, later, tmp_path):
+    store, mine = finished.stores["shop-a"], updates(finished, "shop-a")
+    others = updates(finished, "shop-b")
+    gone = sweep(store, "shop-a", 7 * DAY)
+    assert {item.key for item in gone} == mine
+    assert {item.why for item in gone} == {"its run is over"}
+    assert updates(finished, "shop-a") == set()
+    assert updates(finished, "shop-b") == others
+    assert len(list(store.list_keys(run_prefix("shop-a", RUN)))) == 9, "messages stay"
+    report = verify_run(finished.store, RUN, tmp_path)
+    told = {item.object: item.verdict for item in report.findings if item.verdict != "ok"}
+    assert told == dict.fromkeys([*mine, *(f"average of round {n}" for n in (1, 2, 3, 5))], "swept")
+    assert report.passed
+
+
+def test_a_run_that_is_open_keeps_its_updates(finished, later):
+    finished.store.delete(closed_key(RUN))
+    key = orphan(finished.stores["shop-a"], "shop-a")
+    assert [item.key for item in find_sweepable(finished.stores["shop-a"], "shop-a", 7 * DAY)] == [key]
+
+
+def test_a_run_that_was_closed_within_the_bound_keeps_its_updates(finished, later, monkeypatch):
+    store = finished.stores["shop-a"]
+    age = object_store.ObjectStore.age
+    monkeypatch.setattr(
+        object_store.ObjectStore,
+        "age",
+        lambda self, key: DAY if key == closed_key(RUN) else age(self, key),
+    )
+    assert find_sweepable(store, "shop-a", 7 * DAY) == []
+    assert len(find_sweepable(store, "shop-a", DAY)) == len(updates(finished, "shop-a"))
+
+
+def test_an_update_that_another_run_needs_stays(finished, later, home):
+    other = finished_run(home, "another-1", seed=finished.seed)
+    other.store.delete(closed_key("another-1"))
+    shared = updates(other, "shop-a")
+    assert find_sweepable(finished.stores["shop-a"], "shop-a", 7 * DAY) == []
+    assert shared == updates(finished, "shop-a")
+
+
+def test_a_dry_look_removes_nothing(finished, later):
+    before = updates(finished, "shop-a")
+    assert find_sweepable(finished.stores["shop-a"], "shop-a", 7 * DAY)
+    assert updates(finished, "shop-a") == before
+    assert list(finished.store.list_keys(sweeps_prefix("shop-a"))) == []
+
+
+def test_a_blob_that_is_put_again_while_the_sweep_runs_stays(finished, later, monkeypatch):
+    """The store's own answer to the last look says that the blob is young."""
+    store = finished.stores["shop-a"]
+    again = sorted(updates(finished, "shop-a"))[0]
+    age = object_store.ObjectStore.age
+    monkeypatch.setattr(
+        object_store.ObjectStore, "age", lambda self, key: 1.0 if key == again else age(self, key)
+    )
+    gone = sweep(store, "shop-a", 7 * DAY)
+    assert again not in {item.key for item in gone}
+    assert updates(finished, "shop-a") == {again}
+
+
+def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, later):
+    store, key = finished.stores["shop-b"], "parties/shop-b/blobs/unfinished"
+    upload = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
+    store.client.upload_part(Bucket=store.bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"part")
+    assert key not in {item.key for item in sweep(store, "shop-b", 9 * DAY)}
+    gone = {item.key: item for item in sweep(store, "shop-b", 7 * DAY)}
+    assert (gone[key].why, gone[key].size) == ("upload never finished", 4)
+    assert list(store.list_uploads("parties/shop-b/")) == []
+
+
+def test_nobody_sweeps_for_somebody_else(finished, later):
+    with pytest.raises(StoreRefused):
+        sweep(finished.stores["shop-a"], "shop-b", 7 * DAY)
+    before = updates(finished, "shop-a")
+    with pytest.raises(StoreRefused):
+        sweep(finished.store, "shop-a", 7 * DAY)
+    assert updates(finished, "shop-a") == before
+
+
+def test_a_bound_below_an_hour_is_refused(finished):
+    with pytest.raises(InputError) as caught:
+        sweep(finished.store, "coordinator", 3599.0)
+    assert caught.value.code == "bound-too-short"
