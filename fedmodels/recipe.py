@@ -214,6 +214,7 @@ class Recipe(Section):
     fraction_train: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     min_available_parties: int = Field(2, ge=1)
     round_timeout: PositiveFloat = 3600.0
+    train_timeout: PositiveFloat | None = None
     grace: NonNegative = 10.0
     evaluation_timeout: PositiveFloat = 600.0
     session_idle_timeout: NonNegative = 900.0

@@ -10,6 +10,7 @@ from typing import Any
 from fedmodels.recipe import Recipe, RoundGate
 from flows.data_preparation import prepare_data
 from flows.following import Request, begin, follow, new_run_id, write_report
+from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
 from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, up
@@ -25,6 +26,7 @@ class Wanted:
     home: Path
     keep: bool = False
     baselines: bool = False
+    kill_coordinator: bool = False
 
 
 def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
     try:
         with PeakMemory(lambda: process_ids(wanted.home)) as memory:
             _bring_up(wanted, say)
-            summary, startup = _train(wanted, watch, begin_time)
+            summary, startup = _train(wanted, say, watch, begin_time)
             summary["seconds"] = {"startup": startup, "total": round(time.perf_counter() - begin_time, 2)}
         summary["peak_pss_mb"] = round(memory.peak_mb, 1)
         if wanted.baselines:
@@ -106,9 +108,14 @@ def _bring_up(wanted: Wanted, say: Say) -> None:
         raise failures[0]
 
 
-def _train(wanted: Wanted, watch: Callable[[str], Any], begin_time: float) -> tuple[dict[str, Any], float]:
+def _train(
+    wanted: Wanted, say: Say, watch: Callable[[str], Any], begin_time: float
+) -> tuple[dict[str, Any], float]:
     request = Request(wanted.recipe, new_run_id(wanted.recipe))
     with watch(request.run) as show:
         start_up = StartUp(show, begin_time)
-        summary = follow(wanted.home, request.run, begin(request, wanted.home), start_up)
+        if wanted.kill_coordinator:
+            summary = train_through_a_kill(wanted.home, request, say, start_up)
+        else:
+            summary = follow(wanted.home, request.run, begin(request, wanted.home), start_up)
     return summary, start_up.seconds

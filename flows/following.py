@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import InputError, RunError, StackError
+from fedmodels.errors import InputError, RunError, StackError, TransientError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
@@ -27,6 +27,8 @@ Watch = Callable[[RunState], None]
 FOLLOW_TIMEOUT = 7 * 24 * 3600.0
 LOOK_SECONDS = 1.0
 FLOW_CHECK_SECONDS = 5.0
+STORE_PATIENCE = 90.0
+"""Seconds for which the store may be away while a run is watched: longer than a task tries."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,13 @@ def with_local_model(recipe: Recipe, home: Path) -> Recipe:
 def begin(request: Request, home: Path) -> str:
     """Ask Prefect for the coordinator's flow run; return its id.
 
-    A store that is gone, or refuses the credentials, is met here, before anything is started.
+    A store that is gone, or refuses the credentials, is met here, before anything is started. What a
+    server that lost its database no longer knows is deployed again.
     """
     from infra.deployments.starting import start_training
 
     coordinator_store(home).read(plan_key(request.run))
+    deploy_missing(home)
     recipe = with_local_model(request.recipe, home).without_paths()
     return start_training(
         recipe.model_dump(mode="json"),
@@ -101,6 +105,26 @@ def begin(request: Request, home: Path) -> str:
         parties=request.parties,
         api_url=api_url(home),
     )
+
+
+def deploy_missing(home: Path) -> tuple[str, ...]:
+    """Deploy what the stack's server does not know of its parties; return the deployments that it lacked.
+
+    Raises:
+        StackError: there is no stack, or its server does not answer.
+    """
+    from infra.deployments.starting import missing_deployments
+
+    stack = read_stack(home)
+    if stack is None:
+        raise _no_stack(home)
+    missing = missing_deployments(stack.parties, api_url=stack.api_url)
+    if missing:
+        from infra.deployments.applying import deploy
+        from infra.deployments.declaration import declare
+
+        deploy(stack.api_url, declare(stack.parties))
+    return missing
 
 
 def rejoin(home: Path, run: str, watch: Watch = lambda _state: None) -> dict[str, Any]:
@@ -136,31 +160,61 @@ def follow(
 
     Raises:
         RunError: the run failed, or its coordinator ended without closing it.
+        TransientError: the store did not answer for `STORE_PATIENCE` seconds.
+    """
+    found = look_until(home, run, flow_run_id, watch, lambda state: state.closed is not None)
+    store = coordinator_store(home)
+    state = read_state(store, run, RunState()) if isinstance(found, str) else found
+    if state.closed is None:
+        raise _coordinator_ended(run, str(found))
+    if state.closed.status == "failed":
+        raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
+    return read_summary(store, run)
+
+
+def look_until(
+    home: Path,
+    run: str,
+    flow_run_id: str | None,
+    watch: Watch,
+    wanted: Callable[[RunState], bool],
+) -> RunState | str:
+    """Look at the run again and again until it stands where it is `wanted`.
+
+    The bucket alone says where a run stands. A store that stumbles is asked again for `STORE_PATIENCE`
+    seconds; Prefect, which may be away or know nothing, is only asked whether the coordinator ended.
+
+    Returns:
+        The wanted state, or what the coordinator's flow run says of its end when that came before.
+
+    Raises:
+        TransientError: the store did not answer for `STORE_PATIENCE` seconds.
     """
     from infra.deployments.starting import flow_run_outcome
 
     store, prefect = coordinator_store(home), api_url(home)
     state = RunState()
-    checked = time.monotonic()
+    checked = answered = time.monotonic()
 
-    def over() -> RunState | str | None:
-        nonlocal state, checked
-        state = read_state(store, run, state)
+    def look() -> RunState | str | None:
+        nonlocal state, checked, answered
+        try:
+            state = read_state(store, run, state)
+        except TransientError:
+            if time.monotonic() - answered > STORE_PATIENCE:
+                raise
+            return None
+        answered = time.monotonic()
         watch(state)
-        if state.closed is not None:
+        if wanted(state):
             return state
-        if time.monotonic() - checked < FLOW_CHECK_SECONDS:
+        if flow_run_id is None or time.monotonic() - checked < FLOW_CHECK_SECONDS:
             return None
         checked = time.monotonic()
-        return flow_run_outcome(flow_run_id, api_url=prefect) if flow_run_id else None
+        return flow_run_outcome(flow_run_id, api_url=prefect)
 
-    ended = wait_for(over, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=LOOK_SECONDS)
-    state = read_state(store, run, state)
-    if state.closed is not None and state.closed.status != "failed":
-        return read_summary(store, run)
-    if state.closed is not None:
-        raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
-    raise _coordinator_ended(run, ended if isinstance(ended, str) else "")
+    found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=LOOK_SECONDS)
+    return found if isinstance(found, RunState) else str(found or f"nothing in {FOLLOW_TIMEOUT:.0f} s")
 
 
 def _coordinator_ended(run: str, outcome: str) -> RunError:

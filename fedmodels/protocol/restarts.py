@@ -5,6 +5,8 @@ from typing import Literal
 RESTARTS_PER_ROUND = 3
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
+UNKNOWN = "UNKNOWN"
+"""State of a flow run of which a server that answers knows nothing."""
 _PASSING = frozenset({"transient", "store-unavailable", "store-busy"})
 """Codes with which a session ends that may do better the next time."""
 
@@ -28,14 +30,16 @@ def restart_after(deaths: int, allowed: int = RESTARTS_PER_ROUND) -> float | Non
 def session_fate(state: str | None, code: str = "") -> Fate:
     """What the state of a session's flow run asks for.
 
-    `left`: it ended as it should, being idle, and is started again at once. `restart`: it died. `lost`: a
-    person cancelled it, or it refused for a reason that another start does not mend.
+    `left`: it ended as it should, being idle, or a server that lost its database does not know it; it is
+    started again at once, and what still lives leaves as it sees that it lost its lease. `restart`: it
+    died. `lost`: a person cancelled it, or it refused for a reason that another start does not mend.
 
     Args:
-        state: type of the flow run's state; `None` when nobody knows, and then it is taken for alive.
+        state: type of the flow run's state, or `UNKNOWN`; `None` when the server does not answer, and then
+            the session is taken for alive.
         code: code of the error that it ended with, if it said one.
     """
-    if state == "COMPLETED":
+    if state in ("COMPLETED", UNKNOWN):
         return "left"
     if state == "CRASHED" or (state == "FAILED" and (not code or code in _PASSING)):
         return "restart"

@@ -1,6 +1,6 @@
 """`fedcart demo`: everything on this machine, from nothing to a model."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,12 @@ def demo(
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also train each party alone, to compare.")
     ] = False,
+    kill_coordinator: Annotated[
+        bool,
+        typer.Option(
+            "--kill-coordinator", help="Kill the coordinator with SIGKILL in round 2, and resume the run."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Start the local stack, prepare real data, train, show what came of it, and stop what was started."""
@@ -29,7 +35,9 @@ def demo(
     from infra.settings import load_settings
 
     home = load_settings().home
-    wanted = Wanted(load_recipe(recipe), home, keep=keep, baselines=baselines)
+    wanted = Wanted(
+        load_recipe(recipe), home, keep=keep, baselines=baselines, kill_coordinator=kill_coordinator
+    )
     summary = demonstrate(wanted, lambda words: notes.print(f"[dim]·[/] {words}"), run_progress)
     if as_json:
         print_json(summary)
@@ -40,6 +48,8 @@ def demo(
         f"{seconds['total']:.0f} s in all, {seconds['startup']:.0f} s of them until round 1; "
         f"at most {summary['peak_pss_mb'] / 1000:.1f} GB of memory, all processes together."
     )
+    if killed := summary.get("killed"):
+        _show_kill(killed, summary["model_sha256"], recipe)
     folder = runs_folder(home) / summary["run_id"]
     console.print(
         f'The model is in {folder / "model"}; try: fedcart predict {summary["run_id"]} --text "works great"'
@@ -47,3 +57,19 @@ def demo(
     stack = read_stack(home)
     if keep and stack:
         console.print(f"Prefect UI: {stack.ui_url}")
+
+
+def _show_kill(killed: dict[str, Any], model_sha256: str, recipe: str) -> None:
+    """What was killed, how soon it went on, and what came of it."""
+    began = killed["seconds_to_first_task"]
+    went_on = f"it was at work again {began:.1f} s after that" if began is not None else "it went on"
+    console.print(
+        f"In round {killed['round']} the coordinator was killed (process {killed['pid']}); the run was "
+        f"resumed {killed['seconds_to_resume']:.1f} s later, and {went_on}. "
+        "Every step that was done was kept."
+    )
+    plain = "fedcart demo" if recipe == "reviews" else f"fedcart demo --recipe {recipe}"
+    console.print(
+        f"Kept model {model_sha256}: a plain {plain} on this machine ends with the same one.",
+        soft_wrap=True,
+    )

@@ -1,20 +1,23 @@
 """Bringing a Prefect server to what is declared: idempotent, one request per object, side by side."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fedmodels.errors import StackError
 from infra.deployments.declaration import Declaration, Deployment, Pool, locked_template
+from infra.deployments.heartbeats import automation
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.orchestration import PrefectClient
+    from prefect.events.schemas.automations import AutomationCore
 
 
 async def apply(
     client: "PrefectClient", declaration: Declaration, schemas: Mapping[str, dict[str, Any]]
 ) -> None:
-    """Create or correct pools, GPU limits, flows and deployments.
+    """Create or correct pools, GPU limits, flows, deployments and the automation for silent runs.
 
     Args:
         client: of the server that is to follow the declaration.
@@ -29,6 +32,24 @@ async def apply(
         await client.upsert_global_concurrency_limit_by_name(limit, 1)
     for deployment in declaration.deployments:
         await _apply_deployment(client, deployment, ids[deployment.flow], schemas[deployment.entrypoint])
+    await _apply_automation(client)
+
+
+def deploy(api_url: str, declaration: Declaration) -> None:
+    """Bring the server at `api_url` to the declaration, whatever it knows of it.
+
+    Raises:
+        StackError: a flow cannot be imported.
+    """
+    from prefect.client.orchestration import PrefectClient
+
+    schemas = parameter_schemas(declaration)
+
+    async def applied() -> None:
+        async with PrefectClient(api_url) as client:
+            await apply(client, declaration, schemas)
+
+    asyncio.run(applied())
 
 
 def parameter_schemas(declaration: Declaration) -> dict[str, dict[str, Any]]:
@@ -91,3 +112,20 @@ async def _apply_deployment(
         pull_steps=[],
         job_variables={},
     )
+
+
+async def _apply_automation(client: "PrefectClient") -> None:
+    """Create the automation for silent runs, or put it back when somebody changed it."""
+    wanted = automation()
+    known = await client.read_automations_by_name(wanted.name)
+    if not known:
+        await client.create_automation(wanted)
+    for extra in known[1:]:
+        await client.delete_automation(extra.id)
+    if known and not _follows(known[0], wanted):
+        await client.update_automation(known[0].id, wanted)
+
+
+def _follows(standing: "AutomationCore", wanted: "AutomationCore") -> bool:
+    """Whether an automation is what is wanted, in whatever else the server added to it."""
+    return type(wanted).model_validate(standing.model_dump()) == wanted

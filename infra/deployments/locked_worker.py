@@ -1,8 +1,11 @@
-"""A process worker that starts one command only, and asks seldom while it has work."""
+"""A process worker that starts one command only, asks seldom while it has work, and outlives its server."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
@@ -39,6 +42,9 @@ class LockedWorker(ProcessWorker):
 
     Each look for scheduled runs costs the server 45 ms of processor time. A worker that runs a session
     of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile.
+
+    Prefect's own worker gives up a minute after its server stopped answering, and takes the runs that it
+    started with it. This one waits for the server to come back: runs need none.
     """
 
     job_configuration = LockedConfiguration
@@ -46,6 +52,8 @@ class LockedWorker(ProcessWorker):
     def __init__(self, role: str) -> None:
         super().__init__(pool_name(role), name=role, limit=RUNS_AT_ONCE, base_job_template=locked_template())
         self._looked = 0.0
+        self._away = False
+        """Whether the server did not answer when it was last asked."""
 
     @classmethod
     def __dispatch_key__(cls) -> str:
@@ -55,7 +63,27 @@ class LockedWorker(ProcessWorker):
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Look for scheduled runs and start them."""
         now = time.monotonic()
-        if self.limiter.borrowed_tokens and now - self._looked < BUSY_POLL_S:
+        if (self._away or self.limiter.borrowed_tokens) and now - self._looked < BUSY_POLL_S:
             return []
         self._looked = now
-        return await super().get_and_submit_flow_runs()
+        with self._server_may_be_away():
+            return await super().get_and_submit_flow_runs()
+        return []
+
+    async def sync_with_backend(self) -> None:
+        """Tell the server that this worker lives; makes its pool anew, locked, when that is gone."""
+        with self._server_may_be_away():
+            await super().sync_with_backend()
+
+    @contextmanager
+    def _server_may_be_away(self) -> Iterator[None]:
+        """Let pass that the server does not answer, or answers that it is broken; tell it once."""
+        try:
+            yield
+            self._away = False
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            if isinstance(error, httpx.HTTPStatusError) and not error.response.is_server_error:
+                raise
+            if not self._away:
+                self._logger.warning("The Prefect server does not answer; waiting for it to come back.")
+            self._away = True

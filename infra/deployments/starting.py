@@ -8,10 +8,14 @@ from uuid import UUID
 
 from fedmodels.errors import StackError
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW
+from infra.deployments.heartbeats import MESSAGE, fell_silent
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import State
+
+UNKNOWN = "UNKNOWN"
+"""Said instead of a state of a run that the server does not know: its database was lost."""
 
 
 def start_training(
@@ -59,6 +63,25 @@ def start_party_session(run: str, party: str, *, api_url: str | None = None) -> 
     )
 
 
+def missing_deployments(parties: Sequence[str], *, api_url: str | None = None) -> tuple[str, ...]:
+    """Names of the deployments of a training with `parties` that the server does not know.
+
+    Raises:
+        StackError: the server does not answer.
+    """
+    from prefect.exceptions import ObjectNotFound
+
+    wanted = (f"{TRAINING_FLOW}/{COORDINATOR}", *(f"{SESSION_FLOW}/{party}" for party in parties))
+    missing = []
+    with _client(api_url) as client, _mapped("deployments"):
+        for name in wanted:
+            try:
+                client.read_deployment_by_name(name)
+            except ObjectNotFound:
+                missing.append(name)
+    return tuple(missing)
+
+
 def find_training(run: str, *, api_url: str | None = None) -> str | None:
     """Id of the latest coordinator's flow run of the training `run`; `None` when the server knows of none.
 
@@ -77,28 +100,72 @@ def find_training(run: str, *, api_url: str | None = None) -> str | None:
 
 
 def flow_run_state(flow_run_id: str, *, api_url: str | None = None) -> str | None:
-    """Type of the run's state, e.g. `RUNNING`; `None` when the server cannot say.
+    """Type of the run's state, e.g. `RUNNING`; `UNKNOWN` when the server never heard of the run.
 
-    Prefect is the view and not the truth: a lost database must not stop a training.
+    `None` when the server cannot say. Prefect is the view and not the truth: a lost database must not
+    stop a training.
     """
     state = _state(flow_run_id, api_url)
-    return state.type.value if state else None
+    return state if state is None or isinstance(state, str) else state.type.value
 
 
 def flow_run_outcome(flow_run_id: str, *, api_url: str | None = None) -> str | None:
-    """What a run that has ended says of its end, or its state's name; `None` while it has not ended."""
+    """What a run that has ended says of its end, or its state's name; `None` as long as none is known."""
     state = _state(flow_run_id, api_url)
-    return (state.message or state.name or state.type.value) if state and state.is_final() else None
+    if state is None or isinstance(state, str) or not state.is_final():
+        return None
+    return state.message or state.name or state.type.value
 
 
-def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | None":
+def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | str | None":
+    """The run's state, `UNKNOWN`, or `None` when the server cannot say."""
     import httpx
     from prefect.exceptions import ObjectNotFound
 
+    client = _lasting_client(api_url)
     try:
-        return _lasting_client(api_url).read_flow_run(UUID(flow_run_id)).state
-    except (ObjectNotFound, httpx.HTTPError):
+        state = client.read_flow_run(UUID(flow_run_id)).state
+        if state and state.message == MESSAGE and not fell_silent(client, flow_run_id, state):
+            return "RUNNING"
+    except ObjectNotFound:
+        return UNKNOWN
+    except httpx.HTTPError:
         return None
+    return state
+
+
+def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | None = None) -> float | None:
+    """When (seconds since 1970) the run began the first task that is none of the `others`; `None` before.
+
+    Args:
+        flow_run_id: of the flow run.
+        others: beginnings of names of task runs that are passed over.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+
+    Raises:
+        StackError: the server does not answer.
+    """
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run_id)]))
+    with _client(api_url) as client, _mapped(f"flow run {flow_run_id}"):
+        tasks = client.read_task_runs(flow_run_filter=wanted)
+    began = (task.start_time for task in tasks if task.start_time and not task.name.startswith(tuple(others)))
+    return min((moment.timestamp() for moment in began), default=None)
+
+
+def server_answers() -> bool:
+    """Whether the Prefect server of the surrounding settings is there; says so within seconds.
+
+    Prefect's own client tries again for a minute, each time that it is asked.
+    """
+    import httpx
+    from prefect.settings import PREFECT_API_URL
+
+    try:
+        return httpx.get(f"{PREFECT_API_URL.value()}/health", timeout=5.0).is_success
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return False
 
 
 @cache

@@ -9,6 +9,7 @@ import os
 import subprocess
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -20,6 +21,7 @@ from infra.private_files import read_json, write_json
 MARKER = "STACK_OF_FEDCART"
 """Variable in the environment of a stack's processes. Names that begin with FEDCART_ are settings."""
 
+_FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 _CLOCK_TOLERANCE_S = 2.0
 _LOG_LIMIT_BYTES = 10 * 1024**2
 _children: list[subprocess.Popen[bytes]] = []  # kept, so that none is dropped while it still runs
@@ -122,6 +124,18 @@ def marked(stack: Path, name: str | None = None) -> list[psutil.Process]:
         except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue  # ended meanwhile, or another user's
     return found
+
+
+def of_flow_run(stack: Path, flow_run_id: str) -> int | None:
+    """Id of the process that stands for a flow run of the stack; `None` when it has ended.
+
+    It is the child of the worker; the run that was forked for it ends with it.
+    """
+    for process in marked(stack):
+        with suppress(psutil.NoSuchProcess):
+            if process.environ().get(_FLOW_RUN) == flow_run_id:
+                return process.pid
+    return None
 
 
 def ask_to_stop(processes: Iterable[psutil.Process]) -> None:

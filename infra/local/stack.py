@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedmodels.errors import StackError
+from infra.deployments import heartbeats
 from infra.deployments.declaration import declare, locked_template
 from infra.local import prefect_server, processes, seaweedfs, workers
 from infra.local.lock import locked
@@ -278,5 +279,6 @@ def _stop_started_since(home: Path, living: frozenset[str]) -> None:
 
 def _fingerprint(parties: tuple[str, ...], entrypoints: Mapping[str, str]) -> str:
     """Names what is to be applied to the server, so that it is applied again only when it differs."""
-    said = f"{declare(parties, **entrypoints)} {locked_template()}"
+    silence = heartbeats.SILENCE_S, heartbeats.MESSAGE
+    said = f"{declare(parties, **entrypoints)} {locked_template()} {silence}"
     return hashlib.sha256(said.encode()).hexdigest()

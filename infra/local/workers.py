@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra.deployments import heartbeats
 from infra.deployments.start_run import NURSERY
 from infra.local import prefect_server, processes
 from infra.local.processes import Record
@@ -84,6 +85,7 @@ def environment(stack: Path, port: int) -> dict[str, str]:
         "PREFECT_HOME": str(stack / "prefect-client"),
         "PREFECT_API_URL": prefect_server.api_url(port),
         "PREFECT_WORKER_QUERY_SECONDS": POLL_S,
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(heartbeats.EVERY_S),
         "PREFECT_TELEMETRY_ENABLE_RESOURCE_METRICS": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
         # A run has dozens of threads that wait; each would keep freed memory in an arena of its own.

@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
+from infra.deployments.starting import server_answers
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
 from tasks.tagging import tagged
@@ -113,6 +114,9 @@ def _show_progress(run: CoordinatorRun) -> None:
 
 
 def _best_effort(show: Callable[[], object]) -> None:
+    if not server_answers():
+        get_run_logger().warning("The Prefect server does not answer; an artifact is left out")
+        return
     try:
         show()
     except (PrefectException, httpx.HTTPError) as error:

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from fedmodels.errors import QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
-from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, restart_after, session_fate
+from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
 from infra.waiting import wait_for
@@ -20,7 +20,7 @@ from tasks.tagging import tagged
 
 JOIN_TIMEOUT = 180.0
 CHECK_SECONDS = 5.0
-GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
+GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", UNKNOWN})
 _CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 Loss = tuple[str, str]
 """Code and sentence of a session that is not started again in this round."""

@@ -15,6 +15,7 @@ from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.party.watchdog import ended_by_kernel
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -30,8 +31,13 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
     The trained weights lie in the round's folder as `trained.safetensors`.
 
     Raises:
-        TrainingFailed: the loss is not finite, or the run was closed meanwhile.
+        TrainingFailed: the loss is not finite, `train_timeout` is over, or the run was closed meanwhile.
     """
+    with ended_by_kernel(session.joined_plan.recipe.train_timeout):
+        return _train(session, announcement)
+
+
+def _train(session: PartySession, announcement: Announcement) -> dict[str, float]:
     bench, prepared = session.workbench, session.prepared
     if bench is None or prepared is None:
         raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
@@ -47,7 +53,7 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
             passed_rounds=announcement.passed_rounds,
             num_rounds=recipe.num_rounds,
             seed=(recipe.seed, session.party, announcement.round),
-            should_stop=_run_closed(session),
+            should_stop=stop_asked(session, recipe.train_timeout),
         )
     session.compute.extend(result.compute)
     bench.write(session.round_folder(announcement.round) / "trained.safetensors")
@@ -83,15 +89,27 @@ def gpu_slot(party: str) -> AbstractContextManager[None]:
     return concurrency(gpu_limit(party), strict=True) if torch.cuda.is_available() else nullcontext()
 
 
-def _run_closed(session: PartySession) -> Callable[[], bool]:
-    """A cheap question for every training step: it looks at the store every few seconds only."""
-    checked = time.monotonic()
+def stop_asked(session: PartySession, limit: float | None) -> Callable[[], bool]:
+    """A cheap question for every training step: it looks at the store every few seconds only.
 
-    def closed() -> bool:
+    Args:
+        session: whose run may be closed.
+        limit: seconds after which asking raises instead of answering; `None`: never.
+    """
+    begun = checked = time.monotonic()
+
+    def stop() -> bool:
         nonlocal checked
-        if time.monotonic() - checked < CLOSED_CHECK_SECONDS:
+        now = time.monotonic()
+        if limit is not None and now - begun > limit:
+            raise TrainingFailed(
+                f"Party {session.party} trained for more than train_timeout, which is {limit:g} s",
+                fix="raise train_timeout, or lower local.epochs",
+                code="train-timeout",
+            )
+        if now - checked < CLOSED_CHECK_SECONDS:
             return False
-        checked = time.monotonic()
+        checked = now
         return read_message(session.store, closed_key(session.run), Closed) is not None
 
-    return closed
+    return stop

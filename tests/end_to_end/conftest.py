@@ -40,3 +40,11 @@ def federation(tmp_path_factory):
                 process.kill()
             process.communicate()
         down(home)
+
+
+@pytest.fixture(scope="session")
+def plain(federation: Federation) -> dict:
+    """A run without any fault, against which the others are held."""
+    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    return federation.document("train", "--recipe", str(recipe), "--run", "plain-1")

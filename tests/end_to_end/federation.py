@@ -9,12 +9,16 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from infra.local.stack import process_ids
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Commands and workers run the code of this checkout, whichever one is installed."""
@@ -122,3 +126,24 @@ def write_parquet(path: Path, rows: list[tuple[str, str]]) -> Path:
     texts, labels = zip(*rows, strict=True)
     pq.write_table(pa.table({"text": texts, "label": [int(label) for label in labels]}), path)
     return path
+
+
+def kill_flow_runs(federation: Federation, run: str, role: str) -> None:
+    """SIGKILL the flow runs of one role: the children of its worker, never the worker itself."""
+    killed = flow_runs(federation, role)
+    for process in killed:
+        process.kill()
+    assert killed
+
+
+def flow_runs(federation: Federation, role: str) -> list[psutil.Process]:
+    """Processes of a role's flow runs, of whichever training."""
+    found = []
+    for pid in process_ids(federation.home):
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            environment = process.environ()
+            config = environment.get("FEDCART_CONFIG", "")
+            if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in environment:
+                found.append(process)
+    return found

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from contextlib import suppress
 
 import psutil
 import pytest
@@ -11,18 +10,16 @@ from fedmodels.protocol.messages import Announcement, Closed, Decision, Head
 from flows.following import api_url, coordinator_store
 from infra.deployments.starting import cancel, find_training
 from infra.layout import closed_key, head_key, receipt_key, round_key
-from infra.local.stack import process_ids
 from infra.waiting import wait_for
 from tasks.exchange import read_message
-from tests.end_to_end.federation import PARTIES, Federation, sentences, write_csv
-
-
-@pytest.fixture(scope="module")
-def plain(federation: Federation) -> dict:
-    """A run without any fault, against which the others are held."""
-    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
-    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
-    return federation.document("train", "--recipe", str(recipe), "--run", "plain-1")
+from tests.end_to_end.federation import (
+    PARTIES,
+    Federation,
+    flow_runs,
+    kill_flow_runs,
+    sentences,
+    write_csv,
+)
 
 
 def test_the_same_recipe_data_and_seed_give_the_same_model(federation, plain):
@@ -50,7 +47,7 @@ def test_a_killed_coordinator_resumes_and_counts_nothing_twice(federation, plain
         lambda: read_message(store, round_key(run, 2, "announcement"), Announcement), timeout=240
     )
     assert announced is not None
-    _kill_flow_runs(federation, run, "coordinator")
+    kill_flow_runs(federation, run, "coordinator")
     _, complaint = training.communicate(timeout=240)
     assert training.returncode != 0
     assert "fedcart train --resume plain-3" in complaint
@@ -63,6 +60,21 @@ def test_a_killed_coordinator_resumes_and_counts_nothing_twice(federation, plain
     refused = federation.call("train", "--resume", run)
     assert refused.returncode != 0
     assert "finished and cannot be resumed" in refused.stderr
+
+
+def test_the_demonstration_kills_its_coordinator_and_ends_with_the_same_model(federation, plain):
+    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
+    told = federation.document("demo", "--recipe", str(recipe), "--kill-coordinator")
+    assert told["model_sha256"] == plain["model_sha256"]
+    assert [row["round"] for row in told["rounds"]] == [1, 2, 3]
+    killed = told["killed"]
+    assert killed["round"] == 2
+    assert not psutil.pid_exists(killed["pid"])
+    assert 0 <= killed["seconds_to_resume"] < 5
+    assert 0 < killed["seconds_to_first_task"] <= 15
+    head = read_message(coordinator_store(federation.home), head_key(told["run_id"]), Head)
+    assert head.epoch == 2, "the run was resumed, and not just slow"
+    assert federation.document("status")["state"] == "up", "a stack that was up before is left up"
 
 
 def test_a_gate_that_refuses_leaves_the_model_where_it_was(federation):
@@ -91,7 +103,7 @@ def test_a_party_that_dies_is_started_again_and_takes_part(federation):
     store = coordinator_store(federation.home)
     training = _begin_lossy(federation, "lossy-1", grace=120.0, round_timeout=240.0)
     assert store.read(receipt_key("shop-c", "lossy-1", 1)) is None
-    _kill_flow_runs(federation, "lossy-1", "shop-c")
+    kill_flow_runs(federation, "lossy-1", "shop-c")
     _, complaint = training.communicate(timeout=280)
     assert training.returncode == 0, complaint
     shown = federation.document("runs", "show", "lossy-1")
@@ -103,7 +115,7 @@ def test_a_party_that_dies_every_time_is_named_and_the_others_go_on(federation):
     training = _begin_lossy(federation, "lossy-2", grace=200.0, round_timeout=240.0)
 
     def killed_until_over() -> bool:
-        for process in _flow_runs(federation, "shop-c"):
+        for process in flow_runs(federation, "shop-c"):
             process.kill()
         return training.poll() is not None
 
@@ -149,8 +161,8 @@ def test_a_cancelled_run_stops_within_seconds_and_head_stays(federation, run, by
         assert wait_for(lambda: read_message(store, closed_key(run), Closed), timeout=30)
     else:
         assert federation.call("runs", "cancel", run).returncode == 0
-    assert wait_for(lambda: not _flow_runs(federation, "coordinator"), timeout=15)
-    assert wait_for(lambda: not _flow_runs(federation, "shop-a"), timeout=15)
+    assert wait_for(lambda: not flow_runs(federation, "coordinator"), timeout=15)
+    assert wait_for(lambda: not flow_runs(federation, "shop-a"), timeout=15)
     output, complaint = training.communicate(timeout=60)
     assert training.returncode == 0, complaint
     assert json.loads(output)["status"] == "cancelled"
@@ -189,24 +201,3 @@ def _begin_lossy(federation: Federation, run: str, epochs: int = 30, **changes) 
     )
     assert announced is not None
     return training
-
-
-def _kill_flow_runs(federation: Federation, run: str, role: str) -> None:
-    """SIGKILL the flow runs of one role: the children of its worker, never the worker itself."""
-    killed = _flow_runs(federation, role)
-    for process in killed:
-        process.kill()
-    assert killed
-
-
-def _flow_runs(federation: Federation, role: str) -> list[psutil.Process]:
-    """Processes of a role's flow runs, of whichever training."""
-    found = []
-    for pid in process_ids(federation.home):
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            environment = process.environ()
-            config = environment.get("FEDCART_CONFIG", "")
-            if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in environment:
-                found.append(process)
-    return found

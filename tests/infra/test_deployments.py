@@ -1,13 +1,16 @@
 """Pools and deployments: one declaration, applied again and again, and locked."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
@@ -15,10 +18,11 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 
 from fedmodels.errors import StackError
 from fedmodels.recipe import Recipe
+from infra.deployments import heartbeats
 from infra.deployments.applying import parameter_schemas
 from infra.deployments.declaration import Declaration, declare, locked_template
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
-from infra.local import workers
+from infra.local import processes, workers
 from infra.local.plan import Stack
 from infra.locations import logs_folder, stack_folder
 from infra.waiting import wait_for
@@ -58,7 +62,7 @@ def client(running: Stack) -> Iterator[SyncPrefectClient]:
 
 def python(code: str, running: Stack, *arguments: str) -> None:
     environment = workers.environment(stack_folder(running.home), running.server_port)
-    environment["PYTHONPATH"] = str(Path(__file__).parent / "flow_modules")
+    environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent / "flow_modules"), str(ROOT)))
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=environment,
@@ -69,6 +73,11 @@ def python(code: str, running: Stack, *arguments: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def is_for(process: psutil.Process, party: str) -> bool:
+    """Whether it stands for a run of the party's."""
+    return f"/{party}/" in process.environ().get("FEDCART_CONFIG", "")
 
 
 def ended(flow_run: str, running: Stack) -> str | None:
@@ -137,6 +146,43 @@ def test_applying_again_changes_nothing_but_puts_back_what_was_changed(
     assert (pool.base_job_template, pool.is_paused, pool.type) == (locked_template(), False, "process")
     limit = client.request("GET", "/v2/concurrency_limits/{name}", path_params={"name": "fedcart-gpu-shop-a"})
     assert limit.json()["limit"] == 1
+
+
+def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
+    running: Stack, client: SyncPrefectClient, monkeypatch
+):
+    """With a silence of 10 s instead of 90; heartbeats come every 30 s, so only the first one counts."""
+    (known,) = client.read_automations_by_name(heartbeats.AUTOMATION)
+    client.update_automation(known.id, heartbeats.automation(silence=10))
+    run = start_party_session("endless", "shop-b", api_url=running.api_url)
+    assert wait_for(lambda: seen(running, "shop-b", "endless"), timeout=60)
+    folder = stack_folder(running.home)
+    record = processes.read_records(folder)["worker-shop-b"]
+    for process in processes.marked(folder):
+        if process.name().endswith("shop-b") or process.pid == record.pid or is_for(process, "shop-b"):
+            process.kill()
+
+    def crashed() -> bool:
+        return client.read_flow_run(UUID(run)).state.type.value == "CRASHED"
+
+    assert wait_for(crashed, timeout=60, first_wait=0.5)
+    python(APPLY, running, json.dumps(TINY))
+    (after,) = client.read_automations_by_name(heartbeats.AUTOMATION)
+    assert (after.id, after.trigger.within.total_seconds()) == (known.id, heartbeats.SILENCE_S)
+
+    assert flow_run_state(run, api_url=running.api_url) == "RUNNING", "a heartbeat may still come"
+    monkeypatch.setattr(heartbeats, "EVERY_S", 0)
+    assert flow_run_state(run, api_url=running.api_url) == "CRASHED"
+    assert "no heartbeat" in flow_run_outcome(run, api_url=running.api_url)
+    beat = {
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": heartbeats.HEARTBEAT,
+        "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
+        "id": str(uuid4()),
+    }
+    client.request("POST", "/events", json=[beat])
+    alive = wait_for(lambda: flow_run_state(run, api_url=running.api_url) == "RUNNING", timeout=20)
+    assert alive, "a server that was away took a living run for dead"
 
 
 def test_the_server_refuses_job_variables(running: Stack, client: SyncPrefectClient):
@@ -208,7 +254,7 @@ def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: S
 def test_an_unknown_deployment_or_run_is_said(running: Stack):
     with pytest.raises(StackError, match="does not know the deployment party-session/nobody"):
         start_party_session("run", "nobody", api_url=running.api_url)
-    assert flow_run_state(str(uuid4()), api_url=running.api_url) is None
+    assert flow_run_state(str(uuid4()), api_url=running.api_url) == "UNKNOWN"
     assert flow_run_outcome(str(uuid4()), api_url=running.api_url) is None
 
 

@@ -18,6 +18,7 @@ def test_waits_double_and_end():
         ("RUNNING", "", "alive"),
         ("PENDING", "", "alive"),
         ("COMPLETED", "", "left"),
+        ("UNKNOWN", "", "left"),
         ("CRASHED", "", "restart"),
         ("FAILED", "", "restart"),
         ("FAILED", "store-unavailable", "restart"),

@@ -1,0 +1,97 @@
+"""Prefect's server and the object store, killed in the middle of a round. The bucket is the truth."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from fedmodels.protocol.messages import Announcement, Head, Record
+from flows.following import coordinator_store
+from infra.deployments.declaration import locked_template, pool_name
+from infra.layout import head_key, round_key
+from infra.local import prefect_server, processes, seaweedfs, stack
+from infra.local.plan import read_stack
+from infra.locations import stack_folder
+from infra.waiting import wait_for
+from tasks.exchange import read_message
+from tests.end_to_end.federation import kill_flow_runs
+
+
+@pytest.fixture
+def recipe(federation, plain):
+    return str(federation.recipe("plain", num_rounds=3, min_available_parties=2))
+
+
+def kill(federation, name):
+    """SIGKILL one server of the stack."""
+    record = processes.read_records(stack_folder(federation.home))[name]
+    os.kill(record.pid, signal.SIGKILL)
+    assert wait_for(lambda: record.process is None, timeout=10)
+
+
+def begun(federation, recipe, run, number=1):
+    """Begin a run; return the command, and the store, when a round is announced."""
+    store = coordinator_store(federation.home)
+    training = federation.begin("train", "--recipe", recipe, "--run", run, "--json")
+    assert stands(store, run, number, Announcement, timeout=120)
+    return training, store
+
+
+def stands(store, run, number, kind, timeout):
+    key = round_key(run, number, kind.__name__.lower())
+    return wait_for(lambda: read_message(store, key, kind), timeout=timeout)
+
+
+def test_a_run_outlives_prefect_and_its_database(federation, plain, recipe):
+    """Server killed and database deleted in round 1; the coordinator killed as well in a later one."""
+    run, home = "vanished-1", federation.home
+    training, store = begun(federation, recipe, run)
+    kill(federation, "server")
+    for file in (stack_folder(home) / "prefect").glob("prefect.db*"):
+        file.unlink()
+    assert stands(store, run, 1, Record, timeout=60), "the round finishes without Prefect"
+    assert stands(store, run, 2, Announcement, timeout=30), "and the next one begins"
+    kill_flow_runs(federation, run, "coordinator")
+    assert training.poll() is None, "whoever watches goes on watching"
+
+    lost = time.monotonic()
+    planned = read_stack(home)
+    stack._start_server(planned)  # as if by hand: it knows neither pool nor deployment
+    assert wait_for(lambda: prefect_server.answers(planned.server_port), timeout=120)
+    resuming = federation.begin("train", "--resume", run, "--json")
+    assert wait_for(lambda: read_message(store, head_key(run), Head).epoch == 2, timeout=60)
+    took = time.monotonic() - lost
+    for command in (resuming, training):
+        output, complaint = command.communicate(timeout=200)
+        assert command.returncode == 0, complaint
+        told = json.loads(output)
+        assert told["model_sha256"] == plain["model_sha256"]
+        assert [row["round"] for row in told["rounds"]] == [1, 2, 3], "no round was lost"
+    assert took <= 60
+    print(f"gone on {took:.1f} s after the new server was started")
+    with SyncPrefectClient(planned.api_url) as client:
+        for role in planned.roles:
+            assert client.read_work_pool(pool_name(role)).base_job_template == locked_template()
+
+
+def test_a_store_that_is_killed_and_comes_back_loses_no_round(federation, plain, recipe):
+    run, home = "store-killed-1", federation.home
+    training, store = begun(federation, recipe, run)
+    kill(federation, "store")
+    with stack.locked(home):
+        planned = read_stack(home)
+        stack._ensure_store(planned, seaweedfs.find_weed(), None)
+    back = time.monotonic()
+    assert stands(store, run, 1, Record, timeout=60)
+    took = time.monotonic() - back
+    output, complaint = training.communicate(timeout=200)
+    assert training.returncode == 0, complaint
+    told = json.loads(output)
+    assert told["model_sha256"] == plain["model_sha256"]
+    assert [row["outcome"] for row in told["rounds"]] == ["passed"] * 3
+    assert read_message(store, head_key(run), Head).epoch == 1, "nobody had to resume it"
+    print(f"round 1 closed {took:.1f} s after the store was back")
+    assert took <= 10 + plain["rounds"][0]["seconds"]["total"]
