@@ -18,7 +18,7 @@ from tasks.exchange import read_message
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 2.0
 GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
 _CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 Loss = tuple[str, str]
