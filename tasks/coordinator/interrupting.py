@@ -4,6 +4,7 @@ import time
 
 from fedmodels.errors import RunConflict
 from fedmodels.protocol.messages import Closed, Head
+from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
@@ -25,6 +26,7 @@ def interrupted(run: CoordinatorRun, *, now: bool = False) -> bool:
         return interruption.found is not None
 
 
+@fault_step
 def fold_interruption(run: CoordinatorRun) -> None:
     """Let the run's state say that it was closed.
 
