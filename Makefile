@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test lint check format bench clean
+.PHONY: help setup demo smoke test faults lint check format bench clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -29,6 +29,9 @@ smoke: setup  ## the whole path in under a minute: two parties, one round, a tin
 
 test: setup  ## the whole default suite; ARGS go to pytest
 	@$(BIN)/python -m pytest $(ARGS)
+
+faults: setup  ## kill, hang and fail every step of a run in turn (an hour or more); ARGS go to `python -m tests.faults`
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lint: setup  ## ruff, format, mypy strict, import contracts
 	@$(BIN)/ruff check .

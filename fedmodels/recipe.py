@@ -213,6 +213,7 @@ class Recipe(Section):
     max_failed_rounds: int = Field(2, ge=0)
     fraction_train: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     min_available_parties: int = Field(2, ge=1)
+    join_timeout: PositiveFloat = 180.0
     round_timeout: PositiveFloat = 3600.0
     train_timeout: PositiveFloat | None = None
     grace: NonNegative = 10.0

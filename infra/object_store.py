@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
 from fedmodels.full_disk import full_disk_told
+from infra.fault_points import fault_effect
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -93,11 +94,13 @@ class ObjectStore:
             ),
         )
 
+    @fault_effect
     def read(self, key: str) -> bytes | None:
         """The object's bytes, or `None` when there is no such object."""
         found = self.read_version(key)
         return found[0] if found else None
 
+    @fault_effect
     def read_version(self, key: str) -> tuple[bytes, str] | None:
         """The object's bytes and its version (ETag), or `None` when there is no such object."""
         with self._mapped(key):
@@ -109,6 +112,7 @@ class ObjectStore:
                     return None
                 raise
 
+    @fault_effect
     def exists(self, key: str) -> bool:
         """Whether there is an object at `key`."""
         with self._mapped(key):
@@ -120,6 +124,7 @@ class ObjectStore:
                 raise
             return True
 
+    @fault_effect
     def create(self, key: str, data: bytes) -> bytes:
         """Put `data` unless the key exists; return what stands there afterwards.
 
@@ -142,6 +147,7 @@ class ObjectStore:
                 return standing
             return data
 
+    @fault_effect
     def swap(self, key: str, data: bytes, version: str) -> bool:
         """Replace the object if it still has `version`; say whether `data` stands there now."""
         with self._mapped(key):
@@ -155,6 +161,7 @@ class ObjectStore:
                 return self.read(key) == data
             return True
 
+    @fault_effect
     def upload(self, key: str, path: Path, sha256: str) -> int:
         """Put a file at its content-addressed key, checked by the store; return its size in bytes.
 
@@ -173,6 +180,7 @@ class ObjectStore:
                     )
         return size
 
+    @fault_effect
     def put_blob(self, key: str, data: bytes) -> None:
         """Put small content at a content-addressed key."""
         with self._mapped(key):
@@ -188,6 +196,7 @@ class ObjectStore:
                     return None
                 raise
 
+    @fault_effect
     @contextmanager
     def open(self, key: str) -> Iterator[ByteStream]:
         """Stream an object's bytes; errors in the middle of the stream are mapped too."""
@@ -198,6 +207,7 @@ class ObjectStore:
             finally:
                 body.close()
 
+    @fault_effect
     def download(self, key: str, path: Path, sha256: str) -> int:
         """Fetch a blob into `path`, which appears only when its hash is right; return its size.
 
@@ -220,6 +230,7 @@ class ObjectStore:
             part.unlink(missing_ok=True)
         return size
 
+    @fault_effect
     def read_blob(self, key: str, sha256: str) -> bytes:
         """The bytes of a small content-addressed object, checked.
 
@@ -269,6 +280,7 @@ class ObjectStore:
                 for item in page.get("Contents", []):
                     yield StoredObject(item["Key"], item["Size"], _seconds(now, item["LastModified"]))
 
+    @fault_effect
     def age(self, key: str) -> float | None:
         """Seconds since the object's last put, or `None` when there is no such object.
 
@@ -284,6 +296,7 @@ class ObjectStore:
                 raise
             return _seconds(_clock(answer), answer["LastModified"])
 
+    @fault_effect
     def delete(self, key: str) -> None:
         """Remove an object. Harmless when there is none."""
         with self._mapped(key):

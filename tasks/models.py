@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from fedmodels.errors import TransientError
+from infra.fault_points import fault_effect
 from infra.layout import model_key
 from infra.object_store import ObjectStore
 
@@ -20,12 +21,14 @@ def fetch_model(store: ObjectStore, sha256: str, folder: Path) -> tuple[Path, in
     return path, store.download(model_key(sha256), path, sha256)
 
 
+@fault_effect
 def adopt_model(path: Path, sha256: str, folder: Path) -> Path:
     """Move a model that was made here to where `fetch_model` finds it; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     return path.replace(model_file(folder, sha256))
 
 
+@fault_effect
 def forget_models(folder: Path, *, keep: frozenset[str]) -> None:
     """Remove the local copies of all models but those of these hashes."""
     for path in folder.glob("*.safetensors"):

@@ -11,6 +11,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect.context import TaskRunContext
 
+from infra.fault_points import fault_step
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -18,6 +20,7 @@ R = TypeVar("R")
 def tagged(function: Callable[P, R]) -> Callable[P, R]:
     """Tag the task run that calls `function` by what its arguments say of run, party and round."""
     signature = inspect.signature(function)
+    function = fault_step(function)
 
     @functools.wraps(function)
     def tag_and_call(*args: P.args, **kwargs: P.kwargs) -> R:

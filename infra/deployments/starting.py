@@ -9,6 +9,7 @@ from uuid import UUID
 from fedmodels.errors import StackError
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW
 from infra.deployments.heartbeats import MESSAGE, fell_silent
+from infra.fault_points import fault_effect
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -48,6 +49,7 @@ def start_training(
     )
 
 
+@fault_effect
 def start_party_session(run: str, party: str, *, api_url: str | None = None) -> str:
     """Schedule a session of `party` in `run` on that party's pool; return the flow run's id at once.
 

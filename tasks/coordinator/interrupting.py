@@ -2,8 +2,9 @@
 
 import time
 
-from fedmodels.errors import RunConflict
+from fedmodels.errors import RunConflict, TransientError
 from fedmodels.protocol.messages import Closed, Head
+from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
@@ -14,17 +15,27 @@ LOOK_SECONDS = 1.0
 def interrupted(run: CoordinatorRun, *, now: bool = False) -> bool:
     """Whether the run is somebody else's or nobody's any more.
 
-    Asks the store once a second at most, from whichever thread, unless the answer must be of `now`.
+    Asks the store once a second at most, from whichever thread, unless the answer must be of `now`. A store
+    that does not answer says nothing: whoever waits looks again, and a step that needs the store tries it
+    for longer than this look would.
+
+    Raises:
+        TransientError: the store does not answer, and the answer must be of `now`.
     """
     interruption = run.interruption
     with interruption.lock:
         due = now or time.monotonic() - interruption.looked > LOOK_SECONDS
         if interruption.found is None and due:
             interruption.looked = time.monotonic()
-            interruption.found = _look(run)
+            try:
+                interruption.found = _look(run)
+            except TransientError:
+                if now:
+                    raise
         return interruption.found is not None
 
 
+@fault_step
 def fold_interruption(run: CoordinatorRun) -> None:
     """Let the run's state say that it was closed.
 

@@ -18,8 +18,7 @@ from tasks.exchange import read_message
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
-JOIN_TIMEOUT = 180.0
-CHECK_SECONDS = 5.0
+CHECK_SECONDS = 2.0
 GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", UNKNOWN})
 _CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 Loss = tuple[str, str]
@@ -44,8 +43,9 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     """Wait until every party of the cohort has loaded model and data; return those that are ready.
 
     Raises:
-        QuorumMissed: after `JOIN_TIMEOUT` seconds fewer than `required` parties are ready.
+        QuorumMissed: after the recipe's `join_timeout` fewer than `required` parties are ready.
     """
+    timeout = run.plan.recipe.join_timeout
     watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
 
     def ready() -> tuple[str, ...]:
@@ -66,7 +66,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
         losses = [party for party in cohort if party not in here and watches[party].lost() is not None]
         return len(here) + len(losses) == len(cohort) or interrupted(run)
 
-    wait_for(settled, timeout=JOIN_TIMEOUT, first_wait=run.poll_seconds)
+    wait_for(settled, timeout=timeout, first_wait=run.poll_seconds)
     here = ready()
     run.round_began = time.perf_counter()
     if len(here) < required and not interrupted(run):

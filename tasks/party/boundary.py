@@ -14,6 +14,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from fedmodels.errors import FedcartError, TrainingFailed
 from fedmodels.full_disk import is_disk_full
+from infra.fault_points import fault_step
 from tasks.party.session import PartySession
 
 P = ParamSpec("P")
@@ -31,6 +32,8 @@ def sealed(step: str) -> Callable[[Step[P, R]], Step[P, R]]:
     """
 
     def wrap(function: Step[P, R]) -> Step[P, R]:
+        function = fault_step(function)
+
         @functools.wraps(function)
         def sealed_step(session: PartySession, *args: P.args, **kwargs: P.kwargs) -> R:
             begin = time.perf_counter()

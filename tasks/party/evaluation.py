@@ -4,6 +4,7 @@ from prefect import task
 
 from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Record
+from infra.fault_points import fault_step
 from infra.layout import closed_key, evaluation_key, round_key
 from infra.waiting import wait_for
 from tasks.exchange import create_signed, read_message
@@ -48,6 +49,7 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
     return metrics.model_dump() if metrics else {}
 
 
+@fault_step
 def next_candidate(session: PartySession, announcement: Announcement) -> Candidate | None:
     """Wait for the round's candidate, or `None` when the round, or the whole run, closed without one."""
     looks = 0

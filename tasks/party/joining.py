@@ -6,6 +6,7 @@ from fedmodels.errors import FedcartError, InputError, PolicyForbids
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
 from fedmodels.protocol.policy import policy_violations
+from infra.fault_points import fault_step
 from infra.keys import public_key
 from infra.layout import closed_key, head_key, plan_key, round_key, session_key
 from infra.waiting import wait_for
@@ -106,12 +107,14 @@ def import_libraries(session: PartySession) -> str:
     return session.party
 
 
+@fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
     lease = read_message(session.store, session_key(session.party, session.run), Session)
     return lease is not None and lease.session == session_id
 
 
+@fault_step
 def next_announcement(session: PartySession, after: int) -> Announcement | None:
     """Wait for the next round that is not closed yet, or `None` when the run is over or idle too long."""
     looks = 0
@@ -130,6 +133,7 @@ def next_announcement(session: PartySession, after: int) -> Announcement | None:
     return found if isinstance(found, Announcement) else None
 
 
+@fault_step
 def last_closed_round(session: PartySession) -> int:
     """The round that HEAD stands at: rounds up to it need no work of ours."""
     head = read_message(session.store, head_key(session.run), Head)
@@ -141,6 +145,7 @@ def _take_lease(session: PartySession, lease: Session) -> None:
     _move_lease(session, lease)
 
 
+@fault_step
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced."""
     lease = Session(run=session.run, party=session.party, session=session_id, ready=True)

@@ -1,0 +1,55 @@
+"""`make faults`: every point × kill, hang, error × before, after; a table, and a JSON document."""
+
+import argparse
+import math
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.report import console, document_of, print_row, print_table, write_document
+from tests.faults.runner import FIRST_SEED, Lane, Runner
+from tests.faults.stack import firing_range
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--lanes", type=int, default=4, help="cases side by side (default: 4)")
+    parser.add_argument("--only", default="", help="play cases whose name holds this, e.g. 'create record'")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no case after that long")
+    parser.add_argument("--list", action="store_true", help="list the cases and play none")
+    parser.add_argument("--report", type=Path, default=Path(".fedcart/reports/faults.json"))
+    parser.add_argument("--folder", type=Path, help="a folder for the stack, which is kept")
+    chosen = parser.parse_args()
+    os.environ.update(DO_NOT_TRACK="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # Prefect's database waits for the disk often
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=memory) as scratch:
+        return campaign(chosen, chosen.folder or Path(scratch))
+
+
+def campaign(chosen: argparse.Namespace, folder: Path) -> int:
+    begin = time.monotonic()
+    with firing_range(folder) as place:
+        runner = Runner(place, [Lane(FIRST_SEED + number) for number in range(chosen.lanes)])
+        runner.survey()
+        cases = [case for case in runner.cases() if chosen.only in case.name]
+        console.print(f"{len(cases)} cases at {len(runner.points | runner.resumed_points)} points")
+        if chosen.list:
+            for case in cases:
+                console.print(case.name, markup=False)
+            return 0
+        rows = runner.play_all(cases, print_row, begin + 60 * chosen.minutes)
+        document = document_of(rows, runner.points | runner.resumed_points, time.monotonic() - begin)
+    print_table(rows)
+    write_document(chosen.report, document)
+    figures = {name: document[name] for name in ("cases", "survived", "equal_hash", "proved", "seconds")}
+    console.print("  ".join(f"{name} {value}" for name, value in figures.items()))
+    console.print(f"uncovered writes: {', '.join(document['uncovered_writes']) or 'none'}")
+    for name in document["never_reached"]:
+        console.print(f"never reached: {name}", markup=False)
+    return 0 if all(row.passed for row in rows if row.fired) and not document["uncovered_writes"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""What a person would do around one run: start it, kill what is to be killed, and resume what has ended."""
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from fedmodels.protocol.messages import Closed, Head
+from fedmodels.recipe import Recipe
+from flows.following import api_url
+from infra.deployments.starting import flow_run_state, start_training
+from infra.layout import closed_key, head_key, plan_key
+from infra.waiting import wait_for
+from tasks.coordinator.sessions import GONE
+from tasks.exchange import read_message
+from tests.faults.points import COORDINATOR, Order
+from tests.faults.stack import Range
+
+RUN_TIMEOUT = 120.0
+END_TIMEOUT = 30.0
+LOOK_SECONDS = 1.0
+MOST_STARTS = 6
+
+
+class Operator:
+    """One run: what was ordered for it, and its coordinators so far."""
+
+    def __init__(self, place: Range, run: str, recipe: Recipe, orders: list[Order]) -> None:
+        self._place, self.run = place, run
+        self._recipe = recipe.model_dump(mode="json")
+        self._api_url = api_url(place.home)
+        self._store = place.store
+        self.folder: Path = place.orders / run
+        self.folder.mkdir()
+        self.orders = orders
+        document = json.dumps([order.document() for order in orders])
+        (self.folder / "orders.json").write_text(document)
+        self._flow_runs: list[str] = []
+        self._looked = 0.0
+        self._pending = list(range(len(orders)))
+        self._hanging: dict[int, tuple[int, int]] = {}
+        """Order to epoch and round of HEAD when its process began to hang."""
+        self.fired: list[dict[str, Any]] = []
+        self.happened: list[bool] = []
+
+    @property
+    def resumes(self) -> int:
+        return len(self._flow_runs) - 1
+
+    def play(self) -> Closed | None:
+        """From the start to the run's end; `None` when it came to none in time."""
+        self._start()
+        closed = wait_for(self._look, timeout=RUN_TIMEOUT, longest_wait=0.15)
+        for number in self._hanging:
+            self._release(number)
+        return closed
+
+    def victims_ended(self) -> bool:
+        """Whether every process that was hit is gone, after a while."""
+        pids = {marker["pid"] for marker in self.fired}
+        return bool(wait_for(lambda: not any(_runs(pid) for pid in pids), timeout=END_TIMEOUT))
+
+    def _start(self) -> None:
+        known = self._store.exists(plan_key(self.run))
+        self._flow_runs.append(start_training(self._recipe, self.run, resume=known, api_url=self._api_url))
+        self._looked = time.monotonic()
+
+    def _look(self) -> Closed | None:
+        self._serve_orders()
+        self._release_overtaken()
+        if closed := read_message(self._store, closed_key(self.run), Closed):
+            return closed
+        if time.monotonic() - self._looked > LOOK_SECONDS and len(self._flow_runs) < MOST_STARTS:
+            self._looked = time.monotonic()
+            states = [flow_run_state(i, api_url=self._api_url) for i in self._flow_runs]
+            if all(state in GONE for state in states):
+                self._start()
+        return None
+
+    def _serve_orders(self) -> None:
+        """Act on what has just fired: prove it, then kill, or note that it hangs."""
+        if not self._pending:
+            return
+        number = self._pending[0]
+        path = self.folder / f"fired-{number}.json"
+        if not path.exists():
+            return
+        self._pending.pop(0)
+        order, marker = self.orders[number], json.loads(path.read_text())
+        self.fired.append(marker)
+        self.happened.append(self._proved(marker))
+        if order.action == "kill":
+            with suppress(ProcessLookupError):
+                os.kill(marker["pid"], signal.SIGKILL)
+        if order.action == "hang":
+            self._hanging[number] = self._place_of_head()
+        closed = self._store.exists(closed_key(self.run))
+        if order.role == COORDINATOR and order.action != "error" and not closed:
+            self._start()
+
+    def _proved(self, marker: dict[str, Any]) -> bool:
+        """Whether the store shows what the process says: its write is there `after`, and not yet `before`."""
+        verb, key = marker["effect"].split(" ")[0], marker.get("key")
+        if key is None or verb not in ("create", "swap", "upload", "put_blob"):
+            return True  # not a write: the marker was written when the call had returned, or before it
+        if marker["when"] == "after":
+            return self._store.exists(key)
+        return verb != "create" or key.endswith("session.json") or not self._store.exists(key)
+
+    def _release_overtaken(self) -> None:
+        """Let go on what hangs, once the run has gone on without it."""
+        for number, (epoch, closed_rounds) in list(self._hanging.items()):
+            now = self._place_of_head()
+            role = self.orders[number].role
+            overtaken = now[0] > epoch if role == COORDINATOR else now[1] > max(closed_rounds, 0)
+            if overtaken or self._store.exists(closed_key(self.run)):
+                self._release(number)
+                del self._hanging[number]
+
+    def _place_of_head(self) -> tuple[int, int]:
+        head = read_message(self._store, head_key(self.run), Head)
+        return (head.epoch, head.round) if head else (-1, -1)
+
+    def _release(self, number: int) -> None:
+        (self.folder / f"released-{number}").touch()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,112 @@
+"""What can be hit, in which way, and what has to come of it."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+Action = Literal["kill", "hang", "error"]
+When = Literal["before", "after"]
+ACTIONS: tuple[Action, ...] = ("kill", "hang", "error")
+MOMENTS: tuple[When, ...] = ("before", "after")
+COORDINATOR = "coordinator"
+WRITES = ("create", "swap", "upload", "put_blob", "delete")
+"""Verbs of the store that leave something behind."""
+LOCAL_STEPS = frozenset({"import_libraries", "prepare_data", "validate_data", "fine_tune", "judge"})
+LOCAL_EFFECTS = frozenset({"adopt_model", "forget_models", "open_round_folder"})
+"""What touches the disk or nothing at all: its error is the disk's. All others' is the store's."""
+PREFECT_EFFECTS = frozenset({"start_party_session"})
+_OBJECTS = (
+    (re.compile(r"/(plan|HEAD|closed)\.json$"), None),
+    (re.compile(r"/rounds/\d+/(\w+)\.json$"), None),
+    (re.compile(r"/session\.json$"), "lease"),
+    (re.compile(r"\.zip$"), "architecture"),
+    (re.compile(r"^coordinator/blobs/"), "model"),
+    (re.compile(r"^parties/[^/]+/blobs/"), "update"),
+)
+
+
+@dataclass(frozen=True, order=True)
+class Point:
+    """A place in the program: a step, or something that it reads or writes (`effect`; empty: the step)."""
+
+    side: Literal["coordinator", "party"]
+    step: str
+    effect: str = ""
+
+    @property
+    def writes(self) -> bool:
+        """Whether something is in the store afterwards that was not before."""
+        return self.effect.split(" ")[0] in WRITES
+
+    @property
+    def rank(self) -> int:
+        """Writes first, then steps, then local effects and Prefect's, then reads."""
+        if self.writes or not self.effect:
+            return 0 if self.writes else 1
+        return 2 if self.effect in LOCAL_EFFECTS | PREFECT_EFFECTS else 3
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.effect}" if self.effect else self.step
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the process of `role` is to do when it first comes to a point."""
+
+    role: str
+    step: str
+    effect: str
+    when: When
+    action: Action
+    error: Literal["store", "disk", "prefect"] = "store"
+
+    def document(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run with one fault; `resumed`: its coordinator was killed once before, so that it resumes."""
+
+    point: Point
+    action: Action
+    when: When
+    resumed: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.point.side} · {self.point} · {self.action} {self.when}"
+
+    @property
+    def error(self) -> Literal["store", "disk", "prefect"]:
+        if self.point.effect in PREFECT_EFFECTS:
+            return "prefect"
+        local = self.point.effect in LOCAL_EFFECTS or (
+            not self.point.effect and self.point.step in LOCAL_STEPS
+        )
+        return "disk" if local else "store"
+
+    @property
+    def may_lose_a_party(self) -> bool:
+        """A party that hangs past its deadline, or whose disk fails, is left out of a round."""
+        lost = self.action == "hang" or (self.action == "error" and self.error == "disk")
+        return self.point.side == "party" and lost
+
+    def orders(self, party: str) -> list[Order]:
+        """What is written for the processes of the run, to be carried out one after the other."""
+        role = COORDINATOR if self.point.side == "coordinator" else party
+        point = self.point
+        order = Order(role, point.step, point.effect, self.when, self.action, self.error)
+        return [KILL_BETWEEN, order] if self.resumed else [order]
+
+
+KILL_BETWEEN = Order(COORDINATOR, "admit_updates", "create decision", "after", "kill")
+"""After it the run is resumed, and the steps that only a resume takes are reached."""
+
+
+def object_of(key: str) -> str:
+    """What a key of the bucket holds, in a word."""
+    for pattern, word in _OBJECTS:
+        if found := pattern.search(key):
+            return word or found[1]
+    return key.rsplit("/", 1)[-1]

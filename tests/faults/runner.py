@@ -1,0 +1,220 @@
+"""Plays cases, a few at a time, each against the run of the same recipe in which nothing happened.
+
+Cases that run side by side have seeds of their own, and with them models and blobs of their own. A case's
+blobs are deleted at its end, so that the next one cannot live on them.
+"""
+
+import itertools
+import json
+import math
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+
+from fedmodels.protocol.messages import Closed, Decision
+from fedmodels.recipe import Recipe
+from infra.layout import role_prefix, round_key, run_prefix
+from infra.object_store import ObjectStore
+from tasks.exchange import read_message
+from tasks.verifying.run import verify_run
+from tests.faults.operator import Operator
+from tests.faults.points import ACTIONS, KILL_BETWEEN, MOMENTS, Case, Order, Point
+from tests.faults.stack import PARTIES, Range
+
+FIRST_SEED = 11
+Accepted = tuple[tuple[str, ...], ...]
+"""The parties that each round's decision counts."""
+ALL: Accepted = (PARTIES, PARTIES)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a case. `happened`: the store shows the side effect, `after`, and `before` does not."""
+
+    case: Case
+    fired: bool
+    happened: bool
+    survived: bool
+    equal_hash: bool
+    compared_with: str
+    resumes: int
+    seconds: float
+    why: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.fired and self.happened and self.survived and self.equal_hash
+
+    def document(self) -> dict[str, object]:
+        point = self.case.point
+        return {
+            "side": point.side,
+            "step": point.step,
+            "effect": point.effect,
+            "action": self.case.action,
+            "when": self.case.when,
+            "fired": self.fired,
+            "happened": self.happened,
+            "survived": self.survived,
+            "equal_hash": self.equal_hash,
+            "compared_with": self.compared_with,
+            "resumes": self.resumes,
+            "seconds": self.seconds,
+            "why": self.why,
+        }
+
+
+@dataclass
+class Lane:
+    """Where one case after the other is played: a seed, and the models that it gives without any fault."""
+
+    seed: int
+    all_required: str = ""
+    one_is_enough: str = ""
+
+
+@dataclass
+class Runner:
+    """Knows every point that a run passes, once `survey` has played those without a fault."""
+
+    place: Range
+    lanes: list[Lane]
+    points: set[Point] = field(default_factory=set)
+    resumed_points: set[Point] = field(default_factory=set)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def survey(self) -> None:
+        """The runs without a fault, one of each recipe and lane; and one whose coordinator is killed."""
+        with ThreadPoolExecutor(len(self.lanes)) as threads:
+            for seen in threads.map(self._survey_lane, self.lanes):
+                self.points |= seen
+        model_sha256, seen = self._play_well(self.place.all_required(self.lanes[0].seed), [KILL_BETWEEN])
+        assert model_sha256 == self.lanes[0].all_required
+        self.resumed_points = seen - self.points
+
+    def _survey_lane(self, lane: Lane) -> set[Point]:
+        lane.all_required, seen = self._play_well(self.place.all_required(lane.seed))
+        lane.one_is_enough, seen_too = self._play_well(self.place.one_is_enough(lane.seed))
+        return seen | seen_too
+
+    def _play_well(self, recipe: Recipe, orders: Sequence[Order] = ()) -> tuple[str, set[Point]]:
+        """A run that must finish with every party in every round; its model and the points that it passed."""
+        operator, closed = self._play(recipe, list(orders))
+        assert closed is not None, "the run did not end"
+        assert operator.resumes == len(orders)
+        assert self._accepted(operator.run) == ALL
+        self._forget_blobs(operator.run)
+        return closed.model_sha256, _seen(operator.folder)
+
+    def cases(self) -> list[Case]:
+        """Every point that was passed, in every way; what matters most comes first."""
+        every = [
+            Case(point, action, when, resumed)
+            for points, resumed in ((self.points, False), (self.resumed_points, True))
+            for point in sorted(points)
+            for action in ACTIONS
+            for when in MOMENTS
+        ]
+        return sorted(every, key=lambda case: case.point.rank)
+
+    def play_all(
+        self, cases: Iterable[Case], tell: Callable[[Row], None] = lambda _row: None, until: float = math.inf
+    ) -> list[Row]:
+        """Play cases side by side, as many as there are lanes, in the order given; none begins after `until`
+        (`monotonic`)."""
+        free: SimpleQueue[Lane] = SimpleQueue()
+        for lane in self.lanes:
+            free.put(lane)
+
+        def play(case: Case) -> Row | None:
+            lane = free.get()
+            try:
+                if time.monotonic() > until:
+                    return None
+                row = self.play(case, lane)
+            finally:
+                free.put(lane)
+            tell(row)
+            return row
+
+        with ThreadPoolExecutor(len(self.lanes)) as threads:
+            try:
+                return [row for row in threads.map(play, cases) if row is not None]
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def play(self, case: Case, lane: Lane) -> Row:
+        """One case: a run with a fault, and what became of it."""
+        begin = time.monotonic()
+        lossy = case.may_lose_a_party
+        recipe = self.place.one_is_enough(lane.seed) if lossy else self.place.all_required(lane.seed)
+        operator, closed = self._play(recipe, case.orders(PARTIES[lane.seed % 2]))
+        fired = len(operator.fired) == len(operator.orders)
+        why = [] if fired else ["did not fire"]
+        survived = closed is not None and closed.status == "finished"
+        if not survived:
+            why.append(f"ended as {closed.status}: {closed.reason}" if closed else "did not end")
+        elif not operator.victims_ended():
+            survived = False
+            why.append("a process that was hit lives on")
+        compared, equal = self._compare(operator.run, closed, lane, lossy=lossy) if closed else ("", False)
+        if closed and not equal:
+            why.append(f"counted {self._accepted(operator.run)}")
+        self._forget_blobs(operator.run)
+        return Row(
+            case,
+            fired,
+            all(operator.happened),
+            survived,
+            equal,
+            compared,
+            operator.resumes,
+            round(time.monotonic() - begin, 1),
+            "; ".join(why),
+        )
+
+    def _play(self, recipe: Recipe, orders: list[Order]) -> tuple[Operator, Closed | None]:
+        operator = Operator(self.place, f"fault-{next(self._numbers):04d}", recipe, orders)
+        return operator, operator.play()
+
+    def _compare(self, run: str, closed: Closed, lane: Lane, *, lossy: bool) -> tuple[str, bool]:
+        """With the run without a fault when the decisions are the same; else everything is computed again."""
+        if not lossy or self._accepted(run) == ALL:
+            expected = lane.one_is_enough if lossy else lane.all_required
+            return "the run without a fault", closed.model_sha256 == expected
+        with tempfile.TemporaryDirectory() as scratch:
+            return "its own decisions", verify_run(self.place.store, run, Path(scratch)).passed
+
+    def _accepted(self, run: str) -> Accepted:
+        return tuple(tuple(u.party for u in decision.accepted) for decision in self._decisions(run))
+
+    def _decisions(self, run: str) -> Iterator[Decision]:
+        number = 1
+        while found := read_message(self.place.store, round_key(run, number, "decision"), Decision):
+            yield found
+            number += 1
+
+    def _forget_blobs(self, run: str) -> None:
+        """Delete weights that the run made; another lane's have another seed."""
+        store = self.place.store
+        hashes = _hashes_in(store, run_prefix("coordinator", run))
+        hashes |= {h for party in PARTIES for h in _hashes_in(store, run_prefix(party, run))}
+        for role, owner in {"coordinator": store, **self.place.stores}.items():
+            for key in owner.list_keys(f"{role_prefix(role)}blobs/"):
+                if key.rsplit("/", 1)[-1].removesuffix(".safetensors") in hashes:
+                    owner.delete(key)
+
+
+def _hashes_in(store: ObjectStore, prefix: str) -> set[str]:
+    """Every SHA-256 that a run's messages name, whatever it is of."""
+    texts = (store.read(key) or b"" for key in store.list_keys(prefix))
+    return {found for text in texts for found in re.findall(r"\b[0-9a-f]{64}\b", text.decode())}
+
+
+def _seen(folder: Path) -> set[Point]:
+    return {Point(*json.loads(line)) for line in (folder / "seen.log").read_text().splitlines()}
