@@ -69,7 +69,7 @@ def test_doctor_fails_when_a_key_is_exposed_or_the_store_refuses_a_role(home: Pa
     failed = {check["check"]: check["detail"] for check in document(result)["checks"] if not check["passed"]}
     assert result.exit_code == 1
     assert "0644" in failed[f"signing key of {party}"]
-    assert "not refused as such" in failed[f"{party} is kept to its prefix"]
+    assert "store-credentials" in failed[f"the store takes {party}"]
     assert len(failed) == 2
     assert "FAILED" in fedcart(home, "doctor").stdout
     key.chmod(0o600)
