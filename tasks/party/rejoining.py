@@ -3,8 +3,10 @@
 from fedmodels.protocol.messages import Announcement
 from infra.layout import receipt_key
 from tasks.party.session import PartySession
+from tasks.patience import patient
 
 
+@patient
 def has_submitted(session: PartySession, announcement: Announcement) -> bool:
     """Whether this party's receipt for the round stands already."""
     return session.store.exists(receipt_key(session.party, session.run, announcement.round))
