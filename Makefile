@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test faults lint check format bench clean
+.PHONY: help setup demo smoke test faults lint check format bench soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -47,6 +47,9 @@ format: setup  ## let ruff put the files in order
 
 bench: setup  ## run benchmarks: BENCH="aggregation ...", ARGS go to each (--json, ...)
 	@for name in $(BENCH); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
+
+soak: setup  ## 200 rounds with random faults; fails when memory or open files grow; ARGS: --rounds, --json, --plot
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 clean:  ## remove .venv and caches; runs and data below .fedcart stay
 	@if [ -x $(BIN)/fedcart ] && [ -d .fedcart ]; then $(BIN)/fedcart down; fi

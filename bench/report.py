@@ -80,6 +80,28 @@ def plot_bars(path: Path, title: str, unit: str, bars: Mapping[str, float]) -> N
     figure.savefig(path, dpi=150)
 
 
+def plot_lines(
+    path: Path,
+    title: str,
+    horizontal: str,
+    vertical: str,
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+) -> None:
+    """Draw labelled lines through (x, y) points into a PNG or SVG file."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, points in lines.items():
+        axes.plot([x for x, _ in points], [y for _, y in points], label=name, linewidth=1.2)
+    axes.set_title(title, loc="left")
+    axes.set_xlabel(horizontal)
+    axes.set_ylabel(vertical)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+
+
 def _pss(pid: int) -> int:
     try:
         return int(psutil.Process(pid).memory_full_info().pss)

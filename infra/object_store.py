@@ -19,6 +19,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.handlers import add_expect_header
 
 from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
 from fedmodels.full_disk import full_disk_told
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
 CHUNK_BYTES = 4 * 1024 * 1024
+DOWNLOAD_TRIES = 3
+SILENCE_S = 60.0
+"""Seconds after which a store that says nothing more is taken for gone, and asked again."""
+_SHA256 = "sha256"
+"""Name under which an object carries our hash of its content: not every store checks what it sends."""
 _LOST = {"PreconditionFailed", "412"}
 _MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
 _BUSY = {
     *("ConditionalRequestConflict", "409", "SlowDown", "429"),
     *("InternalError", "500", "ServiceUnavailable", "503"),
+    *("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
 }
+"""Answers after which the same request may do better: the last ones say that bytes changed on their way."""
 _LARGEST_SINGLE_PUT = 4 * 1024**3
 _MULTIPART = TransferConfig(multipart_chunksize=64 * 1024**2, max_concurrency=4)
 
@@ -76,6 +84,7 @@ class ObjectStore:
         region: str = "us-east-1",
         access_key_id: str | None = None,
         secret_access_key: str | None = None,
+        silence: float = SILENCE_S,
     ) -> None:
         self.bucket = bucket
         self.client: S3Client = boto3.session.Session().client(
@@ -87,26 +96,40 @@ class ObjectStore:
             config=Config(
                 signature_version="s3v4",
                 connect_timeout=5,
-                read_timeout=60,
+                read_timeout=silence,
                 max_pool_connections=64,
                 retries={"mode": "standard", "max_attempts": 4},
                 s3={"addressing_style": "path"} if endpoint else {},
             ),
         )
+        # A put would wait for the store's word to go on, and a line that breaks off within that word leaves
+        # botocore (1.43) reading the end of the stream again and again, for ever.
+        self.client.meta.events.unregister("before-call.s3", add_expect_header)
 
     @fault_effect
-    def read(self, key: str) -> bytes | None:
-        """The object's bytes, or `None` when there is no such object."""
-        found = self.read_version(key)
+    def read(self, key: str, *, checked: bool = True) -> bytes | None:
+        """The object's bytes, or `None` when there is no such object; arguments as of `read_version`."""
+        found = self.read_version(key, checked=checked)
         return found[0] if found else None
 
     @fault_effect
-    def read_version(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes and its version (ETag), or `None` when there is no such object."""
+    def read_version(self, key: str, *, checked: bool = True) -> tuple[bytes, str] | None:
+        """The object's bytes and its version (ETag), or `None` when there is no such object.
+
+        Args:
+            key: of the object.
+            checked: hold the bytes against the hash that was put with them, if there is one.
+
+        Raises:
+            StoreBusy: they are not what was put (`store-damaged`).
+        """
         with self._mapped(key):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
-                return answer["Body"].read(), answer["ETag"]
+                data = answer["Body"].read()
+                if checked:
+                    _check_arrived(key, data, answer["Metadata"].get(_SHA256))
+                return data, answer["ETag"]
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
@@ -134,7 +157,12 @@ class ObjectStore:
         with self._mapped(key):
             try:
                 self.client.put_object(
-                    Bucket=self.bucket, Key=key, Body=data, IfNoneMatch="*", ChecksumSHA256=_checksum(data)
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=data,
+                    IfNoneMatch="*",
+                    ChecksumSHA256=_checksum(data),
+                    Metadata=_named_hash(data),
                 )
             except ClientError as error:
                 if _code(error) not in _LOST:
@@ -153,7 +181,12 @@ class ObjectStore:
         with self._mapped(key):
             try:
                 self.client.put_object(
-                    Bucket=self.bucket, Key=key, Body=data, IfMatch=version, ChecksumSHA256=_checksum(data)
+                    Bucket=self.bucket,
+                    Key=key,
+                    Body=data,
+                    IfMatch=version,
+                    ChecksumSHA256=_checksum(data),
+                    Metadata=_named_hash(data),
                 )
             except ClientError as error:
                 if _code(error) not in _LOST:
@@ -184,7 +217,13 @@ class ObjectStore:
     def put_blob(self, key: str, data: bytes) -> None:
         """Put small content at a content-addressed key."""
         with self._mapped(key):
-            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ChecksumSHA256=_checksum(data))
+            self.client.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=data,
+                ChecksumSHA256=_checksum(data),
+                Metadata=_named_hash(data),
+            )
 
     def size(self, key: str) -> int | None:
         """The object's size in bytes, or `None` when there is no such object."""
@@ -211,6 +250,9 @@ class ObjectStore:
     def download(self, key: str, path: Path, sha256: str) -> int:
         """Fetch a blob into `path`, which appears only when its hash is right; return its size.
 
+        Bytes that were damaged on the way may come whole the next time, so a wrong hash is tried again
+        `DOWNLOAD_TRIES` times in all.
+
         Raises:
             IntegrityError: the bytes do not have the hash that names them.
             InputError: the disk is full.
@@ -218,8 +260,11 @@ class ObjectStore:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         try:
-            with full_disk_told(path.name), self.open(key) as stream, part.open("wb") as file:
-                digest, size = _copy_hashing(stream, file)
+            for _ in range(DOWNLOAD_TRIES):
+                with full_disk_told(path.name), self.open(key) as stream, part.open("wb") as file:
+                    digest, size = _copy_hashing(stream, file)
+                if digest == sha256:
+                    break
             if digest != sha256:
                 raise IntegrityError(
                     f"The object {key} has SHA-256 {digest[:12]}…, expected {sha256[:12]}…",
@@ -391,6 +436,22 @@ def _code(error: ClientError) -> str:
 
 def _checksum(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def _named_hash(data: bytes) -> dict[str, str]:
+    return {_SHA256: hashlib.sha256(data).hexdigest()}
+
+
+def _check_arrived(key: str, data: bytes, sha256: str | None) -> None:
+    """Hold what arrived against the hash that was put with it, if there is one.
+
+    Raises:
+        StoreBusy: it was damaged on the way, or in the store; another read may show which.
+    """
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise StoreBusy(
+            f"The object {key} did not arrive as it was put", fix="try again", code="store-damaged"
+        )
 
 
 def _copy_hashing(stream: ByteStream, file: BinaryIO) -> tuple[str, int]:

@@ -74,8 +74,14 @@ class Settings(BaseSettings):
     bucket: str = "fedcart"
     s3_endpoint: str | None = Field(None, description="URL of the store; none means AWS")
     s3_region: str = "us-east-1"
+    s3_silence: float = Field(
+        60.0, gt=0.0, description="seconds after which a store that says nothing is asked again"
+    )
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
+    database: SecretStr | None = Field(
+        None, description="URL of a PostgreSQL for the Prefect server; read by fedcart up alone"
+    )
     signing_key: Path | None = Field(None, description="PEM file with the role's Ed25519 key")
     party_keys: dict[str, str] = Field({}, description="party id to public key, base64; coordinator only")
     tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")

@@ -13,4 +13,5 @@ def store_from_settings(settings: Settings) -> ObjectStore:
         region=settings.s3_region,
         access_key_id=settings.s3_access_key_id,
         secret_access_key=secret.get_secret_value() if secret else None,
+        silence=settings.s3_silence,
     )

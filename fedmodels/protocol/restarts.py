@@ -7,7 +7,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 UNKNOWN = "UNKNOWN"
 """State of a flow run of which a server that answers knows nothing."""
-_PASSING = frozenset({"transient", "store-unavailable", "store-busy"})
+_PASSING = frozenset({"transient", "store-unavailable", "store-busy", "store-damaged"})
 """Codes with which a session ends that may do better the next time."""
 
 Fate = Literal["alive", "left", "restart", "lost"]

@@ -26,6 +26,15 @@ def up(
     s3_port: Annotated[
         int | None, typer.Option("--s3-port", help="Port of the object store; a free one by default.")
     ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--database",
+            metavar="URL",
+            help="PostgreSQL for the Prefect server, like postgresql://USER:PASSWORD@HOST/NAME; "
+            "others can read a command line, so rather set FEDCART_DATABASE. SQLite by default.",
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Start the local stack: object store, Prefect server, and a worker for the coordinator and each party.
@@ -39,12 +48,15 @@ def up(
 
     settings = load_settings()
     parties = load_recipe(recipe).parties
+    if database is None and settings.database:
+        database = settings.database.get_secret_value()
     stack.up(
         settings.home,
         parties,
         bucket=settings.bucket,
         server_port=server_port,
         s3_port=s3_port,
+        database=database,
         on_step=lambda part: notes.print(f"[dim]·[/] {part}: up"),
     )
     _show(as_json)

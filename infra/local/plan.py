@@ -1,7 +1,7 @@
 """What a stack consists of, kept in `stack.json`: its bucket, its parties and its ports."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fedmodels.errors import StackError
@@ -18,7 +18,10 @@ _RELEASE_S = 2.0
 
 @dataclass(frozen=True)
 class Stack:
-    """One machine's stack. `home` is absolute; `declared` names what was applied to the server."""
+    """One machine's stack. `home` is absolute; `declared` names what was applied to the server.
+
+    `database` is the URL of the server's PostgreSQL, a secret; empty for SQLite below the stack's folder.
+    """
 
     home: Path
     bucket: str
@@ -26,6 +29,7 @@ class Stack:
     server_port: int
     store: StorePorts
     declared: str = ""
+    database: str = field(default="", repr=False)
 
     @property
     def api_url(self) -> str:
@@ -59,6 +63,7 @@ def read_stack(home: Path) -> Stack | None:
             server_port=document["server_port"],
             store=StorePorts(**document["store"]),
             declared=document["declared"],
+            database=document.get("database", ""),
         )
     except (KeyError, TypeError):
         return None
@@ -80,6 +85,7 @@ def plan_stack(
     s3_port: int | None,
     server_lives: bool,
     store_lives: bool,
+    database: str | None = None,
 ) -> Stack:
     """The stack that is to run: what there was, with these parties added.
 
@@ -91,6 +97,8 @@ def plan_stack(
     """
     before = read_stack(home)
     known = before.parties if before else ()
+    if before and server_lives and database not in (None, before.database):
+        raise _other("Prefect server", "another database", "the one that was named")
     if before and store_lives and before.bucket != bucket:
         raise _other("object store", f"bucket {before.bucket}", bucket)
     return Stack(
@@ -100,6 +108,7 @@ def plan_stack(
         server_port=_server_port(before, server_port, server_lives),
         store=_store_ports(before, s3_port, store_lives),
         declared=before.declared if before else "",
+        database=(before.database if before else "") if database is None else database,
     )
 
 

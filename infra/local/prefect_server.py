@@ -1,4 +1,4 @@
-"""The local Prefect server: SQLite below the stack's folder, on 127.0.0.1, telling nobody about itself."""
+"""The local Prefect server on 127.0.0.1, with SQLite or a PostgreSQL, telling nobody about itself."""
 
 import os
 import subprocess
@@ -8,9 +8,10 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from fedmodels.errors import StackError
+from fedmodels.errors import InputError, StackError
 from infra.local.ports import HOST
 
+_POSTGRESQL = frozenset({"postgresql+asyncpg", "postgresql", "postgres"})
 _PASSED_SETTINGS = frozenset({"FEDCART_TORCH_THREADS", "FEDCART_POLL_SECONDS"})
 
 
@@ -29,26 +30,50 @@ def command(port: int) -> list[str]:
     return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
 
 
-def environment(home: Path, port: int) -> dict[str, str]:
-    """The server's environment; its database lies in `home`.
+def database_url(given: str) -> str:
+    """The URL of a PostgreSQL as Prefect takes it.
+
+    >>> database_url("postgresql://user:secret@db:5432/prefect")
+    'postgresql+asyncpg://user:secret@db:5432/prefect'
+
+    Raises:
+        InputError: it is none; the URL, which holds a password, is not repeated.
+    """
+    scheme, separator, rest = given.partition("://")
+    if not (separator and rest and scheme in _POSTGRESQL):
+        raise InputError(
+            "The database is not named by a URL of PostgreSQL",
+            fix="name it like postgresql://USER:PASSWORD@HOST:5432/DATABASE",
+            code="database-invalid",
+        )
+    return f"postgresql+asyncpg://{rest}"
+
+
+def environment(home: Path, port: int, database: str = "") -> dict[str, str]:
+    """The server's environment; without a `database` (a URL) it has SQLite in `home`.
 
     Only its own page may call the API from a browser. Task runs and events are written in batches once
     a second: one by one, as by default, each task run costs it twice the processor time.
     """
-    return clean_environment() | {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": api_url(port),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ui_url(port),
-        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
-        "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
-        "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
-        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
-    }
+    named = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+    return (
+        clean_environment()
+        | named
+        | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_URL": api_url(port),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ui_url(port),
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+            "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+            "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            "PREFECT_UI_STATIC_DIRECTORY": str(home / "ui"),
+        }
+    )
 
 
 def clean_environment(source: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -33,6 +33,7 @@ def up(
     bucket: str = "fedcart",
     server_port: int | None = None,
     s3_port: int | None = None,
+    database: str | None = None,
     entrypoints: Mapping[str, str] | None = None,
     preload: tuple[str, ...] = workers.PRELOADED,
     extra_environment: Mapping[str, str] | None = None,
@@ -48,6 +49,8 @@ def up(
         bucket: name of the bucket, made when it is missing.
         server_port: of the Prefect server; a free one when not given.
         s3_port: of the object store; a free one when not given.
+        database: URL of a PostgreSQL for the Prefect server, a secret; that of the time before when not
+            given, and SQLite at first.
         entrypoints: arguments of `declare` for other flows than fedcart's own.
         preload: modules that the flows import, imported once for all runs.
         extra_environment: more variables for workers and the runs that they start.
@@ -55,9 +58,10 @@ def up(
 
     Raises:
         StackError: a program is missing, a port taken, or a process ended or did not answer in time.
-        InputError: a party's name, a key or a settings file is wrong.
+        InputError: a party's name, a key, a settings file or the database's URL is wrong.
     """
     home = home.resolve()
+    database = prefect_server.database_url(database) if database else None
     entrypoints, extra_environment = entrypoints or {}, extra_environment or {}
     weed = seaweedfs.find_weed()
     with locked(home):
@@ -71,6 +75,7 @@ def up(
             s3_port=s3_port,
             server_lives=SERVER in living,
             store_lives=STORE in living,
+            database=database,
         )
         declared = _fingerprint(stack.parties, entrypoints)
         if before and before.server_port != stack.server_port:
@@ -195,7 +200,7 @@ def _start_server(stack: Stack) -> Record:
         role="all",
         what="Prefect server",
         log=logs_folder(stack.home) / "server.log",
-        environment=prefect_server.environment(folder / "prefect", stack.server_port),
+        environment=prefect_server.environment(folder / "prefect", stack.server_port, stack.database),
         port=stack.server_port,
         folder=folder,
     )

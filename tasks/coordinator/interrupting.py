@@ -8,6 +8,7 @@ from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
+from tasks.patience import patient
 
 LOOK_SECONDS = 1.0
 
@@ -42,7 +43,7 @@ def fold_interruption(run: CoordinatorRun) -> None:
     Raises:
         RunConflict: another coordinator has taken over.
     """
-    if run.state.closed is None and interrupted(run):
+    if run.state.closed is None and patient(interrupted)(run):
         found = run.interruption.found
         if isinstance(found, Closed):
             run.fold(found)

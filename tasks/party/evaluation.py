@@ -11,6 +11,7 @@ from tasks.exchange import create_signed, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.patience import patient
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -54,6 +55,7 @@ def next_candidate(session: PartySession, announcement: Announcement) -> Candida
     """Wait for the round's candidate, or `None` when the round, or the whole run, closed without one."""
     looks = 0
 
+    @patient
     def look() -> Candidate | Record | Closed | None:
         nonlocal looks
         looks += 1

@@ -14,6 +14,7 @@ from tasks.exchange import parse, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.patience import patient
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 from tasks.workbenches import open_workbench
@@ -107,6 +108,7 @@ def import_libraries(session: PartySession) -> str:
     return session.party
 
 
+@patient
 @fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
@@ -119,6 +121,7 @@ def next_announcement(session: PartySession, after: int) -> Announcement | None:
     """Wait for the next round that is not closed yet, or `None` when the run is over or idle too long."""
     looks = 0
 
+    @patient
     def look() -> Announcement | Closed | None:
         nonlocal looks
         looks += 1
@@ -133,6 +136,7 @@ def next_announcement(session: PartySession, after: int) -> Announcement | None:
     return found if isinstance(found, Announcement) else None
 
 
+@patient
 @fault_step
 def last_closed_round(session: PartySession) -> int:
     """The round that HEAD stands at: rounds up to it need no work of ours."""
@@ -145,6 +149,7 @@ def _take_lease(session: PartySession, lease: Session) -> None:
     _move_lease(session, lease)
 
 
+@patient
 @fault_step
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced."""

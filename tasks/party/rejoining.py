@@ -4,8 +4,10 @@ from fedmodels.protocol.messages import Announcement
 from infra.fault_points import fault_step
 from infra.layout import receipt_key
 from tasks.party.session import PartySession
+from tasks.patience import patient
 
 
+@patient
 @fault_step
 def has_submitted(session: PartySession, announcement: Announcement) -> bool:
     """Whether this party's receipt for the round stands already."""

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from prefect import task
 
-from fedmodels.errors import TrainingFailed
+from fedmodels.errors import TrainingFailed, TransientError
 from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
 from infra.layout import closed_key
@@ -110,6 +110,8 @@ def stop_asked(session: PartySession, limit: float | None) -> Callable[[], bool]
         if now - checked < CLOSED_CHECK_SECONDS:
             return False
         checked = now
-        return read_message(session.store, closed_key(session.run), Closed) is not None
+        with suppress(TransientError):  # a store that is away for a moment costs no training
+            return read_message(session.store, closed_key(session.run), Closed) is not None
+        return False
 
     return stop

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -139,8 +139,9 @@ def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
             code="run-unknown",
         )
     sweeps = {key: role for role in roles for key in store.list_keys(sweeps_prefix(role))}
+    read = partial(store.read, checked=False)  # damaged or not: what is wrong with it is found out here
     with ThreadPoolExecutor(READERS) as readers:
-        found = dict(zip([*keys, *sweeps], readers.map(store.read, [*keys, *sweeps]), strict=True))
+        found = dict(zip([*keys, *sweeps], readers.map(read, [*keys, *sweeps]), strict=True))
     objects = {key: data for key in keys if (data := found[key]) is not None}
     swept = {}
     for key, role in sweeps.items():

@@ -1,11 +1,14 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data."""
 
 import os
+import tomllib
 
 import pytest
 
 from fedmodels.toy_model import write_toy_model
 from infra.local.stack import down, up
+from infra.locations import role_settings
+from infra.role_settings import update_role_settings
 from tests.end_to_end.federation import (
     PARTIES,
     REPOSITORY,
@@ -48,3 +51,19 @@ def plain(federation: Federation) -> dict:
     recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     return federation.document("train", "--recipe", str(recipe), "--run", "plain-1")
+
+
+@pytest.fixture
+def settings_of(federation):
+    """Change a role's settings for one test."""
+    before = {}
+
+    def change(role, **changes):
+        path = role_settings(federation.home, role)
+        standing = tomllib.loads(path.read_text())
+        before.setdefault(role, {name: standing.get(name) for name in changes})
+        update_role_settings(federation.home, role, changes)
+
+    yield change
+    for role, changes in before.items():
+        update_role_settings(federation.home, role, changes)

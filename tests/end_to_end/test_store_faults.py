@@ -2,28 +2,8 @@
 
 import json
 import socket
-import tomllib
 
 import pytest
-
-from infra.locations import role_settings
-from infra.role_settings import update_role_settings
-
-
-@pytest.fixture
-def settings_of(federation):
-    """Change a role's settings for one test."""
-    before = {}
-
-    def change(role, **changes):
-        path = role_settings(federation.home, role)
-        standing = tomllib.loads(path.read_text())
-        before.setdefault(role, {name: standing.get(name) for name in changes})
-        update_role_settings(federation.home, role, changes)
-
-    yield change
-    for role, changes in before.items():
-        update_role_settings(federation.home, role, changes)
 
 
 def nobody_listens() -> str:

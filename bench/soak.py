@@ -1,0 +1,249 @@
+"""Hundreds of rounds with random faults: does every round pass, and does anything grow?
+
+    python -m bench.soak --json --plot soak.png
+
+Two parties and a toy model. Every ten rounds or so one of these is killed with SIGKILL: a party's session,
+the coordinator (and the run is resumed), or the object store (and it is started again); the coordinator's
+line to the store is slow by some milliseconds throughout. Memory (PSS) and open files of all processes
+are sampled by kind of process.
+
+Criterion, for each kind, of the medians over the second quarter of the run and over its last: memory may
+grow by a tenth and 20 MB, open files by a tenth and 10. The first quarter, in which caches fill, counts for
+nothing. The exit status is 1 when a kind grew by more, or the run did not finish.
+"""
+
+import argparse
+import csv
+import os
+import random
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from bench.report import emit, environment, plot_lines
+from fedmodels.errors import TransientError
+from fedmodels.recipe import Recipe
+from fedmodels.toy_model import write_toy_model
+from flows.data_preparation import prepare_data
+from flows.following import Request, begin, coordinator_store
+from flows.recipes import load_recipe
+from infra.local import processes
+from infra.local.stack import down, start_store, up
+from infra.locations import stack_folder
+from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
+from infra.waiting import wait_for
+from tasks.reading import RunState, read_state, read_summary
+from tests.faults.proxy import Harm, harming
+
+PARTIES = ("shop-a", "shop-b")
+RUN = "soak"
+SAMPLE_S = 5.0
+ROUNDS_BETWEEN_FAULTS = (6, 14)
+LATENCY_S = 0.002
+FAULTS = ("session", "coordinator", "store")
+TIMEOUT_S = 4 * 3600.0
+GROWTH = {"memory_mb": (1.1, 20.0), "files": (1.1, 10.0)}
+"""Figure to the factor and the sum by which its late median may exceed its early one."""
+
+
+def main() -> None:
+    """Soak, print, draw, and fail when something grew."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=200, help="rounds to play")
+    parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--plot", type=Path, help="also draw the samples into this PNG or SVG file")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fedcart-soak-") as folder:
+        figures = soak(Path(folder), arguments.rounds, random.Random(arguments.seed))
+    samples = figures["samples"]
+    rows = [(kind, *(f"{value:.0f}" for value in row)) for kind, row in _table(figures["growth"])]
+    emit(
+        {**figures, "environment": environment()},
+        as_json=arguments.json,
+        table=[("process", "MB early", "MB late", "files early", "files late"), *rows],
+    )
+    if arguments.plot:
+        kinds = sorted({kind for sample in samples for kind in sample["memory_mb"]})
+        lines = {
+            kind: [(s["round"], s["memory_mb"][kind]) for s in samples if kind in s["memory_mb"]]
+            for kind in kinds
+        }
+        plot_lines(arguments.plot, f"{arguments.rounds} rounds with faults", "round", "MB (PSS)", lines)
+    if figures["grew"] or figures["status"] != "finished":
+        sys.stderr.write(f"grew: {', '.join(figures['grew']) or 'nothing'}; run {figures['status']}\n")
+        sys.exit(1)
+
+
+def soak(home: Path, rounds: int, draw: random.Random) -> dict[str, Any]:
+    """Play the rounds on a stack of their own; return samples, faults and what grew."""
+    recipe = _recipe(home, rounds)
+    began = time.monotonic()
+    try:
+        up(home, PARTIES)
+        prepare_data(recipe, home)
+        endpoint = str(load_role_settings(home, "coordinator").s3_endpoint)
+        watch = Soak(home, recipe, draw)
+        with harming(endpoint, Harm(latency=LATENCY_S)) as line:
+            update_role_settings(home, "coordinator", {"s3_endpoint": line.endpoint})
+            watch.begin()
+            wait_for(watch.look, timeout=TIMEOUT_S, first_wait=1.0, longest_wait=1.0)
+            summary = read_summary(coordinator_store(home), RUN)
+    finally:
+        down(home)
+    growth = grown(watch.samples)
+    return {
+        "rounds": len(summary["rounds"]),
+        "passed": sum(row["outcome"] == "passed" for row in summary["rounds"]),
+        "status": summary["status"],
+        "seconds": round(time.monotonic() - began, 1),
+        "faults": dict(watch.done),
+        "growth": growth,
+        "grew": [f"{kind} {what}" for kind, row in growth.items() for what in GROWTH if row[what]["grew"]],
+        "samples": watch.samples,
+    }
+
+
+@dataclass
+class Soak:
+    """One run that is harmed and watched."""
+
+    home: Path
+    recipe: Recipe
+    draw: random.Random
+    state: RunState = field(default_factory=RunState)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    _due: int = 3
+    _sampled: float = 0.0
+
+    def begin(self, *, resume: bool = False) -> None:
+        """Start the coordinator's flow run."""
+        begin(Request(self.recipe, RUN, resume=resume), self.home)
+
+    def look(self) -> bool:
+        """Sample, and harm when it is time; whether the run is closed."""
+        with suppress(TransientError):
+            self.state = read_state(coordinator_store(self.home), RUN, self.state)
+        if time.monotonic() - self._sampled > SAMPLE_S:
+            self._sampled = time.monotonic()
+            self.samples.append({"round": self.state.passed, **sample(self.home)})
+        if self.state.closed is None and self.state.round >= self._due and self.state.cohort:
+            self._due = self.state.round + self.draw.randint(*ROUNDS_BETWEEN_FAULTS)
+            self._harm(self.draw.choice(FAULTS))
+        return self.state.closed is not None
+
+    def _harm(self, fault: str) -> None:
+        self.done[fault] += 1
+        if fault == "store":
+            record = processes.read_records(stack_folder(self.home.resolve()))["store"]
+            os.kill(record.pid, signal.SIGKILL)
+            wait_for(lambda: record.process is None, timeout=10)
+            start_store(self.home)
+            return
+        role = "coordinator" if fault == "coordinator" else self.draw.choice(PARTIES)
+        for process in _runs_of(self.home, role):
+            process.kill()
+        if fault == "coordinator":
+            self.begin(resume=True)
+
+
+def sample(home: Path) -> dict[str, dict[str, float]]:
+    """Memory in MB and open files of the stack's processes, summed by kind of process."""
+    folder = stack_folder(home.resolve())
+    names = {record.pid: name for name, record in processes.read_records(folder).items()}
+    memory: defaultdict[str, float] = defaultdict(float)
+    files: defaultdict[str, float] = defaultdict(float)
+    for process in processes.marked(folder):
+        with suppress(psutil.Error, FileNotFoundError):
+            kind = _kind(names.get(process.pid, ""), process.name())
+            memory[kind] += process.memory_full_info().pss / 1e6
+            files[kind] += process.num_fds()
+    return {"memory_mb": dict(memory), "files": dict(files)}
+
+
+def grown(samples: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Kind of process to its early and late medians, and whether that is growth by `GROWTH`."""
+    quarter = max(1, len(samples) // 4)
+    early, late = samples[quarter : 2 * quarter], samples[-quarter:]
+    found: dict[str, dict[str, Any]] = {}
+    for kind in sorted({kind for each in late for kind in each["memory_mb"]}):
+        found[kind] = {}
+        for what, (factor, more) in GROWTH.items():
+            medians = [
+                statistics.median([each[what][kind] for each in part if kind in each[what]] or [0.0])
+                for part in (early, late)
+            ]
+            bound = medians[0] * factor + more
+            found[kind][what] = {
+                "early": round(medians[0], 1),
+                "late": round(medians[1], 1),
+                "grew": medians[1] > bound,
+            }
+    return found
+
+
+def _table(growth: dict[str, dict[str, Any]]) -> Iterator[tuple[str, tuple[float, ...]]]:
+    for kind, row in growth.items():
+        yield kind, tuple(row[what][when] for what in GROWTH for when in ("early", "late"))
+
+
+def _kind(record: str, shown: str) -> str:
+    """`store`, `server`, `worker`, `nursery`, `run`, or `stand-in` for what waits for a run."""
+    if record:
+        return record.partition("-")[0]
+    first = shown.partition(" ")[0]
+    return first if first in ("nursery", "run") else "stand-in"
+
+
+def _runs_of(home: Path, role: str) -> Iterator[psutil.Process]:
+    """What stands for the flow runs of a role."""
+    for process in processes.marked(stack_folder(home.resolve())):
+        with suppress(psutil.Error):
+            environ = process.environ()
+            if "PREFECT__FLOW_RUN_ID" in environ and f"/{role}/" in environ.get("FEDCART_CONFIG", ""):
+                yield process
+
+
+def _recipe(home: Path, rounds: int) -> Recipe:
+    folder = home / "inputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {}
+    for name in (*PARTIES, "own"):
+        tables[name] = folder / f"{name}.csv"
+        with tables[name].open("w", newline="") as file:
+            rows = [(f"{name} says {number}", ("bad", "good")[number % 2]) for number in range(60)]
+            csv.writer(file).writerows([("text", "label"), *rows])
+    path = folder / "soak.yaml"
+    document = {
+        "name": RUN,
+        "num_rounds": rounds,
+        "max_failed_rounds": rounds,
+        "model": {"source": str(write_toy_model(folder / "model")), "max_length": 16},
+        "data": {
+            "labels": ["bad", "good"],
+            "parties": {party: {"train": str(tables[party])} for party in PARTIES},
+            "coordinator": {"table": str(tables["own"])},
+        },
+        "local": {"epochs": 1, "batch_size": 16},
+        "gate": {"max_metric_drop": None, "max_party_drop": None},
+        "grace": 120.0,
+    }
+    path.write_text(yaml.safe_dump(document))
+    return load_recipe(str(path))
+
+
+if __name__ == "__main__":
+    main()
