@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=4, help="cases side by side (default: 4)")
     parser.add_argument("--only", default="", help="play cases whose name holds this, e.g. 'create record'")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no case after that long")
+    parser.add_argument("--together", type=int, default=1, help="cases that share a run (default: 1)")
     parser.add_argument("--list", action="store_true", help="list the cases and play none")
     parser.add_argument("--report", type=Path, default=Path(".fedcart/reports/faults.json"))
     parser.add_argument("--folder", type=Path, help="a folder for the stack, which is kept")
@@ -39,7 +40,7 @@ def campaign(chosen: argparse.Namespace, folder: Path) -> int:
             for case in cases:
                 console.print(case.name, markup=False)
             return 0
-        rows = runner.play_all(cases, print_row, begin + 60 * chosen.minutes)
+        rows = runner.play_all(cases, print_row, until=begin + 60 * chosen.minutes, together=chosen.together)
         document = document_of(rows, runner.points | runner.resumed_points, time.monotonic() - begin)
     print_table(rows)
     write_document(chosen.report, document)

@@ -1,7 +1,7 @@
 """The half of the harness that lives in the processes of coordinator and parties.
 
 `infra/fault_points.py` imports it where `FAULTS_OF_FEDCART` says so. `FAULT_ORDERS` names a folder, with one
-for each run in it. There `orders.json` says which points of which role are to be hit, one after the other;
+for each run in it. There `orders.json` says which points of which role are to be hit, each of them once;
 `fired-N.json` is written when order N was, `released-N` lets a process go on that hangs, and `seen.log`
 lists every point that was passed.
 """
@@ -15,6 +15,7 @@ import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from fedmodels.errors import StackError, StoreUnavailable
 from infra.waiting import wait_for
@@ -33,7 +34,7 @@ class Place:
     run = ""
     role = ""
     folder = Path()
-    orders: list[dict[str, str]] = []  # noqa: RUF012 (one per process is what is meant)
+    orders: list[dict[str, Any]] = []  # noqa: RUF012 (one per process is what is meant)
     seen: set[tuple[str, str]] = set()  # noqa: RUF012
 
 
@@ -130,7 +131,8 @@ def _visit(effect: str, when: str, facts: dict[str, str]) -> None:
             log.write(json.dumps([side, step, effect]) + "\n")
     for number, order in enumerate(Place.orders):
         wanted = (order["role"], order["step"], order["effect"], order["when"])
-        due = number == 0 or (Place.folder / f"fired-{number - 1}.json").exists()
+        first = order["follows"]
+        due = first is None or (Place.folder / f"fired-{first}.json").exists()
         if due and wanted == (Place.role, step, effect, when) and _claim(number):
             _obey(number, order, facts)
 
@@ -144,7 +146,7 @@ def _claim(number: int) -> bool:
     return True
 
 
-def _obey(number: int, order: dict[str, str], facts: dict[str, str]) -> None:
+def _obey(number: int, order: dict[str, Any], facts: dict[str, str]) -> None:
     marker = Place.folder / f"fired-{number}.json"
     part = marker.with_suffix(".part")
     part.write_text(json.dumps({**order, **facts, "pid": os.getpid()}))
@@ -155,7 +157,7 @@ def _obey(number: int, order: dict[str, str], facts: dict[str, str]) -> None:
     wait_for((Place.folder / f"released-{number}").exists, timeout=RELEASE_TIMEOUT, longest_wait=0.1)
 
 
-def _error(order: dict[str, str]) -> Exception:
+def _error(order: dict[str, Any]) -> Exception:
     match order["error"]:
         case "disk":
             return OSError(errno.EIO, "Input/output error")

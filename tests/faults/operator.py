@@ -21,10 +21,10 @@ from tasks.exchange import read_message
 from tests.faults.points import COORDINATOR, Order
 from tests.faults.stack import Range
 
-RUN_TIMEOUT = 120.0
+RUN_TIMEOUT = 180.0
 END_TIMEOUT = 30.0
 LOOK_SECONDS = 1.0
-MOST_STARTS = 6
+MOST_RESUMES = 4
 
 
 class Operator:
@@ -45,8 +45,10 @@ class Operator:
         self._pending = list(range(len(orders)))
         self._hanging: dict[int, tuple[int, int]] = {}
         """Order to epoch and round of HEAD when its process began to hang."""
-        self.fired: list[dict[str, Any]] = []
-        self.happened: list[bool] = []
+        self.fired: dict[int, dict[str, Any]] = {}
+        """Order to what the process that obeyed it wrote."""
+        self.happened: dict[int, bool] = {}
+        """Order to whether the store showed the same."""
 
     @property
     def resumes(self) -> int:
@@ -55,14 +57,14 @@ class Operator:
     def play(self) -> Closed | None:
         """From the start to the run's end; `None` when it came to none in time."""
         self._start()
-        closed = wait_for(self._look, timeout=RUN_TIMEOUT, longest_wait=0.15)
+        closed = wait_for(self._look, timeout=RUN_TIMEOUT * max(1, len(self.orders)), longest_wait=0.15)
         for number in self._hanging:
             self._release(number)
         return closed
 
     def victims_ended(self) -> bool:
         """Whether every process that was hit is gone, after a while."""
-        pids = {marker["pid"] for marker in self.fired}
+        pids = {marker["pid"] for marker in self.fired.values()}
         return bool(wait_for(lambda: not any(_runs(pid) for pid in pids), timeout=END_TIMEOUT))
 
     def _start(self) -> None:
@@ -75,7 +77,7 @@ class Operator:
         self._release_overtaken()
         if closed := read_message(self._store, closed_key(self.run), Closed):
             return closed
-        if time.monotonic() - self._looked > LOOK_SECONDS and len(self._flow_runs) < MOST_STARTS:
+        if time.monotonic() - self._looked > LOOK_SECONDS and self.resumes < MOST_RESUMES + len(self.orders):
             self._looked = time.monotonic()
             states = [flow_run_state(i, api_url=self._api_url) for i in self._flow_runs]
             if all(state in GONE for state in states):
@@ -84,16 +86,16 @@ class Operator:
 
     def _serve_orders(self) -> None:
         """Act on what has just fired: prove it, then kill, or note that it hangs."""
-        if not self._pending:
-            return
-        number = self._pending[0]
-        path = self.folder / f"fired-{number}.json"
-        if not path.exists():
-            return
-        self._pending.pop(0)
-        order, marker = self.orders[number], json.loads(path.read_text())
-        self.fired.append(marker)
-        self.happened.append(self._proved(marker))
+        for number in list(self._pending):
+            path = self.folder / f"fired-{number}.json"
+            if path.exists():
+                self._pending.remove(number)
+                self._serve(number, json.loads(path.read_text()))
+
+    def _serve(self, number: int, marker: dict[str, Any]) -> None:
+        order = self.orders[number]
+        self.fired[number] = marker
+        self.happened[number] = self._proved(marker)
         if order.action == "kill":
             with suppress(ProcessLookupError):
                 os.kill(marker["pid"], signal.SIGKILL)

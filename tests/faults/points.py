@@ -1,8 +1,9 @@
 """What can be hit, in which way, and what has to come of it."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Action = Literal["kill", "hang", "error"]
 When = Literal["before", "after"]
@@ -51,7 +52,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Order:
-    """What the process of `role` is to do when it first comes to a point."""
+    """What the process of `role` is to do when it first comes to a point; once order `follows` was obeyed."""
 
     role: str
     step: str
@@ -59,8 +60,9 @@ class Order:
     when: When
     action: Action
     error: Literal["store", "disk", "prefect"] = "store"
+    follows: int | None = None
 
-    def document(self) -> dict[str, str]:
+    def document(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -92,16 +94,32 @@ class Case:
         lost = self.action == "hang" or (self.action == "error" and self.error == "disk")
         return self.point.side == "party" and lost
 
-    def orders(self, party: str) -> list[Order]:
-        """What is written for the processes of the run, to be carried out one after the other."""
+    def order(self, party: str) -> Order:
+        """What is written for the processes of its run; after `KILL_BETWEEN`, when it needs a resume."""
         role = COORDINATOR if self.point.side == "coordinator" else party
-        point = self.point
-        order = Order(role, point.step, point.effect, self.when, self.action, self.error)
-        return [KILL_BETWEEN, order] if self.resumed else [order]
+        follows = 0 if self.resumed else None
+        return Order(role, self.point.step, self.point.effect, self.when, self.action, self.error, follows)
 
 
 KILL_BETWEEN = Order(COORDINATOR, "admit_updates", "create decision", "after", "kill")
 """After it the run is resumed, and the steps that only a resume takes are reached."""
+
+
+def bundles(cases: Iterable[Case], size: int) -> list[tuple[Case, ...]]:
+    """Cases that are played in one run, `size` of them at most: of one side and action.
+
+    A party's session is started again three times a round, so no more than three are of it; and a party that
+    may be lost is lost alone.
+    """
+    kinds: dict[tuple[object, ...], list[Case]] = {}
+    for case in cases:
+        kind = (case.point.side, case.action, case.may_lose_a_party, case.resumed)
+        kinds.setdefault(kind, []).append(case)
+    made = []
+    for alike in kinds.values():
+        most = 1 if alike[0].may_lose_a_party else min(size, 3) if alike[0].point.side == "party" else size
+        made += [tuple(alike[n : n + most]) for n in range(0, len(alike), most)]
+    return sorted(made, key=lambda bundle: bundle[0].point.rank)
 
 
 def object_of(key: str) -> str:

@@ -23,7 +23,7 @@ from infra.object_store import ObjectStore
 from tasks.exchange import read_message
 from tasks.verifying.run import verify_run
 from tests.faults.operator import Operator
-from tests.faults.points import ACTIONS, KILL_BETWEEN, MOMENTS, Case, Order, Point
+from tests.faults.points import ACTIONS, KILL_BETWEEN, MOMENTS, Case, Order, Point, bundles
 from tests.faults.stack import PARTIES, Range
 
 FIRST_SEED = 11
@@ -44,6 +44,8 @@ class Row:
     compared_with: str
     resumes: int
     seconds: float
+    together: int
+    """Cases that shared the run."""
     why: str = ""
 
     @property
@@ -65,6 +67,7 @@ class Row:
             "compared_with": self.compared_with,
             "resumes": self.resumes,
             "seconds": self.seconds,
+            "together": self.together,
             "why": self.why,
         }
 
@@ -99,7 +102,7 @@ class Runner:
 
     def _survey_lane(self, lane: Lane) -> set[Point]:
         lane.all_required, seen = self._play_well(self.place.all_required(lane.seed))
-        lane.one_is_enough, seen_too = self._play_well(self.place.one_is_enough(lane.seed))
+        lane.one_is_enough, seen_too = self._play_well(self.place.untuned(lane.seed))
         return seen | seen_too
 
     def _play_well(self, recipe: Recipe, orders: Sequence[Order] = ()) -> tuple[str, set[Point]]:
@@ -123,39 +126,51 @@ class Runner:
         return sorted(every, key=lambda case: case.point.rank)
 
     def play_all(
-        self, cases: Iterable[Case], tell: Callable[[Row], None] = lambda _row: None, until: float = math.inf
+        self,
+        cases: Iterable[Case],
+        tell: Callable[[Row], None] = lambda _row: None,
+        *,
+        until: float = math.inf,
+        together: int = 1,
     ) -> list[Row]:
-        """Play cases side by side, as many as there are lanes, in the order given; none begins after `until`
-        (`monotonic`)."""
+        """Play cases side by side, as many as there are lanes; none begins after `until` (`monotonic`).
+
+        With `together` above 1, as many cases of one kind share a run, and one that does not pass is played
+        again alone.
+        """
         free: SimpleQueue[Lane] = SimpleQueue()
         for lane in self.lanes:
             free.put(lane)
 
-        def play(case: Case) -> Row | None:
+        def play(bundle: tuple[Case, ...]) -> list[Row]:
             lane = free.get()
             try:
                 if time.monotonic() > until:
-                    return None
-                row = self.play(case, lane)
+                    return []
+                rows = self.play(bundle, lane)
+                if len(bundle) > 1:
+                    rows = [row if row.passed else self.play((row.case,), lane)[0] for row in rows]
             finally:
                 free.put(lane)
-            tell(row)
-            return row
+            for row in rows:
+                tell(row)
+            return rows
 
         with ThreadPoolExecutor(len(self.lanes)) as threads:
             try:
-                return [row for row in threads.map(play, cases) if row is not None]
+                return [row for rows in threads.map(play, bundles(cases, together)) for row in rows]
             finally:
                 threads.shutdown(cancel_futures=True)
 
-    def play(self, case: Case, lane: Lane) -> Row:
-        """One case: a run with a fault, and what became of it."""
+    def play(self, bundle: tuple[Case, ...], lane: Lane) -> list[Row]:
+        """A run with the faults of these cases, all of one kind, and what became of it."""
         begin = time.monotonic()
-        lossy = case.may_lose_a_party
+        lossy, resumed = bundle[0].may_lose_a_party, bundle[0].resumed
         recipe = self.place.one_is_enough(lane.seed) if lossy else self.place.all_required(lane.seed)
-        operator, closed = self._play(recipe, case.orders(PARTIES[lane.seed % 2]))
-        fired = len(operator.fired) == len(operator.orders)
-        why = [] if fired else ["did not fire"]
+        before = [KILL_BETWEEN] if resumed else []
+        orders = [case.order(PARTIES[lane.seed % 2]) for case in bundle]
+        operator, closed = self._play(recipe, before + orders)
+        why = []
         survived = closed is not None and closed.status == "finished"
         if not survived:
             why.append(f"ended as {closed.status}: {closed.reason}" if closed else "did not end")
@@ -166,17 +181,22 @@ class Runner:
         if closed and not equal:
             why.append(f"counted {self._accepted(operator.run)}")
         self._forget_blobs(operator.run)
-        return Row(
-            case,
-            fired,
-            all(operator.happened),
-            survived,
-            equal,
-            compared,
-            operator.resumes,
-            round(time.monotonic() - begin, 1),
-            "; ".join(why),
-        )
+        seconds = round(time.monotonic() - begin, 1)
+        return [
+            Row(
+                case=case,
+                fired=number in operator.fired,
+                happened=operator.happened.get(number, False),
+                survived=survived,
+                equal_hash=equal,
+                compared_with=compared,
+                resumes=operator.resumes,
+                seconds=seconds,
+                together=len(bundle),
+                why="; ".join([*why, *(() if number in operator.fired else ("did not fire",))]),
+            )
+            for number, case in enumerate(bundle, start=len(before))
+        ]
 
     def _play(self, recipe: Recipe, orders: list[Order]) -> tuple[Operator, Closed | None]:
         operator = Operator(self.place, f"fault-{next(self._numbers):04d}", recipe, orders)

@@ -36,14 +36,15 @@ class Range:
         """Two rounds, both parties needed, and time for every recovery: the model must be the same."""
         return self.recipe.model_copy(update={"seed": seed})
 
+    def untuned(self, seed: int) -> Recipe:
+        """The same without global fine-tuning: each model can be computed again from its decision."""
+        return self.recipe.model_copy(update={"seed": seed, "fine_tuning": None})
+
     def one_is_enough(self, seed: int) -> Recipe:
-        """Two rounds that go on without a party in some seconds. Without global fine-tuning, so that each
-        model can be computed again from its decision."""
-        return self.recipe.model_copy(
+        """As `untuned`, but rounds go on without a party in seconds; with both, the model is the same."""
+        return self.untuned(seed).model_copy(
             update={
-                "seed": seed,
                 "min_available_parties": 1,
-                "fine_tuning": None,
                 "grace": 4.0,
                 "join_timeout": 8.0,
                 "evaluation_timeout": 4.0,

@@ -16,7 +16,7 @@ from tasks.party.joining import next_announcement
 from tasks.party.training import train_local
 from tasks.round_folder import open_round_folder
 from tests.end_to_end.federation import REPOSITORY
-from tests.faults.points import Case, Point, object_of
+from tests.faults.points import Case, Point, bundles, object_of
 from tests.faults.report import uncovered_writes
 
 VERBS = ("read", "read_version", "exists", "create", "swap", "upload", "put_blob", "download", "read_blob")
@@ -90,3 +90,14 @@ def test_a_party_may_be_lost_by_hanging_and_by_its_disk_only():
     ]
     assert Case(Point("party", "validate_data"), "error", "before").may_lose_a_party
     assert not Case(Point("coordinator", "fine_tune"), "error", "before").may_lose_a_party
+
+
+def test_cases_that_share_a_run_are_of_one_kind():
+    here = [Case(Point("coordinator", f"step{n}"), "kill", "before") for n in range(5)]
+    there = [
+        Case(Point("party", f"step{n}"), action, "after") for n in range(4) for action in ("kill", "hang")
+    ]
+    found = bundles([*here, *there], 4)
+    assert sorted(map(len, found)) == [1, 1, 1, 1, 1, 1, 3, 4]
+    assert sorted(case.name for bundle in found for case in bundle) == sorted(c.name for c in [*here, *there])
+    assert all(len({(case.point.side, case.action) for case in bundle}) == 1 for bundle in found)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = {"help", "setup", "demo", "smoke", "test", "lint", "check", "format", "bench", "clean"}
+TARGETS = {"help", "setup", "demo", "smoke", "test", "faults", "lint", "check", "format", "bench", "clean"}
 
 
 # `make test` hands its own variables and flags down; the make that is looked at here shall not have them.
@@ -40,6 +40,7 @@ def test_help_is_the_default_and_names_every_target():
         (["demo", "KEEP=0", "ARGS=--json --baselines"], ".venv/bin/fedcart demo --json --baselines"),
         (["smoke"], ".venv/bin/fedcart demo --recipe smoke"),
         (["test", "ARGS=-x"], ".venv/bin/python -m pytest -x"),
+        (["faults", "ARGS=--minutes 5"], ".venv/bin/python -m tests.faults --minutes 5"),
     ],
 )
 def test_what_a_target_runs_after_set_up(arguments, command):
