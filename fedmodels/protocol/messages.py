@@ -149,8 +149,8 @@ class Candidate(Message):
     evaluate: bool
     """Whether parties are asked to score it."""
     evaluation_timeout: Seconds
-    metrics: Metrics
-    """On validation."""
+    metrics: Metrics | None
+    """On validation; `None` when a score was not finite. Then nobody is asked to score it."""
     fine_tuning: FineTuningResult | None
     aggregate_sha256: OptionalSha256 = None
     """The average itself, before fine-tuning: what anybody can recompute from the decision."""

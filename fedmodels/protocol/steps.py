@@ -1,8 +1,9 @@
 """The round protocol: from what a coordinator knows, the one thing that it does next.
 
     Announce → Collect → Decide → Propose → Judge → Commit → MoveHead → Announce ... → CloseRun → Ended
-                           └ too few updates, ┘
-                             or changed since
+                           └ too few updates,    ┘
+                             or changed since,
+                             or no finite average
 
 Each step leaves a message behind (`state.advance`), and what stands in the bucket is adopted and never done
 again. So a resume is nothing special: it reads the state, and `next_step` says where to go on.
@@ -55,7 +56,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Propose:
-    """Aggregate what the decision counts, fine-tune, and create the candidate."""
+    """Aggregate what the decision counts, fine-tune, and create the candidate; or refuse the round."""
 
     decision: Decision
 
