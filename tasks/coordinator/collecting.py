@@ -28,7 +28,7 @@ from infra.layout import evaluation_key, receipt_key, round_key, update_key
 from infra.waiting import wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sessions import SessionWatch
+from tasks.coordinator.sessions import SessionWatch, declined
 from tasks.exchange import parse, read_message
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -39,10 +39,10 @@ from validation.admission import Expected, check_receipt, check_update
 @tagged
 def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) -> Collected:
     """Wait for the party's receipt until the round's collection is over, then admit its update."""
-    if lease := run.declined.get(party):
+    if told := declined(run, party):
         run.watch.arrive(party)
         run.watch.refuse(party)
-        refusal = Refusal(party=party, code=str(lease.refusal), reason=lease.reason)
+        refusal = Refusal(party=party, code=told[0], reason=told[1])
         return Collected(party=party, refusal=refusal)
     _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)

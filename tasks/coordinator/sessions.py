@@ -8,6 +8,7 @@ from prefect.logging import get_run_logger
 
 from fedmodels.errors import QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
+from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, restart_after, session_fate
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
@@ -82,9 +83,17 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
 
 def declined(run: CoordinatorRun, party: str) -> Loss | None:
-    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing."""
+    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing.
+
+    What no party may say is not repeated: the code is `receipt-malformed` then, as for a receipt.
+    """
     lease = run.declined.get(party)
-    return (lease.refusal or "declined", lease.reason.rstrip(".")) if lease else None
+    if lease is None:
+        return None
+    code, reason = lease.refusal or "declined", lease.reason.rstrip(".")
+    if may_say(code, reason):
+        return code, reason
+    return "receipt-malformed", f"Party {party} declines with a code or a reason that no party may give"
 
 
 class SessionWatch:
@@ -149,6 +158,6 @@ def _start_again(run: CoordinatorRun, party: str) -> None:
 
 
 def _ending(flow_run_id: str) -> Loss:
-    """Code and sentence that a session's flow run left, or two empty strings when it left none."""
+    """Code and sentence that a session's flow run left; empty strings when it left none that it may say."""
     said = _CODED.fullmatch(flow_run_outcome(flow_run_id) or "")
-    return (said[1], said[2]) if said else ("", "")
+    return (said[1], said[2]) if said and may_say(said[1], said[2]) else ("", "")

@@ -16,6 +16,7 @@ from fedmodels.parameters.elements import from_float32
 from fedmodels.parameters.safetensors_file import encode_header, with_dtype
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import DataReport, Receipt, Signed, TensorSpec
+from fedmodels.protocol.reserved import COORDINATOR_CODES
 from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
 
 SCHEMA = (TensorSpec(name="b", dtype="F32", shape=(2,)), TensorSpec(name="w", dtype="F32", shape=(2, 3)))
@@ -104,6 +105,25 @@ RECEIPTS = {
     "receipt-malformed, neither update nor refusal": envelope_of(receipt_for(GOOD, update_sha256=None)),
     "receipt-malformed, a code that is a sentence": envelope_of(receipt_for(GOOD, refusal="Hello there")),
     "receipt-malformed, an endless reason": envelope_of(receipt_for(GOOD, refusal="no", reason="x" * 2001)),
+    **{
+        f"receipt-malformed, refuses itself as {code}": envelope_of(receipt_for(GOOD, refusal=code))
+        for code in sorted(COORDINATOR_CODES)
+    },
+    **{
+        f"receipt-implausible, {name}": envelope_of(receipt_for(GOOD, **{name: value}))
+        for name, value in {
+            "seconds": {"a": 1e308, "b": 1e308},
+            "compute": ((1e308, 0.0),),
+            "bytes_down": 2**50 + 1,
+            "update_bytes": 10**400,
+            "flow_run_id": "x" * 101,
+            "metrics": {str(number): 0.0 for number in range(1001)},
+        }.items()
+    },
+    "receipt-implausible, many steps": envelope_of(
+        receipt_for(GOOD, seconds={str(number): 0.0 for number in range(101)})
+    ),
+    "receipt-implausible, many intervals": envelope_of(receipt_for(GOOD, compute=((0.0, 0.0),) * 200_001)),
     "signature-invalid, another key": envelope_of(receipt_for(GOOD), STRANGER),
     "signature-invalid, no base64": canonical_json(Signed(payload="{}", signature="nonsense!")),
     "signature-invalid, payload changed": envelope_of(receipt_for(GOOD)).replace(b":100,", b":900,", 1),
