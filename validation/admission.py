@@ -11,6 +11,7 @@ of one chunk: `check_update`. Every refusal is an `UpdateRefused` with a code of
     wrong-party           signed by the party, but for another one (a copied receipt)
     wrong-run             for another run (a replayed receipt)
     wrong-round           for another round (a replayed receipt)
+    wrong-plan            its party joined under another plan, or does not say under which
     wrong-base            trained from another model than the announced one
     (the party's own)     the party sat the round out, and said why
     data-contract-failed  the party's data break their contract, or the receipt does not report on them
@@ -66,7 +67,8 @@ class Expected:
     """What the coordinator asked of one party in one round.
 
     `parameters` are the plan's, `update_dtype` is the recipe's (`float32` or `bfloat16`), and
-    `clipping_norm` the L2 norm to which the delta must have been clipped, if any.
+    `clipping_norm` the L2 norm to which the delta must have been clipped, if any. `plan_sha256` is the hash
+    of the plan as it is stored; where it is given, a receipt has to state it.
     """
 
     run: str
@@ -76,6 +78,7 @@ class Expected:
     parameters: Sequence[TensorSpec]
     update_dtype: str = "bfloat16"
     clipping_norm: float | None = None
+    plan_sha256: str | None = None
 
     @property
     def schema(self) -> tuple[TensorSpec, ...]:
@@ -173,6 +176,11 @@ def _check_addressed(receipt: Receipt, expected: Expected) -> None:
     if receipt.round != expected.round:
         raise _refused(
             receipt.party, f"belongs to round {receipt.round}, not {expected.round}", "wrong-round"
+        )
+    if expected.plan_sha256 and receipt.plan_sha256 != expected.plan_sha256:
+        stated = receipt.plan_sha256[:12] if receipt.plan_sha256 else "no plan"
+        raise _refused(
+            receipt.party, f"states {stated}, not the run's {expected.plan_sha256[:12]}", "wrong-plan"
         )
     if receipt.base_sha256 != expected.base_sha256:
         raise _refused(

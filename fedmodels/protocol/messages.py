@@ -107,7 +107,8 @@ class Receipt(Message):
     round: Annotated[int, Field(ge=1)]
     party: Identifier
     plan_sha256: OptionalSha256 = None
-    """The plan that the party joined under: with this, its signature covers recipe and keys as well."""
+    """The plan that the party joined under: with this, its signature covers recipe and keys as well. Only
+    receipts of before the field have none; admission refuses such a one now."""
     base_sha256: Sha256
     update_sha256: Sha256 | None
     update_bytes: Count = 0

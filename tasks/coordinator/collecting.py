@@ -176,6 +176,7 @@ def _admit(
         parameters=plan.parameters,
         update_dtype=plan.recipe.update.dtype,
         clipping_norm=plan.recipe.update.clipping_norm,
+        plan_sha256=run.plan_sha256,
     )
     try:
         receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))

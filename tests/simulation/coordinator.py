@@ -274,7 +274,14 @@ class Coordinator:
 
     def _admit(self, asked: Announcement, party: str, envelope: bytes, earlier: int | None = None) -> Story:
         """The real checks of the receipt; of the update, whether it is there, itself and no poison."""
-        expected = Expected(RUN, asked.round, party, asked.model_sha256, self.plan.parameters)
+        expected = Expected(
+            RUN,
+            asked.round,
+            party,
+            asked.model_sha256,
+            self.plan.parameters,
+            plan_sha256=self.world.scenario.plan_sha256,
+        )
         try:
             receipt = check_receipt(envelope, expected, partial(scenario.verify, self.plan.parties[party]))
             update = yield from read(update_key(party, receipt.update_sha256))

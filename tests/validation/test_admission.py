@@ -23,7 +23,8 @@ SCHEMA = (TensorSpec(name="b", dtype="F32", shape=(2,)), TensorSpec(name="w", dt
 BASE, OTHER = "a" * 64, "b" * 64
 KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 DELTA = np.array([3, 4, 0, 0, 0, 0, 0, 0], np.float32)  # L2 norm 5
-EXPECTED = Expected("run-1", 2, "shop-a", BASE, SCHEMA, clipping_norm=5.0)
+PLAN = "c" * 64
+EXPECTED = Expected("run-1", 2, "shop-a", BASE, SCHEMA, clipping_norm=5.0, plan_sha256=PLAN)
 
 
 def verify(payload: bytes, signature: str) -> bool:
@@ -44,6 +45,7 @@ def receipt_for(file: bytes, /, **changes: object) -> Receipt:
         "run": "run-1",
         "round": 2,
         "party": "shop-a",
+        "plan_sha256": PLAN,
         "base_sha256": BASE,
         "update_sha256": hashlib.sha256(file).hexdigest(),
         "update_bytes": len(file),
@@ -130,6 +132,8 @@ RECEIPTS = {
     "wrong-party": envelope_of(receipt_for(GOOD, party="shop-b")),
     "wrong-run": envelope_of(receipt_for(GOOD, run="run-0")),
     "wrong-round": envelope_of(receipt_for(GOOD, round=1)),
+    "wrong-plan": envelope_of(receipt_for(GOOD, plan_sha256=OTHER)),
+    "wrong-plan, none": envelope_of(receipt_for(GOOD, plan_sha256=None)),
     "wrong-base": envelope_of(receipt_for(GOOD, base_sha256=OTHER)),
     "training-failed": envelope_of(receipt_for(GOOD, refusal="training-failed", reason="Out of memory.")),
     "data-contract-failed, no report": envelope_of(receipt_for(GOOD, data=None)),
