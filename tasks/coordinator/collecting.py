@@ -29,10 +29,11 @@ from infra.waiting import wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch, declined
-from tasks.exchange import parse, read_message
+from tasks.exchange import parse
 from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import Expected, check_receipt, check_update
+from validation.evaluations import open_evaluation
 
 
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
@@ -123,26 +124,21 @@ def recheck_updates(run: CoordinatorRun, decision: Decision) -> Collection | Non
 @task(task_run_name="collect_evaluation · {party} · round {candidate.round}", **STORE)
 @tagged
 def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) -> Evaluation | None:
-    """Wait for the party's scores of the candidate; `None` when they do not come or do not verify."""
+    """Wait for the party's scores of the candidate; `None` when they do not come or are not acceptable."""
     if party in run.declined:
         return None
     key = evaluation_key(party, run.run, candidate.round)
     session = SessionWatch(run, party)
 
-    def look() -> Signed | bool | None:
-        return read_message(run.store, key, Signed) or interrupted(run) or session.lost() is not None or None
+    def look() -> bytes | bool | None:
+        return run.store.read(key) or interrupted(run) or session.lost() is not None or None
 
     found = wait_for(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
-    if not isinstance(found, Signed):
-        return None
-    if not verify(run.plan.parties[party], found.payload.encode(), found.signature):
-        return None
-    evaluation = parse(Evaluation, found.payload.encode(), key)
-    if (evaluation.run, evaluation.round, evaluation.party) != (run.run, candidate.round, party):
-        return None
-    if evaluation.model_sha256 != candidate.model_sha256:
-        return None
-    run.watch.computed_before_now(evaluation.compute)
+    evaluation = None
+    if isinstance(found, bytes):
+        evaluation = open_evaluation(found, candidate, party, partial(verify, run.plan.parties[party]))
+    if evaluation is not None:
+        run.watch.computed_before_now(evaluation.compute)
     return evaluation
 
 

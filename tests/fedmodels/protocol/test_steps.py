@@ -190,6 +190,16 @@ def test_a_candidate_without_finite_scores_is_shown_to_no_party_and_refused():
     assert candidate_faults(asked, state.plan, found) == ("evaluate is True, not False",)
 
 
+def test_only_who_answered_in_time_is_asked_for_scores():
+    codes = {"c": "late", "d": "session-died", "e": "late-after-resume", "f": "session-cancelled"}
+    answers = [answer("a"), answer("b"), *(refused(party, code) for party, code in codes.items())]
+    answers += [refused("g", "table-empty"), refused("h", "wrong-base")]
+    state = decided(state_for(recipe_for("abcdefgh")), answers)
+    assert next_step(advance(state, candidate())) == Judge(candidate(), ("a", "b", "g", "h"))
+    recalled = advance(replace(state, collected=None), Collection(1, tuple(answers)))
+    assert next_step(advance(recalled, candidate())) == Judge(candidate(), ("a", "b", "g", "h"))
+
+
 def test_enough_rounds_finish_the_run():
     state = state_for(recipe_for(num_rounds=1))
     state, _ = play_round(state, [answer("a"), answer("b")])
