@@ -6,7 +6,7 @@ import time
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import QuorumMissed, StackError
+from fedmodels.errors import IntegrityError, QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, restart_after, session_fate
@@ -31,7 +31,7 @@ Loss = tuple[str, str]
 @tagged
 def start_session(run: CoordinatorRun, party: str) -> str:
     """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id."""
-    lease = read_message(run.store, session_key(party, run.run), Session)
+    lease = standing_lease(run, party)
     if lease is not None and flow_run_state(lease.session) not in GONE:
         run.sessions[party] = lease.session
     else:
@@ -50,7 +50,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
 
     def ready() -> tuple[str, ...]:
-        leases = {party: read_message(run.store, session_key(party, run.run), Session) for party in cohort}
+        leases = {party: standing_lease(run, party) for party in cohort}
         run.declined = {
             party: lease
             for party, lease in leases.items()
@@ -80,6 +80,14 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
             code="parties-missing",
         )
     return here
+
+
+def standing_lease(run: CoordinatorRun, party: str) -> Session | None:
+    """The party's lease; `None` for none, or for what is no lease: what one party writes ends no run."""
+    try:
+        return read_message(run.store, session_key(party, run.run), Session)
+    except IntegrityError:
+        return None
 
 
 def declined(run: CoordinatorRun, party: str) -> Loss | None:

@@ -6,7 +6,7 @@ import pytest
 
 from fedmodels.protocol.messages import Session
 from tasks.coordinator.artifacts import plain
-from tasks.coordinator.sessions import declined
+from tasks.coordinator.sessions import declined, standing_lease
 
 
 def told(code: str, reason: str = "It has no key."):
@@ -31,3 +31,9 @@ def test_a_party_that_declines_with_what_only_the_coordinator_says_is_malformed(
 def test_somebody_elses_sentence_is_one_plain_line():
     assert plain("A table, with\n\n# 3 rows") == r"A table\, with \# 3 rows"
     assert plain("![x](http://y)<b>|`") == r"\!\[x\]\(http\:\/\/y\)\<b\>\|\`"
+
+
+@pytest.mark.parametrize("found", [None, b"pickle", b"{}"])
+def test_what_is_no_lease_counts_as_none(found):
+    store = SimpleNamespace(read=lambda _key: found)
+    assert standing_lease(SimpleNamespace(run="r", store=store), "a") is None
