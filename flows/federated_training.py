@@ -13,10 +13,12 @@ from prefect.futures import PrefectFuture, wait
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from fedmodels.errors import FedcartError, IntegrityError, TooManyFailures
+from fedmodels.aggregation.fedavg import NOT_FINITE
+from fedmodels.errors import FedcartError, IntegrityError, RunError, TooManyFailures
 from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
+from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.state import Collection, Found, Verdict
 from fedmodels.protocol.steps import (
     Announce,
@@ -178,14 +180,21 @@ def collect(run: CoordinatorRun, announcement: Announcement, late: tuple[str, ..
 
 
 def make_candidate(run: CoordinatorRun, decision: Decision) -> Found:
-    """Aggregate, fine-tune, propose; what was collected again, when a party took an update back."""
+    """Aggregate, fine-tune, propose.
+
+    What was collected again, when a party took an update back; a refusal, when the average is no model.
+    """
     try:
         aggregated = aggregate(run, decision)
-    except IntegrityError:
-        without = recheck_updates(run, decision)
-        if without is None:
+    except RunError as error:
+        if not (isinstance(error, IntegrityError) or error.code == NOT_FINITE):
             raise
-        return without
+        without = recheck_updates(run, decision)
+        if without is not None:
+            return without
+        if error.code != NOT_FINITE:
+            raise
+        return Verdict(decision.round, {}, None, NO_FINITE_AVERAGE)
     return propose(run, decision.round, fine_tune(run, decision.round, aggregated))
 
 

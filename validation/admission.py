@@ -4,11 +4,14 @@ First the receipt, which is small: `check_receipt`. Then, in one pass over the u
 of one chunk: `check_update`. Every refusal is an `UpdateRefused` with a code of its own:
 
     receipt-too-large     the envelope is longer than any receipt
-    receipt-malformed     the envelope or its payload is no receipt of this version
+    receipt-malformed     the envelope or its payload is no receipt of this version, or the party refuses
+                          itself with a code that only the coordinator gives, or at endless length
+    receipt-implausible   times, bytes or counts beyond the bounds of `validation.plausibility`
     signature-invalid     the payload was not signed with the party's key
     wrong-party           signed by the party, but for another one (a copied receipt)
     wrong-run             for another run (a replayed receipt)
     wrong-round           for another round (a replayed receipt)
+    wrong-plan            its party joined under another plan, or does not say under which
     wrong-base            trained from another model than the announced one
     (the party's own)     the party sat the round out, and said why
     data-contract-failed  the party's data break their contract, or the receipt does not report on them
@@ -29,7 +32,6 @@ Values that come from a party are quoted only when they are numbers or ids.
 """
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -47,6 +49,8 @@ from fedmodels.parameters.safetensors_file import (
 )
 from fedmodels.parameters.stream import CHUNK_BYTES, ChunkReader, HashingReader
 from fedmodels.protocol.messages import Receipt, Signed, TensorSpec
+from fedmodels.protocol.reserved import LONGEST_REASON, may_say
+from validation.plausibility import implausible
 
 Verify = Callable[[bytes, str], bool]
 """Says whether a signature (base64) of these bytes was made with the party's key."""
@@ -56,8 +60,6 @@ RECEIPT_LIMIT = 4 * 1024 * 1024
 MOST_EXAMPLES = 10**9
 NORM_TOLERANCE = 0.01
 """Relative. bfloat16 keeps 8 bits, so rounding after clipping can lengthen a delta by 0.4 % at most."""
-_CODE = re.compile(r"[a-z][a-z0-9-]{0,59}")
-_LONGEST_REASON = 2000
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Expected:
     """What the coordinator asked of one party in one round.
 
     `parameters` are the plan's, `update_dtype` is the recipe's (`float32` or `bfloat16`), and
-    `clipping_norm` the L2 norm to which the delta must have been clipped, if any.
+    `clipping_norm` the L2 norm to which the delta must have been clipped, if any. `plan_sha256` is the hash
+    of the plan as it is stored; where it is given, a receipt has to state it.
     """
 
     run: str
@@ -75,6 +78,7 @@ class Expected:
     parameters: Sequence[TensorSpec]
     update_dtype: str = "bfloat16"
     clipping_norm: float | None = None
+    plan_sha256: str | None = None
 
     @property
     def schema(self) -> tuple[TensorSpec, ...]:
@@ -96,6 +100,8 @@ def check_receipt(envelope: bytes, expected: Expected, verify: Verify) -> Receip
     receipt = _open_envelope(envelope, expected.party, verify)
     _check_addressed(receipt, expected)
     _check_took_part(receipt)
+    if beyond := implausible(receipt):
+        raise _refused(receipt.party, f"has a receipt that {beyond}", "receipt-implausible")
     _check_examples(receipt)
     limit = size_limit(expected.schema)
     if receipt.update_bytes > limit:
@@ -171,6 +177,11 @@ def _check_addressed(receipt: Receipt, expected: Expected) -> None:
         raise _refused(
             receipt.party, f"belongs to round {receipt.round}, not {expected.round}", "wrong-round"
         )
+    if expected.plan_sha256 and receipt.plan_sha256 != expected.plan_sha256:
+        stated = receipt.plan_sha256[:12] if receipt.plan_sha256 else "no plan"
+        raise _refused(
+            receipt.party, f"states {stated}, not the run's {expected.plan_sha256[:12]}", "wrong-plan"
+        )
     if receipt.base_sha256 != expected.base_sha256:
         raise _refused(
             receipt.party,
@@ -181,10 +192,10 @@ def _check_addressed(receipt: Receipt, expected: Expected) -> None:
 
 def _check_took_part(receipt: Receipt) -> None:
     if receipt.refusal is not None:
-        if not _CODE.fullmatch(receipt.refusal) or len(receipt.reason) > _LONGEST_REASON:
+        if not may_say(receipt.refusal, receipt.reason):
             raise _refused(
                 receipt.party,
-                f"has a refusal whose code is no code, or whose reason has over {_LONGEST_REASON} characters",
+                f"refuses itself with a code that it may not give, or in over {LONGEST_REASON} characters",
                 "receipt-malformed",
             )
         raise UpdateRefused(

@@ -35,6 +35,8 @@ from fedmodels.parameters.stream import (
 )
 from fedmodels.protocol.messages import TensorSpec
 
+NOT_FINITE = "aggregate-not-finite"
+"""Code of an average that is no model: each update is finite, and their sum is not."""
 _WEIGHT_SUM_TOLERANCE = 1e-6
 
 
@@ -116,7 +118,7 @@ def fedavg(
     Raises:
         IntegrityError: a file differs from its hash, or its header from the schema; names the file.
         InputError: no deltas, or weights that do not sum to 1.
-        RunError: the sum left the range of fp32 (`aggregate-not-finite`), or the disk is full.
+        RunError: the sum left the range of fp32 (`NOT_FINITE`), or the disk is full.
     """
     _check_weights(deltas)
     base_stream = _open(base, schema)
@@ -205,7 +207,7 @@ def _check_finite(model: Float32) -> None:
         raise RunError(
             "The aggregate is not finite: the weighted sum left the range of float32",
             fix="set update.clipping_norm in the recipe and start a new run",
-            code="aggregate-not-finite",
+            code=NOT_FINITE,
         )
 
 

@@ -22,6 +22,7 @@ from fedmodels.protocol.messages import (
     Record,
 )
 from fedmodels.protocol.progress import why_finished
+from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 
 CHANGED_SINCE = "changed-since"
 _TOLERANCE = 1e-9
@@ -89,7 +90,10 @@ def candidate_faults(candidate: Candidate, plan: Plan | None, record: Record | N
         recipe = plan.recipe
         faults += _differing(
             candidate,
-            {"evaluate": recipe.evaluate_at_parties, "evaluation_timeout": recipe.evaluation_timeout},
+            {
+                "evaluate": recipe.evaluate_at_parties and candidate.metrics is not None,
+                "evaluation_timeout": recipe.evaluation_timeout,
+            },
         )
     if record:
         faults += _differing(
@@ -118,7 +122,8 @@ def record_faults(
             f"its outcome is {record.outcome}, its gate says {'yes' if record.gate.passed else 'no'}"
         )
     taken_back = changed_since(record)
-    if (record.outcome == "quorum-missed") != (record.candidate_sha256 is None and not taken_back):
+    no_model = bool(taken_back) or record.gate == NO_FINITE_AVERAGE
+    if (record.outcome == "quorum-missed") != (record.candidate_sha256 is None and not no_model):
         faults.append(f"its outcome is {record.outcome} {'without' if passed else 'with'} a candidate")
     if passed:
         faults += _differing(record, {"model_sha256": record.candidate_sha256})
@@ -129,8 +134,8 @@ def record_faults(
         later = tuple(refusal for refusal in record.refused if refusal.code == CHANGED_SINCE)
         faults += _differing(record, {"accepted": accepted, "refused": (*decision.refused, *later)})
     if candidate:
-        stated = {"candidate_sha256": candidate.model_sha256, "metrics": candidate.metrics}
-        faults += _differing(record, {**stated, "fine_tuning": candidate.fine_tuning})
+        proposed = {"candidate_sha256": candidate.model_sha256, "metrics": candidate.metrics}
+        faults += _differing(record, {**proposed, "fine_tuning": candidate.fine_tuning})
     for party, receipt in receipts.items():
         if (row := record.parties.get(party)) and party not in taken_back:
             stated = {"num_examples": receipt.num_examples, "update_norm": receipt.update_norm}

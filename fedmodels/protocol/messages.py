@@ -107,7 +107,8 @@ class Receipt(Message):
     round: Annotated[int, Field(ge=1)]
     party: Identifier
     plan_sha256: OptionalSha256 = None
-    """The plan that the party joined under: with this, its signature covers recipe and keys as well."""
+    """The plan that the party joined under: with this, its signature covers recipe and keys as well. Only
+    receipts of before the field have none; admission refuses such a one now."""
     base_sha256: Sha256
     update_sha256: Sha256 | None
     update_bytes: Count = 0
@@ -149,8 +150,8 @@ class Candidate(Message):
     evaluate: bool
     """Whether parties are asked to score it."""
     evaluation_timeout: Seconds
-    metrics: Metrics
-    """On validation."""
+    metrics: Metrics | None
+    """On validation; `None` when a score was not finite. Then nobody is asked to score it."""
     fine_tuning: FineTuningResult | None
     aggregate_sha256: OptionalSha256 = None
     """The average itself, before fine-tuning: what anybody can recompute from the decision."""

@@ -21,13 +21,18 @@ from fedmodels.protocol.state import RunState
 
 Status = Literal["finished", "cancelled", "failed"]
 
+NO_FINITE_AVERAGE = GateResult(
+    passed=False, reasons=("The average of the updates leaves the range of float32: refused.",)
+)
+"""The gate's word where there is not even a candidate: the decision stands, and its average is no model."""
+
 
 def record_of(state: RunState, seconds: RoundSeconds) -> Record:
     """The record of the open round: passed, refused by the gate, or without its quorum.
 
     Args:
         state: with the round's decision and what was collected; with candidate and verdict, unless too few
-            updates were accepted.
+            updates were accepted; with the verdict `NO_FINITE_AVERAGE` alone where they have no average.
         seconds: how long the round took.
     """
     decision, verdict, candidate = state.decision, state.verdict, state.candidate

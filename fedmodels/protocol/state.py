@@ -33,7 +33,10 @@ class Collection:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of the candidate: the parties' scores, that on the holdout, and the gate's word."""
+    """What came of the candidate: the parties' scores, that on the holdout, and the gate's word.
+
+    Without a candidate it says that the decision's average is no model.
+    """
 
     round: int
     evaluations: Mapping[str, Evaluation | None]

@@ -1,8 +1,9 @@
 """The round protocol: from what a coordinator knows, the one thing that it does next.
 
     Announce → Collect → Decide → Propose → Judge → Commit → MoveHead → Announce ... → CloseRun → Ended
-                           └ too few updates, ┘
-                             or changed since
+                           └ too few updates,    ┘
+                             or changed since,
+                             or no finite average
 
 Each step leaves a message behind (`state.advance`), and what stands in the bucket is adopted and never done
 again. So a resume is nothing special: it reads the state, and `next_step` says where to go on.
@@ -18,7 +19,7 @@ from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decisio
 from fedmodels.protocol.progress import follow, why_finished
 from fedmodels.protocol.recording import Status
 from fedmodels.protocol.resting import resting_parties
-from fedmodels.protocol.salvage import salvageable
+from fedmodels.protocol.salvage import NOT_IN_TIME, salvageable
 from fedmodels.protocol.state import RunState
 
 
@@ -55,7 +56,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Propose:
-    """Aggregate what the decision counts, fine-tune, and create the candidate."""
+    """Aggregate what the decision counts, fine-tune, and create the candidate; or refuse the round."""
 
     decision: Decision
 
@@ -132,8 +133,20 @@ def next_step(state: RunState) -> Step:
         return Commit(state.announcement)
     if state.candidate is None:
         return Propose(state.decision)
-    asked = state.announcement.cohort if state.candidate.evaluate else ()
+    asked = _in_time(state.announcement, state.decision) if state.candidate.evaluate else ()
     return Judge(state.candidate, asked)
+
+
+def _in_time(announcement: Announcement, decision: Decision) -> tuple[str, ...]:
+    """Parties of the cohort that answered the round, with an update that counts or without.
+
+    The others still train, or have no session: to wait for their scores would give them the time that
+    `grace` denied them.
+    """
+    missing = {
+        refusal.party for refusal in decision.refused if refusal.round is None and refusal.code in NOT_IN_TIME
+    }
+    return tuple(party for party in announcement.cohort if party not in missing)
 
 
 def _between_rounds(state: RunState) -> Step:

@@ -1,5 +1,6 @@
 """What a person sees of a round in the Prefect UI. Best effort: the bucket holds the truth."""
 
+import re
 from collections.abc import Callable
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from infra.deployments.starting import server_answers
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
 from tasks.tagging import tagged
+
+_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
+"""All of ASCII's: a backslash before any of it is not shown."""
 
 
 @task(task_run_name="show_round · round {record.round}", **LOCAL)
@@ -78,9 +82,15 @@ def gate_markdown(record: Record) -> str:
             f"{tuned.before.accuracy:.3f} before, {after} after."
         )
     lines += [
-        f"- {refusal.party} does not count ({refusal.code}): {refusal.reason}" for refusal in record.refused
+        f"- {refusal.party} does not count ({refusal.code}): {plain(refusal.reason)}"
+        for refusal in record.refused
     ]
     return "\n".join(lines)
+
+
+def plain(text: str) -> str:
+    """Somebody else's sentence as one line in which Markdown sees no image, link, table or HTML."""
+    return _PUNCTUATION.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def run_markdown(records: list[Record], closed: Closed) -> str:
@@ -98,7 +108,9 @@ def run_markdown(records: list[Record], closed: Closed) -> str:
             f"| {record.round} | {record.outcome} | {len(record.accepted)} | {shown} "
             f"| {record.seconds.total:.1f} | {record.seconds.overhead:.1f} |"
         )
-    final = f"accuracy {closed.final.accuracy:.3f} on the holdout" if closed.final else "no passed round"
+    final = (
+        f"accuracy {closed.final.accuracy:.3f} on the holdout" if closed.final else "no score on the holdout"
+    )
     lines += ["", f"**{closed.status}**: {closed.reason}. Kept model `{closed.model_sha256[:12]}`, {final}."]
     return "\n".join(lines)
 

@@ -28,21 +28,22 @@ from infra.layout import evaluation_key, receipt_key, round_key, update_key
 from infra.waiting import wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sessions import SessionWatch
-from tasks.exchange import parse, read_message
+from tasks.coordinator.sessions import SessionWatch, declined
+from tasks.exchange import parse
 from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import Expected, check_receipt, check_update
+from validation.evaluations import open_evaluation
 
 
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
 @tagged
 def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) -> Collected:
     """Wait for the party's receipt until the round's collection is over, then admit its update."""
-    if lease := run.declined.get(party):
+    if told := declined(run, party):
         run.watch.arrive(party)
         run.watch.refuse(party)
-        refusal = Refusal(party=party, code=str(lease.refusal), reason=lease.reason)
+        refusal = Refusal(party=party, code=told[0], reason=told[1])
         return Collected(party=party, refusal=refusal)
     _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)
@@ -123,26 +124,21 @@ def recheck_updates(run: CoordinatorRun, decision: Decision) -> Collection | Non
 @task(task_run_name="collect_evaluation · {party} · round {candidate.round}", **STORE)
 @tagged
 def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) -> Evaluation | None:
-    """Wait for the party's scores of the candidate; `None` when they do not come or do not verify."""
+    """Wait for the party's scores of the candidate; `None` when they do not come or are not acceptable."""
     if party in run.declined:
         return None
     key = evaluation_key(party, run.run, candidate.round)
     session = SessionWatch(run, party)
 
-    def look() -> Signed | bool | None:
-        return read_message(run.store, key, Signed) or interrupted(run) or session.lost() is not None or None
+    def look() -> bytes | bool | None:
+        return run.store.read(key) or interrupted(run) or session.lost() is not None or None
 
     found = wait_for(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
-    if not isinstance(found, Signed):
-        return None
-    if not verify(run.plan.parties[party], found.payload.encode(), found.signature):
-        return None
-    evaluation = parse(Evaluation, found.payload.encode(), key)
-    if (evaluation.run, evaluation.round, evaluation.party) != (run.run, candidate.round, party):
-        return None
-    if evaluation.model_sha256 != candidate.model_sha256:
-        return None
-    run.watch.computed_before_now(evaluation.compute)
+    evaluation = None
+    if isinstance(found, bytes):
+        evaluation = open_evaluation(found, candidate, party, partial(verify, run.plan.parties[party]))
+    if evaluation is not None:
+        run.watch.computed_before_now(evaluation.compute)
     return evaluation
 
 
@@ -176,6 +172,7 @@ def _admit(
         parameters=plan.parameters,
         update_dtype=plan.recipe.update.dtype,
         clipping_norm=plan.recipe.update.clipping_norm,
+        plan_sha256=run.plan_sha256,
     )
     try:
         receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))

@@ -8,7 +8,7 @@ from fedmodels.protocol.messages import Candidate, Evaluation, GateResult, Metri
 from fedmodels.protocol.progress import last_passed
 from tasks.coordinator.collecting import Collected
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sets import loaded_workbench, own_set
+from tasks.coordinator.sets import finite_scores, loaded_workbench
 from tasks.models import fetch_model
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
@@ -17,15 +17,18 @@ from validation.gates import round_gate
 
 @task(task_run_name="evaluate · holdout · round {candidate.round}", **STORE)
 @tagged
-def score_holdout(run: CoordinatorRun, candidate: Candidate) -> Metrics:
-    """Score the candidate on the coordinator's holdout; reported, and used for no decision."""
+def score_holdout(run: CoordinatorRun, candidate: Candidate) -> Metrics | None:
+    """Score the candidate on the coordinator's holdout; reported, and used for no decision.
+
+    `None` when its scores are not finite there, or were not on validation, and then it is refused anyhow.
+    """
+    if candidate.metrics is None:
+        return None
     bench = loaded_workbench(run)
     if bench.loaded != candidate.model_sha256:
         path, _ = fetch_model(run.store, candidate.model_sha256, run.models)
         bench.load(path, candidate.model_sha256)
-    metrics, intervals = bench.evaluate(own_set(run, run.plan.recipe, "holdout"))
-    run.watch.computed(intervals)
-    return metrics
+    return finite_scores(run, bench, "holdout")
 
 
 @task(task_run_name="gate · round {candidate.round}", **LOCAL)

@@ -26,7 +26,7 @@ from infra.packages import MODEL_PREFIX, fetch_model
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import SETS, own_set
-from tasks.exchange import AnyMessage, create_message, parse, read_message
+from tasks.exchange import AnyMessage, parse, read_message
 from tasks.models import adopt_model
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -49,7 +49,8 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
         InputError: the model cannot be loaded, or a party's public key is unknown.
     """
     plan = _build_plan(run, recipe, parties)
-    standing = create_message(run.store, plan_key(run.run), plan)
+    stored = run.store.create(plan_key(run.run), canonical_json(plan))
+    standing, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
     opening = opening_head(run.run, plan.base_model_sha256)
     run.store.create(head_key(run.run), canonical_json(opening))
     head, version = _read_head(run)
@@ -73,11 +74,12 @@ def resume_run(run: CoordinatorRun) -> int:
         RunConflict: the run is over, or another coordinator took it at the same moment.
         IntegrityError: the chain of its records is broken.
     """
-    plan = read_message(run.store, plan_key(run.run), Plan)
-    if plan is None:
+    stored = run.store.read(plan_key(run.run))
+    if stored is None:
         raise InputError(
             f"There is no run {run.run} to resume", fix="see fedcart runs list", code="run-unknown"
         )
+    plan, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
     refuse_closed(read_message(run.store, closed_key(run.run), Closed))
     opening = opening_head(run.run, plan.base_model_sha256)
     run.store.create(head_key(run.run), canonical_json(opening))

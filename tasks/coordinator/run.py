@@ -54,6 +54,8 @@ class CoordinatorRun:
         """Party to the deaths of its sessions in the open round."""
         self.watch = RoundWatch()
         self.interruption = Interruption()
+        self.plan_sha256 = ""
+        """Of the plan's bytes as they are stored: what each receipt has to state."""
         self._state: tuple[RunState, str] | None = None
         """What is known of the run, and the store's version of its HEAD."""
         self.workbench: Workbench | None = None

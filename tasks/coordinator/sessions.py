@@ -6,8 +6,9 @@ import time
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import QuorumMissed, StackError
+from fedmodels.errors import IntegrityError, QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
+from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
@@ -29,7 +30,7 @@ Loss = tuple[str, str]
 @tagged
 def start_session(run: CoordinatorRun, party: str) -> str:
     """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id."""
-    lease = read_message(run.store, session_key(party, run.run), Session)
+    lease = standing_lease(run, party)
     if lease is not None and flow_run_state(lease.session) not in GONE:
         run.sessions[party] = lease.session
     else:
@@ -49,7 +50,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
 
     def ready() -> tuple[str, ...]:
-        leases = {party: read_message(run.store, session_key(party, run.run), Session) for party in cohort}
+        leases = {party: standing_lease(run, party) for party in cohort}
         run.declined = {
             party: lease
             for party, lease in leases.items()
@@ -85,10 +86,26 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     return here
 
 
+def standing_lease(run: CoordinatorRun, party: str) -> Session | None:
+    """The party's lease; `None` for none, or for what is no lease: what one party writes ends no run."""
+    try:
+        return read_message(run.store, session_key(party, run.run), Session)
+    except IntegrityError:
+        return None
+
+
 def declined(run: CoordinatorRun, party: str) -> Loss | None:
-    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing."""
+    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing.
+
+    What no party may say is not repeated: the code is `receipt-malformed` then, as for a receipt.
+    """
     lease = run.declined.get(party)
-    return (lease.refusal or "declined", lease.reason.rstrip(".")) if lease else None
+    if lease is None:
+        return None
+    code, reason = lease.refusal or "declined", lease.reason.rstrip(".")
+    if may_say(code, reason):
+        return code, reason
+    return "receipt-malformed", f"Party {party} declines with a code or a reason that no party may give"
 
 
 class SessionWatch:
@@ -153,6 +170,6 @@ def _start_again(run: CoordinatorRun, party: str) -> None:
 
 
 def _ending(flow_run_id: str) -> Loss:
-    """Code and sentence that a session's flow run left, or two empty strings when it left none."""
+    """Code and sentence that a session's flow run left; empty strings when it left none that it may say."""
     said = _CODED.fullmatch(flow_run_outcome(flow_run_id) or "")
-    return (said[1], said[2]) if said else ("", "")
+    return (said[1], said[2]) if said and may_say(said[1], said[2]) else ("", "")

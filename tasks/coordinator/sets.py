@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, TrainingFailed
+from fedmodels.protocol.messages import Metrics
 from fedmodels.recipe import Recipe
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import STORE
@@ -37,6 +38,22 @@ def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
             )
         run.sets[name] = read_prepared(path, f"coordinator's {name}")
     return run.sets[name]
+
+
+def finite_scores(run: CoordinatorRun, bench: "Workbench", name: str) -> Metrics | None:
+    """The loaded model's scores on one of the coordinator's sets; `None` when a logit is not finite.
+
+    One poisoned update can do that. It is the gate that then has to speak: an error here would end the
+    coordinator, and every one that resumes the run would meet the same model.
+    """
+    try:
+        metrics, intervals = bench.evaluate(own_set(run, run.plan.recipe, name))
+    except TrainingFailed as error:
+        if error.code != "evaluation-not-finite":
+            raise
+        return None
+    run.watch.computed(intervals)
+    return metrics
 
 
 @task(task_run_name="load_model · coordinator", **STORE)

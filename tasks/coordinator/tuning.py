@@ -14,7 +14,7 @@ from infra.layout import round_key
 from tasks.coordinator.aggregating import FILE as AGGREGATE
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sets import loaded_workbench, own_set
+from tasks.coordinator.sets import finite_scores, loaded_workbench, own_set
 from tasks.exchange import create_message, read_message
 from tasks.models import adopt_model, forget_models
 from tasks.policy import LOCAL, STORE
@@ -39,7 +39,7 @@ class Tuned(BaseModel):
     file: str
     sha256: str
     aggregate_sha256: str
-    metrics: Metrics
+    metrics: Metrics | None
     fine_tuning: FineTuningResult | None
 
 
@@ -48,16 +48,16 @@ class Tuned(BaseModel):
 def fine_tune(run: CoordinatorRun, round_number: int, aggregate_sha256: str) -> Tuned:
     """Score the aggregate on validation, train it on public, score again, keep the better one.
 
-    The model that is scored last is probably the candidate, and is uploaded meanwhile.
+    The model that is scored last is probably the candidate, and is uploaded meanwhile. An average without
+    finite scores goes to the gate as it is, which refuses it.
     """
     recipe, bench = run.plan.recipe, loaded_workbench(run)
     aggregated = run.round_folder(round_number) / AGGREGATE
     bench.load(aggregated, aggregate_sha256)
     if recipe.fine_tuning is None:
         run.publisher.publish_ahead(aggregated, aggregate_sha256)
-    before, intervals = bench.evaluate(own_set(run, recipe, "validation"))
-    run.watch.computed(intervals)
-    if recipe.fine_tuning is None:
+    before = finite_scores(run, bench, "validation")
+    if before is None or recipe.fine_tuning is None:
         return _untuned(aggregate_sha256, before, None)
     tuned_sha256, after = _tune(run, bench, recipe.fine_tuning, round_number)
     kept = after is not None and helps(recipe.key_metric, after, before)
@@ -81,7 +81,7 @@ def helps(key_metric: str, after: Metrics, before: Metrics) -> bool:
     return improves(key_metric, after, before) and after.loss <= before.loss
 
 
-def _untuned(sha256: str, metrics: Metrics, verdict: FineTuningResult | None) -> Tuned:
+def _untuned(sha256: str, metrics: Metrics | None, verdict: FineTuningResult | None) -> Tuned:
     return Tuned(file=AGGREGATE, sha256=sha256, aggregate_sha256=sha256, metrics=metrics, fine_tuning=verdict)
 
 
@@ -138,7 +138,7 @@ def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
         run=run.run,
         round=round_number,
         model_sha256=tuned.sha256,
-        evaluate=recipe.evaluate_at_parties,
+        evaluate=recipe.evaluate_at_parties and tuned.metrics is not None,
         evaluation_timeout=recipe.evaluation_timeout,
         metrics=tuned.metrics,
         fine_tuning=tuned.fine_tuning,

@@ -20,7 +20,10 @@ from tasks.tagging import tagged
 @tagged
 @sealed("evaluate")
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
-    """Score the candidate and leave a signed evaluation; or an abstention, for want of holdout or leave."""
+    """Score the candidate and leave a signed evaluation; or an abstention, for want of holdout or leave.
+
+    A candidate without finite scores is no fault of this party's, and no reason for it to end.
+    """
     bench, prepared = session.workbench, session.prepared
     if bench is None:
         raise TrainingFailed(f"Party {session.party} has not loaded the model", fix="join the run first")
@@ -33,8 +36,13 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
         path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
         session.bytes_down += travelled
         bench.load(path, candidate.model_sha256)
-        metrics, compute = bench.evaluate(prepared.holdout)
-        session.compute.extend(compute)
+        try:
+            metrics, compute = bench.evaluate(prepared.holdout)
+            session.compute.extend(compute)
+        except TrainingFailed as error:
+            if error.code != "evaluation-not-finite":
+                raise
+            reason = "the candidate has no finite scores on the holdout"
     evaluation = Evaluation(
         run=session.run,
         round=candidate.round,

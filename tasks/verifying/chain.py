@@ -202,7 +202,7 @@ def _record_faults(chain: Chain, number: int, *, loose: bool) -> list[str]:
 
 def _gate_faults(chain: Chain, record: Record, number: int) -> list[str]:
     """Whether the gate, asked again with the recorded scores, says the same."""
-    if chain.plan is None or record.metrics is None:
+    if chain.plan is None or record.candidate_sha256 is None:
         return []
     recipe, good = chain.plan.recipe, last_passed(chain.before(number))
     rows = good.parties if good else {}

@@ -23,7 +23,7 @@ from fedmodels.protocol.messages import (
     RoundSeconds,
 )
 from fedmodels.protocol.progress import opening_head, refuse_closed
-from fedmodels.protocol.recording import closing, record_of
+from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
 from fedmodels.protocol.restarts import restart_after, session_fate
 from fedmodels.protocol.state import Collection, RunState, Verdict, advance
 from fedmodels.protocol.steps import (
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 SECONDS = RoundSeconds(total=0.0, train=0.0, overhead=0.0)
 POISON = b"poison"
 LOOK_SECONDS = 5.0
+NO_AVERAGE, NO_SCORES = 0.02, 0.04
+"""Shares of decisions whose average is no model, and of these and those whose model has no finite scores."""
 
 
 def model_of(decision: Decision) -> str:
@@ -272,7 +274,14 @@ class Coordinator:
 
     def _admit(self, asked: Announcement, party: str, envelope: bytes, earlier: int | None = None) -> Story:
         """The real checks of the receipt; of the update, whether it is there, itself and no poison."""
-        expected = Expected(RUN, asked.round, party, asked.model_sha256, self.plan.parameters)
+        expected = Expected(
+            RUN,
+            asked.round,
+            party,
+            asked.model_sha256,
+            self.plan.parameters,
+            plan_sha256=self.world.scenario.plan_sha256,
+        )
         try:
             receipt = check_receipt(envelope, expected, partial(scenario.verify, self.plan.parties[party]))
             update = yield from read(update_key(party, receipt.update_sha256))
@@ -323,15 +332,19 @@ class Coordinator:
             )
         sha256 = model_of(decision)
         yield Sleep(0.5)
+        luck = int(sha256[:4], 16) / 0xFFFF
+        if luck < NO_AVERAGE:
+            return Verdict(decision.round, {}, None, NO_FINITE_AVERAGE)
         yield from put(model_key(sha256), sha256)
-        accuracy = int(sha256[:4], 16) / 0xFFFF
+        finite = luck >= NO_SCORES
+        scores = Metrics(accuracy=luck, macro_f1=luck, loss=1.0, num_examples=10) if finite else None
         candidate = Candidate(
             run=RUN,
             round=decision.round,
             model_sha256=sha256,
-            evaluate=self.plan.recipe.evaluate_at_parties,
+            evaluate=self.plan.recipe.evaluate_at_parties and finite,
             evaluation_timeout=self.plan.recipe.evaluation_timeout,
-            metrics=Metrics(accuracy=accuracy, macro_f1=accuracy, loss=1.0, num_examples=10),
+            metrics=scores,
             fine_tuning=None,
         )
         return (yield from create(self._key("candidate"), candidate))
@@ -349,7 +362,8 @@ class Coordinator:
                 break
             keys = tuple(evaluation_key(party, RUN, candidate.round) for party in missing)
             yield Watch((*keys, closed_key(RUN)), min(left, LOOK_SECONDS) + 0.1)
-        passed = self.world.random.random() >= self.world.scenario.gate_refuses
+        refuses = 1.0 if candidate.metrics is None else self.world.scenario.gate_refuses
+        passed = self.world.random.random() >= refuses
         gate = GateResult(passed=passed, reasons=("drawn: passed." if passed else "drawn: refused.",))
         return Verdict(candidate.round, evaluations, candidate.metrics, gate)
 

@@ -13,7 +13,7 @@ from tests.simulation.world import Crash, Delete, Put, Sleep, Story, Watch
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-POISONS = ("signature", "base", "run", "hash", "nan", "missing", "garbage", "examples")
+POISONS = ("signature", "base", "run", "plan", "hash", "nan", "missing", "garbage", "examples")
 PATIENCE = 400.0
 REPORT = DataReport(rows=120, train_rows=100, holdout_rows=20, contract_passed=True)
 
@@ -106,6 +106,7 @@ class Party:
             run=RUN,
             round=announcement.round,
             party=self.name,
+            plan_sha256=self.world.scenario.plan_sha256,
             base_sha256=announcement.model_sha256,
             update_sha256=None if refuses else sha256_hex(content),
             update_bytes=8,
@@ -122,6 +123,8 @@ class Party:
             changes["base_sha256"] = "f" * 64
         if poison == "run":
             changes["run"] = "other"
+        if poison == "plan":
+            changes["plan_sha256"] = "f" * 64
         if poison == "examples":
             changes["num_examples"] = 10**6
         receipt = receipt.model_copy(update=changes)

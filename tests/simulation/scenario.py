@@ -5,6 +5,7 @@ import random
 from dataclasses import dataclass
 from functools import lru_cache
 
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Plan, TensorSpec
 from fedmodels.recipe import Recipe
 from tests.simulation.world import Faults
@@ -23,6 +24,7 @@ class Scenario:
     """A seed's world."""
 
     plan: Plan
+    plan_sha256: str
     habits: dict[str, str]
     faults: Faults
     second_coordinators: tuple[float, ...]
@@ -59,8 +61,10 @@ def draw(seed: int, randomly: random.Random) -> Scenario:
     )
     races = 0 if calm else randomly.choice((0, 0, 0, 1, 2))
     moment = randomly.uniform(0, 60)
+    plan = _plan(recipe)
     return Scenario(
-        plan=_plan(recipe),
+        plan=plan,
+        plan_sha256=sha256_hex(canonical_json(plan)),
         habits={name: randomly.choice(HABITS) for name in names},
         faults=faults,
         second_coordinators=tuple(moment + randomly.choice((0.0, 0.05, 10.0)) for _ in range(races)),

@@ -16,13 +16,15 @@ from fedmodels.parameters.elements import from_float32
 from fedmodels.parameters.safetensors_file import encode_header, with_dtype
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import DataReport, Receipt, Signed, TensorSpec
+from fedmodels.protocol.reserved import COORDINATOR_CODES
 from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
 
 SCHEMA = (TensorSpec(name="b", dtype="F32", shape=(2,)), TensorSpec(name="w", dtype="F32", shape=(2, 3)))
 BASE, OTHER = "a" * 64, "b" * 64
 KEY, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
 DELTA = np.array([3, 4, 0, 0, 0, 0, 0, 0], np.float32)  # L2 norm 5
-EXPECTED = Expected("run-1", 2, "shop-a", BASE, SCHEMA, clipping_norm=5.0)
+PLAN = "c" * 64
+EXPECTED = Expected("run-1", 2, "shop-a", BASE, SCHEMA, clipping_norm=5.0, plan_sha256=PLAN)
 
 
 def verify(payload: bytes, signature: str) -> bool:
@@ -43,6 +45,7 @@ def receipt_for(file: bytes, /, **changes: object) -> Receipt:
         "run": "run-1",
         "round": 2,
         "party": "shop-a",
+        "plan_sha256": PLAN,
         "base_sha256": BASE,
         "update_sha256": hashlib.sha256(file).hexdigest(),
         "update_bytes": len(file),
@@ -104,12 +107,33 @@ RECEIPTS = {
     "receipt-malformed, neither update nor refusal": envelope_of(receipt_for(GOOD, update_sha256=None)),
     "receipt-malformed, a code that is a sentence": envelope_of(receipt_for(GOOD, refusal="Hello there")),
     "receipt-malformed, an endless reason": envelope_of(receipt_for(GOOD, refusal="no", reason="x" * 2001)),
+    **{
+        f"receipt-malformed, refuses itself as {code}": envelope_of(receipt_for(GOOD, refusal=code))
+        for code in sorted(COORDINATOR_CODES)
+    },
+    **{
+        f"receipt-implausible, {name}": envelope_of(receipt_for(GOOD, **{name: value}))
+        for name, value in {
+            "seconds": {"a": 1e308, "b": 1e308},
+            "compute": ((1e308, 0.0),),
+            "bytes_down": 2**50 + 1,
+            "update_bytes": 10**400,
+            "flow_run_id": "x" * 101,
+            "metrics": {str(number): 0.0 for number in range(1001)},
+        }.items()
+    },
+    "receipt-implausible, many steps": envelope_of(
+        receipt_for(GOOD, seconds={str(number): 0.0 for number in range(101)})
+    ),
+    "receipt-implausible, many intervals": envelope_of(receipt_for(GOOD, compute=((0.0, 0.0),) * 200_001)),
     "signature-invalid, another key": envelope_of(receipt_for(GOOD), STRANGER),
     "signature-invalid, no base64": canonical_json(Signed(payload="{}", signature="nonsense!")),
     "signature-invalid, payload changed": envelope_of(receipt_for(GOOD)).replace(b":100,", b":900,", 1),
     "wrong-party": envelope_of(receipt_for(GOOD, party="shop-b")),
     "wrong-run": envelope_of(receipt_for(GOOD, run="run-0")),
     "wrong-round": envelope_of(receipt_for(GOOD, round=1)),
+    "wrong-plan": envelope_of(receipt_for(GOOD, plan_sha256=OTHER)),
+    "wrong-plan, none": envelope_of(receipt_for(GOOD, plan_sha256=None)),
     "wrong-base": envelope_of(receipt_for(GOOD, base_sha256=OTHER)),
     "training-failed": envelope_of(receipt_for(GOOD, refusal="training-failed", reason="Out of memory.")),
     "data-contract-failed, no report": envelope_of(receipt_for(GOOD, data=None)),

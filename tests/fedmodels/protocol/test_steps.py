@@ -6,9 +6,10 @@ import pytest
 
 from fedmodels.aggregation.fedavg import fedavg_weights
 from fedmodels.errors import RunConflict
+from fedmodels.protocol.agreement import candidate_faults, record_faults
 from fedmodels.protocol.deciding import changed, decide
 from fedmodels.protocol.messages import Closed, GateResult
-from fedmodels.protocol.recording import closing, record_of
+from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
 from fedmodels.protocol.state import Collection, Verdict, advance
 from fedmodels.protocol.steps import (
     Announce,
@@ -34,6 +35,7 @@ from tests.fedmodels.protocol.builders import (
     scores,
     state_for,
 )
+from validation.gates import round_gate
 
 PASSED, REFUSED = (
     GateResult(passed=True, reasons=("passed.",)),
@@ -143,6 +145,59 @@ def test_a_round_whose_update_was_taken_back_is_refused_and_the_party_named():
     assert [(refusal.party, refusal.code) for refusal in found.refused] == [("b", "changed-since")]
     assert found.gate.reasons == ("The update of b is no longer the one that was admitted: refused.",)
     assert found.model_sha256 == state.head.model_sha256
+
+
+def decided(state, answers):
+    """The state with its round announced, collected and decided."""
+    state = advance(state, next_step(state).announcement)
+    state = advance(state, Collection(1, tuple(answers)))
+    return advance(
+        state,
+        decide(state.announcement, answers, lambda c: fedavg_weights(c, "examples"), state.plan.recipe),
+    )
+
+
+def test_a_round_whose_average_is_no_model_is_refused_and_the_next_one_starts_from_the_good_model():
+    state = decided(state_for(recipe_for()), [answer("a"), answer("b")])
+    assert isinstance(next_step(state), Propose)
+    state = advance(state, Verdict(1, {}, None, NO_FINITE_AVERAGE))
+    assert isinstance(next_step(state), Commit)
+    found = record_of(state, SECONDS)
+    assert (found.outcome, found.candidate_sha256, found.metrics) == ("gate-refused", None, None)
+    assert found.gate.reasons == ("The average of the updates leaves the range of float32: refused.",)
+    assert record_faults(found, state.head, state.decision, None, {}) == ()
+    silent = found.model_copy(update={"gate": REFUSED})
+    assert record_faults(silent, state.head, state.decision, None, {}), "a candidate cannot just be missing"
+    state = advance(state, found)
+    state = advance(state, next_step(state).head)
+    assert next_step(state).announcement.model_sha256 == state_for(recipe_for()).head.model_sha256
+
+
+def test_a_candidate_without_finite_scores_is_shown_to_no_party_and_refused():
+    state = decided(state_for(recipe_for()), [answer("a"), answer("b")])
+    broken = candidate(evaluate=False).model_copy(update={"metrics": None})
+    state = advance(state, broken)
+    assert next_step(state) == Judge(broken, ())
+    gate = round_gate(state.plan.recipe.gate, "accuracy", None, broken.metrics, {}, {})
+    found = record_of(advance(state, Verdict(1, {}, None, gate)), SECONDS)
+    assert (found.outcome, found.candidate_sha256) == ("gate-refused", broken.model_sha256)
+    assert found.model_sha256 == state.head.model_sha256
+    assert found.gate.reasons == ("The candidate has no finite scores on validation: refused.",)
+    assert record_faults(found, state.head, state.decision, broken, {}) == ()
+    asked = broken.model_copy(
+        update={"evaluate": True, "evaluation_timeout": state.plan.recipe.evaluation_timeout}
+    )
+    assert candidate_faults(asked, state.plan, found) == ("evaluate is True, not False",)
+
+
+def test_only_who_answered_in_time_is_asked_for_scores():
+    codes = {"c": "late", "d": "session-died", "e": "late-after-resume", "f": "session-cancelled"}
+    answers = [answer("a"), answer("b"), *(refused(party, code) for party, code in codes.items())]
+    answers += [refused("g", "table-empty"), refused("h", "wrong-base")]
+    state = decided(state_for(recipe_for("abcdefgh")), answers)
+    assert next_step(advance(state, candidate())) == Judge(candidate(), ("a", "b", "g", "h"))
+    recalled = advance(replace(state, collected=None), Collection(1, tuple(answers)))
+    assert next_step(advance(recalled, candidate())) == Judge(candidate(), ("a", "b", "g", "h"))
 
 
 def test_enough_rounds_finish_the_run():
