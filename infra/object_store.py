@@ -8,12 +8,13 @@ hash, so it is only ever handed back to the store as a version.
 import base64
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from uuid import uuid4
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -93,17 +94,24 @@ class ObjectStore:
             ),
         )
 
-    def read(self, key: str) -> bytes | None:
-        """The object's bytes, or `None` when there is no such object."""
-        found = self.read_version(key)
+    def read(self, key: str, limit: int | None = None) -> bytes | None:
+        """The object's bytes, or `None` when there is no such object.
+
+        Args:
+            key: of the object.
+            limit: bytes that the caller takes. Of a longer object one byte more is returned, which tells
+                that it is longer, and the rest is not fetched.
+        """
+        found = self.read_version(key, limit)
         return found[0] if found else None
 
-    def read_version(self, key: str) -> tuple[bytes, str] | None:
-        """The object's bytes and its version (ETag), or `None` when there is no such object."""
+    def read_version(self, key: str, limit: int | None = None) -> tuple[bytes, str] | None:
+        """The object's bytes, as in `read`, and its version (ETag); `None` when there is no such object."""
         with self._mapped(key):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
-                return answer["Body"].read(), answer["ETag"]
+                with closing(answer["Body"]) as body:
+                    return body.read() if limit is None else _at_most(body, limit + 1), answer["ETag"]
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return None
@@ -190,7 +198,11 @@ class ObjectStore:
 
     @contextmanager
     def open(self, key: str) -> Iterator[ByteStream]:
-        """Stream an object's bytes; errors in the middle of the stream are mapped too."""
+        """Stream an object's bytes; errors in the middle of the stream are mapped too.
+
+        Raises:
+            IntegrityError: there is no such object.
+        """
         with self._mapped(key):
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             try:
@@ -206,7 +218,7 @@ class ObjectStore:
             InputError: the disk is full.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = path.with_name(f"{path.name}.{uuid4().hex}.part")  # two sessions of a party share a folder
         try:
             with full_disk_told(path.name), self.open(key) as stream, part.open("wb") as file:
                 digest, size = _copy_hashing(stream, file)
@@ -236,12 +248,13 @@ class ObjectStore:
 
     def holds(self, key: str, sha256: str) -> bool:
         """Whether there is an object at `key` and its bytes have this SHA-256; reads all of it."""
-        if not self.exists(key):
-            return False
         digest = hashlib.sha256()
-        with self.open(key) as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
+        try:
+            with self.open(key) as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    digest.update(chunk)
+        except IntegrityError:  # it is missing
+            return False
         return digest.hexdigest() == sha256
 
     def list_keys(self, prefix: str) -> Iterator[str]:
@@ -378,6 +391,14 @@ def _code(error: ClientError) -> str:
 
 def _checksum(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
+
+
+def _at_most(stream: ByteStream, amount: int) -> bytes:
+    """Read until `amount` bytes are there or the stream ends; a stream that is cut short raises."""
+    found = b""
+    while len(found) < amount and (chunk := stream.read(amount - len(found))):
+        found += chunk
+    return found
 
 
 def _copy_hashing(stream: ByteStream, file: BinaryIO) -> tuple[str, int]:
