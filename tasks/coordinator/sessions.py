@@ -2,6 +2,7 @@
 
 import re
 import time
+from uuid import UUID
 
 from prefect import task
 from prefect.logging import get_run_logger
@@ -14,12 +15,14 @@ from infra.layout import session_key
 from infra.waiting import wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun, Deaths
-from tasks.exchange import read_message
+from tasks.exchange import read_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
 JOIN_TIMEOUT = 180.0
 CHECK_SECONDS = 5.0
+LEASE_LIMIT = 64 * 1024
+"""Bytes of a lease: ids, and a sentence."""
 GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"})
 _CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 Loss = tuple[str, str]
@@ -30,7 +33,7 @@ Loss = tuple[str, str]
 @tagged
 def start_session(run: CoordinatorRun, party: str) -> str:
     """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id."""
-    lease = read_message(run.store, session_key(party, run.run), Session)
+    lease = _lease(run, party)
     if lease is not None and flow_run_state(lease.session) not in GONE:
         run.sessions[party] = lease.session
     else:
@@ -49,7 +52,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
 
     def ready() -> tuple[str, ...]:
-        leases = {party: read_message(run.store, session_key(party, run.run), Session) for party in cohort}
+        leases = {party: _lease(run, party) for party in cohort}
         run.declined = {
             party: lease
             for party, lease in leases.items()
@@ -79,6 +82,15 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
             code="parties-missing",
         )
     return here
+
+
+def _lease(run: CoordinatorRun, party: str) -> Session | None:
+    """The lease that the party's session holds; what names no flow run is none."""
+    lease = read_from_party(run.store, session_key(party, run.run), Session, LEASE_LIMIT)
+    try:
+        return lease if lease and UUID(lease.session) else None
+    except ValueError:
+        return None
 
 
 def declined(run: CoordinatorRun, party: str) -> Loss | None:
