@@ -2,8 +2,8 @@
 
 from prefect import task
 
-from fedmodels.errors import TrainingFailed
-from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Record
+from fedmodels.errors import FedcartError, StoreRefused, TrainingFailed, TransientError
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Metrics, Record
 from infra.layout import closed_key, evaluation_key, round_key
 from infra.waiting import wait_for
 from tasks.exchange import create_signed, read_message
@@ -18,21 +18,20 @@ from tasks.tagging import tagged
 @tagged
 @sealed("evaluate")
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
-    """Score the candidate and leave a signed evaluation; or an abstention, for want of holdout or leave."""
-    bench, prepared = session.workbench, session.prepared
-    if bench is None:
-        raise TrainingFailed(f"Party {session.party} has not loaded the model", fix="join the run first")
-    metrics, reason = None, ""
-    if not session.policy.allow_evaluation:
-        reason = "the party's policy does not allow evaluation"
-    elif prepared is None or len(prepared.holdout) == 0:
-        reason = "no holdout rows"
-    else:
-        path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
-        session.bytes_down += travelled
-        bench.load(path, candidate.model_sha256)
-        metrics, compute = bench.evaluate(prepared.holdout)
-        session.compute.extend(compute)
+    """Score the candidate and leave a signed evaluation, or an abstention that says why there is none.
+
+    Raises:
+        TransientError: the store does not answer; the next try scores again.
+        StoreRefused: the store refuses the party, so its abstention too.
+    """
+    metrics, reason = None, why_abstain(session)
+    if not reason:
+        try:
+            metrics = _score(session, candidate)
+        except (TransientError, StoreRefused):
+            raise
+        except FedcartError as error:
+            reason = f"{error.code}: {error}"
     evaluation = Evaluation(
         run=session.run,
         round=candidate.round,
@@ -46,6 +45,30 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
     key = evaluation_key(session.party, session.run, candidate.round)
     create_signed(session.store, key, evaluation, session.signing_key)
     return metrics.model_dump() if metrics else {}
+
+
+def why_abstain(session: PartySession) -> str:
+    """Why the party does not score candidates in this round; empty when it does."""
+    if not session.policy.allow_evaluation:
+        return "the party's policy does not allow evaluation"
+    if session.refused is not None:
+        return f"{session.refused.code}: {session.refused}"
+    if session.prepared is None or len(session.prepared.holdout) == 0:
+        return "no holdout rows"
+    return ""
+
+
+@sealed("score")
+def _score(session: PartySession, candidate: Candidate) -> Metrics:
+    bench, prepared = session.workbench, session.prepared
+    if bench is None or prepared is None:
+        raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
+    path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
+    session.bytes_down += travelled
+    bench.load(path, candidate.model_sha256)
+    metrics, compute = bench.evaluate(prepared.holdout)
+    session.compute.extend(compute)
+    return metrics
 
 
 def next_candidate(session: PartySession, announcement: Announcement) -> Candidate | None:
