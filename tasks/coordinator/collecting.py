@@ -27,7 +27,7 @@ from fedmodels.protocol.state import Collection
 from infra.keys import verify
 from infra.layout import evaluation_key, receipt_key, round_key, update_key
 from infra.object_store import ByteStream
-from infra.waiting import wait_for
+from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch
@@ -135,7 +135,7 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
         found = run.store.read(key, MESSAGE_LIMIT)
         return found or interrupted(run) or session.lost() is not None or None
 
-    found = wait_for(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
+    found = wait_for(patient(look), timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     if not isinstance(found, bytes):
         return None
     evaluation = parse_signed(Evaluation, found, run.plan.parties[party])
@@ -234,7 +234,7 @@ def _wait(
         return over or interrupted(run) or session.lost() is not None or None
 
     longest = announcement.round_timeout + run.plan.recipe.grace
-    found = wait_for(found_or_over, timeout=longest, first_wait=run.poll_seconds)
+    found = wait_for(patient(found_or_over), timeout=longest, first_wait=run.poll_seconds)
     return found if isinstance(found, bytes) else None
 
 

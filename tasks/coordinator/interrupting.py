@@ -1,10 +1,12 @@
 """Noticing, while waiting and between steps, that the run was closed or taken over by somebody else."""
 
 import time
+from functools import partial
 
 from fedmodels.errors import RunConflict
 from fedmodels.protocol.messages import Closed, Head
 from infra.layout import closed_key, head_key
+from infra.waiting import patient
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
 
@@ -14,14 +16,21 @@ LOOK_SECONDS = 1.0
 def interrupted(run: CoordinatorRun, *, now: bool = False) -> bool:
     """Whether the run is somebody else's or nobody's any more.
 
-    Asks the store once a second at most, from whichever thread, unless the answer must be of `now`.
+    Asks the store once a second at most, from whichever thread, unless the answer must be of `now`. A
+    store that does not answer says nothing: the next look tells.
+
+    Raises:
+        TransientError: the answer must be of `now`, and the store gives none.
     """
     interruption = run.interruption
     with interruption.lock:
         due = now or time.monotonic() - interruption.looked > LOOK_SECONDS
         if interruption.found is None and due:
             interruption.looked = time.monotonic()
-            interruption.found = _look(run)
+            if now:
+                interruption.found = _look(run)
+            else:
+                interruption.found = patient(partial(_look, run))()
         return interruption.found is not None
 
 

@@ -12,7 +12,7 @@ from fedmodels.protocol.messages import Session
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, restart_after, session_fate
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
-from infra.waiting import wait_for
+from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun, Deaths
 from tasks.exchange import read_from_party
@@ -65,7 +65,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
         losses = [party for party in cohort if party not in here and watches[party].lost() is not None]
         return len(here) + len(losses) == len(cohort) or interrupted(run)
 
-    wait_for(settled, timeout=JOIN_TIMEOUT, first_wait=run.poll_seconds)
+    wait_for(patient(settled), timeout=JOIN_TIMEOUT, first_wait=run.poll_seconds)
     here = ready()
     run.round_began = time.perf_counter()
     if len(here) < required and not interrupted(run):

@@ -5,7 +5,7 @@ from prefect import task
 from fedmodels.errors import FedcartError, StoreRefused, TrainingFailed, TransientError
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Metrics, Record
 from infra.layout import closed_key, evaluation_key, round_key
-from infra.waiting import wait_for
+from infra.waiting import patient, wait_for
 from tasks.exchange import create_signed, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
@@ -86,5 +86,5 @@ def next_candidate(session: PartySession, announcement: Announcement) -> Candida
         return read_message(session.store, round_key(session.run, announcement.round, "candidate"), Candidate)
 
     timeout = announcement.round_timeout + session.joined_plan.recipe.evaluation_timeout
-    found = wait_for(look, timeout=timeout, first_wait=session.poll_seconds)
+    found = wait_for(patient(look), timeout=timeout, first_wait=session.poll_seconds)
     return found if isinstance(found, Candidate) else None

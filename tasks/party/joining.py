@@ -8,7 +8,7 @@ from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Sessio
 from fedmodels.protocol.policy import policy_violations
 from infra.keys import public_key
 from infra.layout import closed_key, head_key, plan_key, round_key, session_key
-from infra.waiting import wait_for
+from infra.waiting import patient, persistent, wait_for
 from tasks.exchange import parse, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
@@ -100,6 +100,7 @@ def import_libraries(session: PartySession) -> str:
     return session.party
 
 
+@persistent
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
     lease = read_message(session.store, session_key(session.party, session.run), Session)
@@ -120,10 +121,11 @@ def next_announcement(session: PartySession, after: int) -> Announcement | None:
         return read_message(session.store, round_key(session.run, after + 1, "announcement"), Announcement)
 
     idle = session.joined_plan.recipe.session_idle_timeout
-    found = wait_for(look, timeout=idle, first_wait=session.poll_seconds)
+    found = wait_for(patient(look), timeout=idle, first_wait=session.poll_seconds)
     return found if isinstance(found, Announcement) else None
 
 
+@persistent
 def last_closed_round(session: PartySession) -> int:
     """The round that HEAD stands at: rounds up to it need no work of ours."""
     head = read_message(session.store, head_key(session.run), Head)
@@ -135,6 +137,7 @@ def _take_lease(session: PartySession, lease: Session) -> None:
     _move_lease(session, lease)
 
 
+@persistent
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced."""
     lease = Session(run=session.run, party=session.party, session=session_id, ready=True)

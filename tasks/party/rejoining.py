@@ -2,9 +2,11 @@
 
 from fedmodels.protocol.messages import Announcement
 from infra.layout import receipt_key
+from infra.waiting import persistent
 from tasks.party.session import PartySession
 
 
+@persistent
 def has_submitted(session: PartySession, announcement: Announcement) -> bool:
     """Whether this party's receipt for the round stands already."""
     return session.store.exists(receipt_key(session.party, session.run, announcement.round))

@@ -11,6 +11,7 @@ from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
 from infra.layout import closed_key
+from infra.waiting import patient
 from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
 from tasks.party.boundary import sealed
@@ -92,6 +93,6 @@ def _run_closed(session: PartySession) -> Callable[[], bool]:
         if time.monotonic() - checked < CLOSED_CHECK_SECONDS:
             return False
         checked = time.monotonic()
-        return read_message(session.store, closed_key(session.run), Closed) is not None
+        return patient(lambda: read_message(session.store, closed_key(session.run), Closed))() is not None
 
     return closed
