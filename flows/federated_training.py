@@ -110,11 +110,11 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
         TooManyFailures: the gate refused more rounds than the recipe allows; the run is closed.
         RunConflict: another coordinator has taken over.
     """
-    for party in parties:  # one after the other: the server is slow at writes that come side by side
-        start_session(run, party)
     if resume:
         resume_run(run)
+        start_sessions(run, tuple(run.plan.parties))
     else:
+        start_sessions(run, parties)  # they import their libraries while the plan is made
         open_run(run, recipe, parties)
     load_workbench(run)
     await_sessions(run, tuple(run.plan.parties), run.plan.recipe.min_available_parties)
@@ -123,6 +123,12 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
         raise TooManyFailures(closed.reason.rstrip("."), code=closed.code or None)
     show_run(run, closed)
     return {"run": run.run, "status": closed.status, "model_sha256": closed.model_sha256}
+
+
+def start_sessions(run: CoordinatorRun, parties: tuple[str, ...]) -> None:
+    """One after the other: the server is slow at writes that come side by side."""
+    for party in parties:
+        start_session(run, party)
 
 
 def play(run: CoordinatorRun) -> Closed:

@@ -5,11 +5,12 @@ from typing import Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, StoreRefused
 from fedmodels.identifiers import check_identifier
-from fedmodels.protocol.messages import Announcement
+from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
 from tasks.party.boundary import sealed, silence_tracebacks
 from tasks.party.data import data_changed, prepare_data, validate_data
@@ -95,7 +96,21 @@ def take_part(session: PartySession, announcement: Announcement, session_id: str
         submit(session, announcement, session_id)
     candidate = next_candidate(session, announcement)
     if candidate and candidate.evaluate:
+        score(session, candidate)
+
+
+def score(session: PartySession, candidate: Candidate) -> None:
+    """Leave an evaluation or an abstention; without either the round goes on, and so does the session.
+
+    Raises:
+        StoreRefused: the store refuses the party.
+    """
+    try:
         evaluate_candidate(session, candidate)
+    except StoreRefused:
+        raise
+    except FedcartError as error:
+        get_run_logger().warning("No evaluation of round %d: %s", candidate.round, error)
 
 
 def submit(session: PartySession, announcement: Announcement, session_id: str) -> None:

@@ -8,12 +8,13 @@ hash, so it is only ever handed back to the store as a version.
 import base64
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from uuid import uuid4
 
 import boto3
 from boto3.s3.transfer import TransferConfig
@@ -107,17 +108,21 @@ class ObjectStore:
         self.client.meta.events.unregister("before-call.s3", add_expect_header)
 
     @fault_effect
-    def read(self, key: str, *, checked: bool = True) -> bytes | None:
+    def read(self, key: str, limit: int | None = None, *, checked: bool = True) -> bytes | None:
         """The object's bytes, or `None` when there is no such object; arguments as of `read_version`."""
-        found = self.read_version(key, checked=checked)
+        found = self.read_version(key, limit, checked=checked)
         return found[0] if found else None
 
     @fault_effect
-    def read_version(self, key: str, *, checked: bool = True) -> tuple[bytes, str] | None:
+    def read_version(
+        self, key: str, limit: int | None = None, *, checked: bool = True
+    ) -> tuple[bytes, str] | None:
         """The object's bytes and its version (ETag), or `None` when there is no such object.
 
         Args:
             key: of the object.
+            limit: bytes that the caller takes. Of a longer object one byte more is returned, which tells
+                that it is longer, and the rest is not fetched.
             checked: hold the bytes against the hash that was put with them, if there is one.
 
         Raises:
@@ -126,8 +131,9 @@ class ObjectStore:
         with self._mapped(key):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
-                data = answer["Body"].read()
-                if checked:
+                with closing(answer["Body"]) as body:
+                    data = body.read() if limit is None else _at_most(body, limit + 1)
+                if checked and (limit is None or len(data) <= limit):
                     _check_arrived(key, data, answer["Metadata"].get(_SHA256))
                 return data, answer["ETag"]
             except ClientError as error:
@@ -238,7 +244,11 @@ class ObjectStore:
     @fault_effect
     @contextmanager
     def open(self, key: str) -> Iterator[ByteStream]:
-        """Stream an object's bytes; errors in the middle of the stream are mapped too."""
+        """Stream an object's bytes; errors in the middle of the stream are mapped too.
+
+        Raises:
+            IntegrityError: there is no such object.
+        """
         with self._mapped(key):
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             try:
@@ -258,7 +268,7 @@ class ObjectStore:
             InputError: the disk is full.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
+        part = path.with_name(f"{path.name}.{uuid4().hex}.part")  # two sessions of a party share a folder
         try:
             for _ in range(DOWNLOAD_TRIES):
                 with full_disk_told(path.name), self.open(key) as stream, part.open("wb") as file:
@@ -292,12 +302,13 @@ class ObjectStore:
 
     def holds(self, key: str, sha256: str) -> bool:
         """Whether there is an object at `key` and its bytes have this SHA-256; reads all of it."""
-        if not self.exists(key):
-            return False
         digest = hashlib.sha256()
-        with self.open(key) as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
+        try:
+            with self.open(key) as stream:
+                while chunk := stream.read(CHUNK_BYTES):
+                    digest.update(chunk)
+        except IntegrityError:  # it is missing
+            return False
         return digest.hexdigest() == sha256
 
     def list_keys(self, prefix: str) -> Iterator[str]:
@@ -452,6 +463,14 @@ def _check_arrived(key: str, data: bytes, sha256: str | None) -> None:
         raise StoreBusy(
             f"The object {key} did not arrive as it was put", fix="try again", code="store-damaged"
         )
+
+
+def _at_most(stream: ByteStream, amount: int) -> bytes:
+    """Read until `amount` bytes are there or the stream ends; a stream that is cut short raises."""
+    found = b""
+    while len(found) < amount and (chunk := stream.read(amount - len(found))):
+        found += chunk
+    return found
 
 
 def _copy_hashing(stream: ByteStream, file: BinaryIO) -> tuple[str, int]:

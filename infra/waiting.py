@@ -3,9 +3,16 @@
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
+
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from fedmodels.errors import TransientError
 
 Found = TypeVar("Found")
+Arguments = ParamSpec("Arguments")
+TRIES = 6
+"""Of a single read, over half a minute: as many as a task has that touches the store."""
 
 
 def wait_for(
@@ -34,3 +41,26 @@ def wait_for(
             return None
         time.sleep(min(wait * (1 + 0.1 * random.random()), left))  # noqa: S311 (jitter, no secret)
         wait = min(wait * 1.5, longest_wait)
+
+
+def patient(condition: Callable[[], Found | None]) -> Callable[[], Found | None]:
+    """The same look, for which a store that does not answer means "not yet": the next look tells."""
+
+    def look() -> Found | None:
+        try:
+            return condition()
+        except TransientError:
+            return None
+
+    return look
+
+
+def persistent(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
+    """The same read, tried again as a task's is while the store does not answer; then it raises."""
+    again = retry(
+        retry=retry_if_exception_type(TransientError),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_exponential_jitter(initial=1, max=16),
+        reraise=True,
+    )
+    return again(read)

@@ -7,10 +7,12 @@ from pydantic import ValidationError
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Message, Signed
-from infra.keys import PrivateKey, sign
+from infra.keys import PrivateKey, sign, verify
 from infra.object_store import ObjectStore
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
+MESSAGE_LIMIT = 4 * 1024 * 1024
+"""Bytes of a party's message: room for the compute intervals of some 100,000 steps."""
 
 
 def parse(kind: type[AnyMessage], data: bytes, key: str) -> AnyMessage:
@@ -33,6 +35,31 @@ def read_message(store: ObjectStore, key: str, kind: type[AnyMessage]) -> AnyMes
     """The message at `key`, or `None` while there is none."""
     data = store.read(key)
     return None if data is None else parse(kind, data, key)
+
+
+def read_from_party(
+    store: ObjectStore, key: str, kind: type[AnyMessage], limit: int = MESSAGE_LIMIT
+) -> AnyMessage | None:
+    """The message that a party left at `key`; whatever else lies there is as good as none."""
+    return parse_from_party(kind, store.read(key, limit) or b"", limit)
+
+
+def parse_from_party(kind: type[AnyMessage], data: bytes, limit: int = MESSAGE_LIMIT) -> AnyMessage | None:
+    """Read a party's bytes strictly: `None` when they are no such message, or more than `limit` of them."""
+    if len(data) > limit:
+        return None
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError:
+        return None
+
+
+def parse_signed(kind: type[AnyMessage], envelope: bytes, public_key: str) -> AnyMessage | None:
+    """The message in a party's envelope, if the party's key signed it; anything else is as good as none."""
+    signed = parse_from_party(Signed, envelope)
+    if signed is None or not verify(public_key, signed.payload.encode(), signed.signature):
+        return None
+    return parse_from_party(kind, signed.payload.encode())
 
 
 def create_message(store: ObjectStore, key: str, message: AnyMessage) -> AnyMessage:

@@ -149,9 +149,7 @@ def check_update(receipt: Receipt, expected: Expected, reader: ChunkReader) -> f
 
 def _open_envelope(envelope: bytes, party: str, verify: Verify) -> Receipt:
     if len(envelope) > RECEIPT_LIMIT:
-        raise _refused(
-            party, f"has a receipt of {len(envelope)} bytes, more than {RECEIPT_LIMIT}", "receipt-too-large"
-        )
+        raise _refused(party, f"has a receipt of more than {RECEIPT_LIMIT} bytes", "receipt-too-large")
     try:
         signed = Signed.model_validate_json(envelope, strict=True)
     except ValidationError:

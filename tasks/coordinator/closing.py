@@ -23,8 +23,9 @@ def close_round(run: CoordinatorRun, announcement: Announcement) -> Record:
     """Write the record, which commits the round, or adopt the one that stands."""
     now = time.perf_counter()
     record = record_of(run.state, round_seconds(run.watch.intervals(), run.round_began, now))
-    run.round_began = now
-    return create_message(run.store, round_key(run.run, announcement.round, "record"), record)
+    standing = create_message(run.store, round_key(run.run, announcement.round, "record"), record)
+    run.round_began = now  # not before it stands: a second try measures from the same beginning
+    return standing
 
 
 @task(task_run_name="close_run · {run.run}", **STORE)

@@ -1,13 +1,14 @@
 """Collecting: one task per party and round waits for its receipt and admits its update."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from prefect import task
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
-from fedmodels.errors import UpdateRefused
+from fedmodels.errors import IntegrityError, UpdateRefused
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.collection import CollectionState, collection_state
 from fedmodels.protocol.deciding import Collected as Collected  # said again for those who import it here
@@ -25,14 +26,15 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.state import Collection
 from infra.keys import verify
 from infra.layout import evaluation_key, receipt_key, round_key, update_key
-from infra.waiting import wait_for
+from infra.object_store import ByteStream
+from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch, declined
-from tasks.exchange import parse
+from tasks.exchange import MESSAGE_LIMIT, parse
 from tasks.policy import STORE
 from tasks.tagging import tagged
-from validation.admission import Expected, check_receipt, check_update
+from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
 from validation.evaluations import open_evaluation
 
 
@@ -48,7 +50,7 @@ def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) 
     _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)
     session = SessionWatch(run, party)
-    envelope = _wait(run, announcement, session, lambda: run.store.read(key)) or _in_time(
+    envelope = _wait(run, announcement, session, lambda: run.store.read(key, RECEIPT_LIMIT)) or _in_time(
         run, announcement, party, key
     )
     if envelope is None:
@@ -70,7 +72,7 @@ def salvage_updates(
     fresh = {item.party for item in collected if item.refusal is None}
     found = []
     for party in late:
-        envelope = run.store.read(receipt_key(party, run.run, before.round))
+        envelope = run.store.read(receipt_key(party, run.run, before.round), RECEIPT_LIMIT)
         if envelope is None:
             continue
         if party in fresh:
@@ -131,9 +133,9 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     session = SessionWatch(run, party)
 
     def look() -> bytes | bool | None:
-        return run.store.read(key) or interrupted(run) or session.lost() is not None or None
+        return run.store.read(key, MESSAGE_LIMIT) or interrupted(run) or session.lost() is not None or None
 
-    found = wait_for(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
+    found = wait_for(patient(look), timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     evaluation = None
     if isinstance(found, bytes):
         evaluation = open_evaluation(found, candidate, party, partial(verify, run.plan.parties[party]))
@@ -144,7 +146,7 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
 
 def _recall(run: CoordinatorRun, update: AcceptedUpdate, number: int) -> Collected:
     key = receipt_key(update.party, run.run, update.round or number)
-    envelope = run.store.read(key)
+    envelope = run.store.read(key, RECEIPT_LIMIT)
     if envelope is None or sha256_hex(envelope) != update.receipt_sha256:
         return changed(update.party, update.round)
     receipt = parse(Receipt, parse(Signed, envelope, key).payload.encode(), key)
@@ -178,8 +180,7 @@ def _admit(
         receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))
         if not salvaged:
             run.watch.computed_before_now(receipt.compute)
-        key = _update_key(run, receipt)
-        with run.store.open(key) as stream:
+        with _open_update(run, receipt) as stream:
             check_update(receipt, expected, stream)
     except UpdateRefused as error:
         refusal = Refusal(party=party, code=error.code, reason=str(error), round=earlier)
@@ -187,16 +188,19 @@ def _admit(
     return Collected(party=party, receipt=receipt, receipt_sha256=sha256_hex(envelope), round=earlier)
 
 
-def _update_key(run: CoordinatorRun, receipt: Receipt) -> str:
+@contextmanager
+def _open_update(run: CoordinatorRun, receipt: Receipt) -> Iterator[ByteStream]:
+    """The update that a receipt names; a party can have deleted it at any moment, or never uploaded it."""
     assert receipt.update_sha256 is not None
-    key = update_key(receipt.party, receipt.update_sha256)
-    if not run.store.exists(key):
+    try:
+        with run.store.open(update_key(receipt.party, receipt.update_sha256)) as stream:
+            yield stream
+    except IntegrityError:
         raise UpdateRefused(
             f"The receipt of {receipt.party} names an update that is not in the store",
             fix="the round goes on without this party",
             code="update-missing",
-        )
-    return key
+        ) from None
 
 
 def _standing(run: CoordinatorRun, announcement: Announcement) -> CollectionState:
@@ -220,19 +224,19 @@ def _wait(
 
     def found_or_over() -> bytes | bool | None:
         found = look()
-        if found is not None:
+        if found:
             return found
         over = _standing(run, announcement).status != "waiting"
         return over or interrupted(run) or session.lost() is not None or None
 
     longest = announcement.round_timeout + run.plan.recipe.grace
-    found = wait_for(found_or_over, timeout=longest, first_wait=run.poll_seconds)
+    found = wait_for(patient(found_or_over), timeout=longest, first_wait=run.poll_seconds)
     return found if isinstance(found, bytes) else None
 
 
 def _in_time(run: CoordinatorRun, announcement: Announcement, party: str, key: str) -> bytes | None:
     """The receipt that is there after all, if by the store's clock it came before the collection was over."""
-    age, envelope = run.store.age(key), run.store.read(key)
+    age, envelope = run.store.age(key), run.store.read(key, RECEIPT_LIMIT)
     if age is None or envelope is None:
         return None
     run.watch.arrive(party, seconds_ago=age)

@@ -2,13 +2,13 @@
 
 import time
 
-from fedmodels.errors import RunConflict, TransientError
+from fedmodels.errors import RunConflict
 from fedmodels.protocol.messages import Closed, Head
 from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
+from infra.waiting import patient, persistent
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
-from tasks.patience import patient
 
 LOOK_SECONDS = 1.0
 
@@ -28,11 +28,10 @@ def interrupted(run: CoordinatorRun, *, now: bool = False) -> bool:
         due = now or time.monotonic() - interruption.looked > LOOK_SECONDS
         if interruption.found is None and due:
             interruption.looked = time.monotonic()
-            try:
+            if now:
                 interruption.found = _look(run)
-            except TransientError:
-                if now:
-                    raise
+            else:
+                interruption.found = patient(lambda: _look(run))()
         return interruption.found is not None
 
 
@@ -43,7 +42,7 @@ def fold_interruption(run: CoordinatorRun) -> None:
     Raises:
         RunConflict: another coordinator has taken over.
     """
-    if run.state.closed is None and patient(interrupted)(run):
+    if run.state.closed is None and persistent(interrupted)(run):
         found = run.interruption.found
         if isinstance(found, Closed):
             run.fold(found)

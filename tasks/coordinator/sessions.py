@@ -2,24 +2,27 @@
 
 import re
 import time
+from uuid import UUID
 
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import IntegrityError, QuorumMissed, StackError
+from fedmodels.errors import QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.layout import session_key
-from infra.waiting import wait_for
+from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun, Deaths
-from tasks.exchange import read_message
+from tasks.exchange import read_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
 CHECK_SECONDS = 2.0
+LEASE_LIMIT = 64 * 1024
+"""Bytes of a lease: ids, and a sentence."""
 GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", UNKNOWN})
 _CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 Loss = tuple[str, str]
@@ -67,7 +70,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
         losses = [party for party in cohort if party not in here and watches[party].lost() is not None]
         return len(here) + len(losses) == len(cohort) or interrupted(run)
 
-    wait_for(settled, timeout=timeout, first_wait=run.poll_seconds)
+    wait_for(patient(settled), timeout=timeout, first_wait=run.poll_seconds)
     here = ready()
     run.round_began = time.perf_counter()
     if len(here) < required and not interrupted(run):
@@ -87,10 +90,11 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
 
 def standing_lease(run: CoordinatorRun, party: str) -> Session | None:
-    """The party's lease; `None` for none, or for what is no lease: what one party writes ends no run."""
+    """The lease that the party's session holds; what is no lease, or names no flow run, is none."""
+    lease = read_from_party(run.store, session_key(party, run.run), Session, LEASE_LIMIT)
     try:
-        return read_message(run.store, session_key(party, run.run), Session)
-    except IntegrityError:
+        return lease if lease and UUID(lease.session) else None
+    except ValueError:
         return None
 
 

@@ -63,6 +63,7 @@ def validate_data(session: PartySession) -> DataReport:
         evaluated_expectations=verdict.evaluated,
     )
     if not verdict.passed:
+        session.prepared = None  # rows that are refused neither train nor vote
         critical = [name for name in verdict.failed if name.startswith("critical:")]
         raise DataRefused(
             f"The data of party {session.party} fail {', '.join(critical)}",

@@ -2,16 +2,15 @@
 
 from prefect import task
 
-from fedmodels.errors import TrainingFailed
-from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Record
+from fedmodels.errors import FedcartError, StoreRefused, TrainingFailed, TransientError
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Metrics, Record
 from infra.fault_points import fault_step
 from infra.layout import closed_key, evaluation_key, round_key
-from infra.waiting import wait_for
+from infra.waiting import patient, wait_for
 from tasks.exchange import create_signed, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
-from tasks.patience import patient
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -20,29 +19,20 @@ from tasks.tagging import tagged
 @tagged
 @sealed("evaluate")
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
-    """Score the candidate and leave a signed evaluation; or an abstention, for want of holdout or leave.
+    """Score the candidate and leave a signed evaluation, or an abstention that says why there is none.
 
-    A candidate without finite scores is no fault of this party's, and no reason for it to end.
+    Raises:
+        TransientError: the store does not answer; the next try scores again.
+        StoreRefused: the store refuses the party, so its abstention too.
     """
-    bench, prepared = session.workbench, session.prepared
-    if bench is None:
-        raise TrainingFailed(f"Party {session.party} has not loaded the model", fix="join the run first")
-    metrics, reason = None, ""
-    if not session.policy.allow_evaluation:
-        reason = "the party's policy does not allow evaluation"
-    elif prepared is None or len(prepared.holdout) == 0:
-        reason = "no holdout rows"
-    else:
-        path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
-        session.bytes_down += travelled
-        bench.load(path, candidate.model_sha256)
+    metrics, reason = None, why_abstain(session)
+    if not reason:
         try:
-            metrics, compute = bench.evaluate(prepared.holdout)
-            session.compute.extend(compute)
-        except TrainingFailed as error:
-            if error.code != "evaluation-not-finite":
-                raise
-            reason = "the candidate has no finite scores on the holdout"
+            metrics = _score(session, candidate)
+        except (TransientError, StoreRefused):
+            raise
+        except FedcartError as error:
+            reason = f"{error.code}: {error}"
     evaluation = Evaluation(
         run=session.run,
         round=candidate.round,
@@ -58,12 +48,35 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
     return metrics.model_dump() if metrics else {}
 
 
+def why_abstain(session: PartySession) -> str:
+    """Why the party does not score candidates in this round; empty when it does."""
+    if not session.policy.allow_evaluation:
+        return "the party's policy does not allow evaluation"
+    if session.refused is not None:
+        return f"{session.refused.code}: {session.refused}"
+    if session.prepared is None or len(session.prepared.holdout) == 0:
+        return "no holdout rows"
+    return ""
+
+
+@sealed("score")
+def _score(session: PartySession, candidate: Candidate) -> Metrics:
+    bench, prepared = session.workbench, session.prepared
+    if bench is None or prepared is None:
+        raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
+    path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
+    session.bytes_down += travelled
+    bench.load(path, candidate.model_sha256)
+    metrics, compute = bench.evaluate(prepared.holdout)
+    session.compute.extend(compute)
+    return metrics
+
+
 @fault_step
 def next_candidate(session: PartySession, announcement: Announcement) -> Candidate | None:
     """Wait for the round's candidate, or `None` when the round, or the whole run, closed without one."""
     looks = 0
 
-    @patient
     def look() -> Candidate | Record | Closed | None:
         nonlocal looks
         looks += 1
@@ -75,5 +88,5 @@ def next_candidate(session: PartySession, announcement: Announcement) -> Candida
         return read_message(session.store, round_key(session.run, announcement.round, "candidate"), Candidate)
 
     timeout = announcement.round_timeout + session.joined_plan.recipe.evaluation_timeout
-    found = wait_for(look, timeout=timeout, first_wait=session.poll_seconds)
+    found = wait_for(patient(look), timeout=timeout, first_wait=session.poll_seconds)
     return found if isinstance(found, Candidate) else None

@@ -9,12 +9,11 @@ from fedmodels.protocol.policy import policy_violations
 from infra.fault_points import fault_step
 from infra.keys import public_key
 from infra.layout import closed_key, head_key, plan_key, round_key, session_key
-from infra.waiting import wait_for
+from infra.waiting import patient, persistent, wait_for
 from tasks.exchange import parse, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
-from tasks.patience import patient
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 from tasks.workbenches import open_workbench
@@ -108,7 +107,7 @@ def import_libraries(session: PartySession) -> str:
     return session.party
 
 
-@patient
+@persistent
 @fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
@@ -121,7 +120,6 @@ def next_announcement(session: PartySession, after: int) -> Announcement | None:
     """Wait for the next round that is not closed yet, or `None` when the run is over or idle too long."""
     looks = 0
 
-    @patient
     def look() -> Announcement | Closed | None:
         nonlocal looks
         looks += 1
@@ -132,11 +130,11 @@ def next_announcement(session: PartySession, after: int) -> Announcement | None:
         return read_message(session.store, round_key(session.run, after + 1, "announcement"), Announcement)
 
     idle = session.joined_plan.recipe.session_idle_timeout
-    found = wait_for(look, timeout=idle, first_wait=session.poll_seconds)
+    found = wait_for(patient(look), timeout=idle, first_wait=session.poll_seconds)
     return found if isinstance(found, Announcement) else None
 
 
-@patient
+@persistent
 @fault_step
 def last_closed_round(session: PartySession) -> int:
     """The round that HEAD stands at: rounds up to it need no work of ours."""
@@ -149,7 +147,7 @@ def _take_lease(session: PartySession, lease: Session) -> None:
     _move_lease(session, lease)
 
 
-@patient
+@persistent
 @fault_step
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced."""

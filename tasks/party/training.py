@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prefect import task
 
-from fedmodels.errors import TrainingFailed, TransientError
+from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
 from infra.layout import closed_key
+from infra.waiting import patient
 from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
 from tasks.party.boundary import sealed
@@ -110,8 +111,6 @@ def stop_asked(session: PartySession, limit: float | None) -> Callable[[], bool]
         if now - checked < CLOSED_CHECK_SECONDS:
             return False
         checked = now
-        with suppress(TransientError):  # a store that is away for a moment costs no training
-            return read_message(session.store, closed_key(session.run), Closed) is not None
-        return False
+        return patient(lambda: read_message(session.store, closed_key(session.run), Closed))() is not None
 
     return stop

@@ -1,8 +1,11 @@
 """Looking after what lies in the store: sizes, ages, deletion, unfinished uploads; each role its own."""
 
 import pytest
+from botocore.response import StreamingBody
 
 from fedmodels.errors import StoreRefused
+from fedmodels.protocol.canonical import sha256_hex
+from infra import object_store
 from infra.object_store import ObjectStore, Upload
 from infra.waiting import wait_for
 from tests.store_alone import store_alone, store_of
@@ -30,6 +33,39 @@ def begin_upload(store: ObjectStore, key: str) -> str:
     upload_id = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
     store.client.upload_part(Bucket=store.bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=PART)
     return upload_id
+
+
+@pytest.mark.parametrize(("limit", "read"), [(None, 10), (10, 10), (12, 10), (9, 10), (4, 5), (0, 1)])
+def test_of_a_long_object_one_byte_more_than_the_limit_is_read(shop_a, limit, read):
+    key = "parties/shop-a/long"
+    shop_a.put_blob(key, b"0123456789")
+    assert shop_a.read(key, limit) == b"0123456789"[:read]
+
+
+def test_the_rest_of_a_long_object_does_not_travel(shop_a, monkeypatch):
+    taken = []
+    read = StreamingBody.read
+    monkeypatch.setattr(StreamingBody, "read", lambda body, amt=None: taken.append(amt) or read(body, amt))
+    shop_a.put_blob("parties/shop-a/long", PART)
+    assert shop_a.read("parties/shop-a/long", limit=1000) == PART[:1001]
+    assert all(amount is not None and amount <= 1001 for amount in taken)
+
+
+def test_two_downloads_of_a_blob_at_once_do_not_share_a_file(shop_a, tmp_path, monkeypatch):
+    """The second begins and ends in the middle of the first."""
+    key, path, digest = "parties/shop-a/twice", tmp_path / "model", sha256_hex(PART)
+    shop_a.put_blob(key, PART)
+    copy = object_store._copy_hashing
+
+    def interrupted_copy(stream, file):
+        monkeypatch.setattr(object_store, "_copy_hashing", copy)
+        assert shop_a.download(key, path, digest) == len(PART)
+        return copy(stream, file)
+
+    monkeypatch.setattr(object_store, "_copy_hashing", interrupted_copy)
+    assert shop_a.download(key, path, digest) == len(PART)
+    assert path.read_bytes() == PART
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_listing_gives_sizes_and_ages_in_order_of_keys(shop_a):

@@ -2,7 +2,10 @@
 
 import time
 
-from infra.waiting import wait_for
+import pytest
+
+from fedmodels.errors import StoreRefused, StoreUnavailable
+from infra.waiting import TRIES, patient, persistent, wait_for
 
 
 def test_a_condition_that_holds_is_returned_at_once():
@@ -18,3 +21,45 @@ def test_the_deadline_ends_it():
     begin = time.monotonic()
     assert wait_for(lambda: None, timeout=0.2, first_wait=0.01) is None
     assert 0.2 <= time.monotonic() - begin < 2.0
+
+
+def unavailable(times: int):
+    """A look that fails so many times before it finds something."""
+    left = iter(range(times))
+
+    def look(found: str = "here") -> str:
+        if next(left, None) is not None:
+            raise StoreUnavailable("The line is lost")
+        return found
+
+    return look
+
+
+def test_a_store_that_does_not_answer_is_looked_at_again():
+    assert wait_for(patient(unavailable(2)), timeout=5.0, first_wait=0.001) == "here"
+
+
+def test_only_what_may_pass_is_waited_out():
+    def refused() -> None:
+        raise StoreRefused("The door is closed")
+
+    for look in (patient(refused), persistent(refused)):
+        with pytest.raises(StoreRefused):
+            look()
+
+
+@pytest.mark.parametrize("times", [0, 1, TRIES - 1])
+def test_a_read_is_tried_again(times):
+    read = persistent(unavailable(times))
+    read.retry.sleep = lambda seconds: None
+    assert read("there") == "there"
+
+
+def test_a_read_is_tried_for_half_a_minute_and_no_longer():
+    waits: list[float] = []
+    read = persistent(unavailable(TRIES))
+    read.retry.sleep = waits.append
+    with pytest.raises(StoreUnavailable):
+        read()
+    assert len(waits) == TRIES - 1
+    assert 31.0 <= sum(waits) <= 40.0

@@ -3,11 +3,12 @@
 import pytest
 
 from fedmodels.data.prepared import keyed_data_hash
+from fedmodels.errors import DataRefused
 from fedmodels.protocol.messages import Plan
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData, Recipe
 from infra.keys import data_hash_key, ensure_private_key, public_key
 from infra.settings import Settings, Tables
-from tasks.party.data import data_changed, prepare_data
+from tasks.party.data import data_changed, prepare_data, validate_data
 from tasks.party.session import PartySession
 
 ROWS = [(f"text number {number}", str(number % 2)) for number in range(40)]
@@ -51,3 +52,15 @@ def test_the_hash_of_the_rows_goes_with_the_rows(session, tmp_path):
     assert data_changed(session)
     prepare_data.fn(session)
     assert session.data_hash not in ("", first)
+
+
+def test_rows_that_break_their_contract_are_not_kept(session, tmp_path):
+    """Neither training nor a score may use them."""
+    write(tmp_path / "train.csv", [(text, f"unknown {label}") for text, label in ROWS])
+    prepare_data.fn(session)
+    assert session.prepared is not None
+    with pytest.raises(DataRefused) as caught:
+        validate_data.fn(session)
+    assert caught.value.code == "contract-failed"
+    assert session.prepared is None
+    assert not session.report.contract_passed

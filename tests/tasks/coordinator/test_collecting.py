@@ -1,0 +1,94 @@
+"""Whatever a party leaves in the store, the coordinator answers it with a refusal, or with nothing."""
+
+import time
+
+import pytest
+
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.messages import Session
+from infra.layout import evaluation_key, receipt_key, session_key, update_key
+from tasks.coordinator import sessions
+from tasks.coordinator.collecting import collect_evaluation, collect_update
+from tasks.coordinator.sessions import LEASE_LIMIT, await_sessions, start_session
+from tasks.exchange import MESSAGE_LIMIT, create_signed
+from validation.admission import RECEIPT_LIMIT
+
+PARTY = "shop-a"
+LEASE = Session(run="r", party=PARTY, session="0" * 32, ready=True)
+GARBAGE = {
+    "no JSON": b"\xff\xfe{",
+    "empty": b"",
+    "another message": b'{"surprise": 1}',
+    "nested without end": b"[" * 100_000,
+    "a payload that is none": b'{"payload": "x", "signature": "x"}',
+    "a lone surrogate": b'{"payload": "\\ud800", "signature": "eA=="}',
+    "longer than any": b" " * (MESSAGE_LIMIT + 1),
+}
+
+
+@pytest.fixture
+def candidate(played):
+    announcement = played.announce(1)
+    for party in announcement.cohort:
+        played.submit(party, 1)
+    return played.propose_anything(played.decide(1, dict.fromkeys(announcement.cohort, 1), {}))
+
+
+def test_what_is_no_evaluation_is_as_good_as_none(played, run, candidate):
+    key = evaluation_key(PARTY, run.run, 1)
+    asked = candidate.model_copy(update={"evaluation_timeout": 0.3})
+    for name, data in GARBAGE.items():
+        played.stores[PARTY].put_blob(key, data)
+        assert collect_evaluation.fn(run, asked, PARTY) is None, name
+
+
+def test_another_message_that_the_party_signed_is_as_good_as_none(played, run, candidate):
+    create_signed(played.stores[PARTY], evaluation_key(PARTY, run.run, 1), LEASE, played.keys[PARTY])
+    assert collect_evaluation.fn(run, candidate, PARTY) is None
+
+
+def test_a_good_evaluation_counts(played, run, candidate):
+    sent = played.evaluate(candidate, PARTY, 0.7)
+    assert collect_evaluation.fn(run, candidate, PARTY) == sent
+
+
+def test_garbage_does_not_hold_up_the_round(played, run, candidate):
+    played.stores[PARTY].put_blob(evaluation_key(PARTY, run.run, 1), b"garbage")
+    begin = time.monotonic()
+    assert collect_evaluation.fn(run, candidate, PARTY) is None
+    assert time.monotonic() - begin < 5.0 < candidate.evaluation_timeout
+
+
+def test_an_update_that_is_deleted_is_refused(played, run):
+    announcement = played.announce(1)
+    played.submit(PARTY, 1)
+    digest = played.updates[PARTY, 1].update_sha256
+    played.stores[PARTY].delete(update_key(PARTY, digest))
+    assert collect_update.fn(run, announcement, PARTY).refusal.code == "update-missing"
+
+
+def test_a_receipt_without_end_is_refused_and_not_fetched(played, run):
+    announcement = played.announce(1)
+    played.stores[PARTY].put_blob(receipt_key(PARTY, run.run, 1), b" " * (RECEIPT_LIMIT + 1))
+    assert collect_update.fn(run, announcement, PARTY).refusal.code == "receipt-too-large"
+
+
+BAD_LEASES = {
+    **GARBAGE,
+    "no flow run": canonical_json(LEASE.model_copy(update={"session": "../../etc"})),
+    "a lease without end": canonical_json(LEASE.model_copy(update={"reason": "x" * LEASE_LIMIT})),
+}
+
+
+def test_what_is_no_lease_is_as_good_as_none(played, run, monkeypatch):
+    monkeypatch.setattr(sessions, "start_party_session", lambda name, party: f"new session of {party}")
+    monkeypatch.setattr(sessions, "JOIN_TIMEOUT", 0.1)
+    for name, data in BAD_LEASES.items():
+        played.stores[PARTY].put_blob(session_key(PARTY, run.run), data)
+        assert start_session.fn(run, PARTY) == f"new session of {PARTY}", name
+        assert await_sessions.fn(run, (PARTY,), 0) == (), name
+
+
+def test_a_lease_that_is_one_is_ready(played, run):
+    played.stores[PARTY].put_blob(session_key(PARTY, run.run), canonical_json(LEASE))
+    assert await_sessions.fn(run, (PARTY,), 1) == (PARTY,)
