@@ -14,9 +14,8 @@ from fedmodels.recipe import Recipe
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OptionalSha256 = Annotated[Sha256 | None, Field(exclude_if=lambda digest: digest is None)]
 """Not written where it is `None`: messages of before the field keep their bytes, and so their hashes."""
-Count = Annotated[int, Field(ge=0, le=2**53)]
-Seconds = Annotated[float, Field(ge=0.0, le=1e12)]
-"""Bounded, as counts are, so that a record's sums over what parties claim are numbers too."""
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0.0)]
 EarlierRound = Annotated[int | None, Field(ge=1, exclude_if=lambda number: number is None)]
 """Round of a receipt that was salvaged from it. `None`, and then not written: the message's own round."""
 
@@ -229,7 +228,7 @@ class PartyRow(Message):
     train_loss: float | None = None
     update_norm: float | None = None
     metrics: Metrics | None = None
-    seconds: Annotated[float, Field(ge=0.0)] = 0.0
+    seconds: Seconds = 0.0
     bytes_up: Count = 0
     bytes_down: Count = 0
     cleaned: dict[str, Count] = {}
@@ -248,8 +247,8 @@ class RoundSeconds(Message):
 class RoundBytes(Message):
     """Bytes that parties sent up and fetched down in a round."""
 
-    up: Annotated[int, Field(ge=0)]
-    down: Annotated[int, Field(ge=0)]
+    up: Count
+    down: Count
 
 
 class Record(Message):
