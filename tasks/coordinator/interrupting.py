@@ -1,6 +1,8 @@
 """Noticing, while waiting and between steps, that the run was closed or taken over by somebody else."""
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from fedmodels.errors import RunConflict
 from fedmodels.protocol.messages import Closed, Head
@@ -28,10 +30,8 @@ def interrupted(run: CoordinatorRun, *, now: bool = False) -> bool:
         due = now or time.monotonic() - interruption.looked > LOOK_SECONDS
         if interruption.found is None and due:
             interruption.looked = time.monotonic()
-            if now:
-                interruption.found = _look(run)
-            else:
-                interruption.found = patient(lambda: _look(run))()
+            look: Callable[[], Closed | RunConflict | None] = partial(_look, run)
+            interruption.found = look() if now else patient(look)()
         return interruption.found is not None
 
 

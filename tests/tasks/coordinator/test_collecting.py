@@ -82,7 +82,8 @@ BAD_LEASES = {
 
 def test_what_is_no_lease_is_as_good_as_none(played, run, monkeypatch):
     monkeypatch.setattr(sessions, "start_party_session", lambda name, party: f"new session of {party}")
-    monkeypatch.setattr(sessions, "JOIN_TIMEOUT", 0.1)
+    hasty = run.plan.recipe.model_copy(update={"join_timeout": 0.1})
+    run.plan.__dict__["recipe"] = hasty
     for name, data in BAD_LEASES.items():
         played.stores[PARTY].put_blob(session_key(PARTY, run.run), data)
         assert start_session.fn(run, PARTY) == f"new session of {PARTY}", name
@@ -91,4 +92,5 @@ def test_what_is_no_lease_is_as_good_as_none(played, run, monkeypatch):
 
 def test_a_lease_that_is_one_is_ready(played, run):
     played.stores[PARTY].put_blob(session_key(PARTY, run.run), canonical_json(LEASE))
+    run.sessions[PARTY] = LEASE.session
     assert await_sessions.fn(run, (PARTY,), 1) == (PARTY,)
