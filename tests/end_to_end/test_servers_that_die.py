@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import ExitStack
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -18,6 +19,7 @@ from infra.locations import stack_folder
 from infra.waiting import wait_for
 from tasks.exchange import read_message
 from tests.end_to_end.federation import kill_flow_runs
+from tests.faults.proxy import Harm, harming
 
 
 @pytest.fixture
@@ -95,3 +97,22 @@ def test_a_store_that_is_killed_and_comes_back_loses_no_round(federation, plain,
     assert read_message(store, head_key(run), Head).epoch == 1, "nobody had to resume it"
     print(f"round 1 closed {took:.1f} s after the store was back")
     assert took <= 10 + plain["rounds"][0]["seconds"]["total"]
+
+
+def test_lines_that_stumble_change_no_model(federation, plain, recipe, settings_of):
+    """Each role's line to the store is harmed in its own way: broken off and slow, or corrupting."""
+    store = read_stack(federation.home).endpoint
+    harms = {
+        "coordinator": Harm(latency=0.002, cut_every=40),
+        "shop-a": Harm(corrupt_every=25),
+    }
+    with ExitStack() as proxies:
+        lines = {role: proxies.enter_context(harming(store, harm)) for role, harm in harms.items()}
+        for role, line in lines.items():
+            settings_of(role, s3_endpoint=line.endpoint, s3_silence=2.0)
+        told = federation.document("train", "--recipe", recipe, "--run", "stumbling-1")
+    assert told["model_sha256"] == plain["model_sha256"]
+    assert [row["refused"] for row in told["rounds"]] == [[], [], []]
+    done = {role: dict(line.done) for role, line in lines.items()}
+    assert done["coordinator"]["cut"] > 0
+    assert done["shop-a"]["corrupt"] > 0

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fedmodels.errors import IntegrityError, StoreRefused, StoreUnavailable
+from fedmodels.errors import IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
 from fedmodels.protocol.canonical import sha256_hex
 from infra.local.ports import free_ports
 from infra.object_store import ObjectStore
@@ -77,7 +77,7 @@ def test_a_file_survives_the_round_trip(store, tmp_path):
 def test_an_upload_that_is_not_its_hash_is_refused(store, tmp_path):
     source = tmp_path / "source"
     source.write_bytes(b"other bytes")
-    with pytest.raises(StoreRefused):
+    with pytest.raises(StoreBusy):
         store.upload(key("wrong"), source, sha256_hex(b"these bytes"))
     assert store.read(key("wrong")) is None
 
