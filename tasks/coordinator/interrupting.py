@@ -1,14 +1,12 @@
 """Noticing, while waiting and between steps, that the run was closed or taken over by somebody else."""
 
 import time
-from collections.abc import Callable
-from functools import partial
 
-from fedmodels.errors import RunConflict
+from fedmodels.errors import RunConflict, TransientError
 from fedmodels.protocol.messages import Closed, Head
 from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
-from infra.waiting import patient, persistent
+from infra.waiting import persistent
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
 
@@ -30,8 +28,11 @@ def interrupted(run: CoordinatorRun, *, now: bool = False) -> bool:
         due = now or time.monotonic() - interruption.looked > LOOK_SECONDS
         if interruption.found is None and due:
             interruption.looked = time.monotonic()
-            look: Callable[[], Closed | RunConflict | None] = partial(_look, run)
-            interruption.found = look() if now else patient(look)()
+            try:
+                interruption.found = _look(run)
+            except TransientError:
+                if now:
+                    raise
         return interruption.found is not None
 
 

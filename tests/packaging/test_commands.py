@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TARGETS = {"help", "setup", "demo", "smoke", "test", "faults", "lint", "check", "format", "bench", "clean"}
+TARGETS = {
+    "help",
+    "setup",
+    "demo",
+    "smoke",
+    "test",
+    "faults",
+    "soak",
+    "lint",
+    "check",
+    "format",
+    "bench",
+    "clean",
+}
 
 
 # `make test` hands its own variables and flags down; the make that is looked at here shall not have them.

@@ -35,5 +35,5 @@ def test_somebody_elses_sentence_is_one_plain_line():
 
 @pytest.mark.parametrize("found", [None, b"pickle", b"{}"])
 def test_what_is_no_lease_counts_as_none(found):
-    store = SimpleNamespace(read=lambda _key: found)
+    store = SimpleNamespace(read=lambda _key, _limit: found)
     assert standing_lease(SimpleNamespace(run="r", store=store), "a") is None
