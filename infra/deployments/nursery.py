@@ -192,6 +192,7 @@ def _listen(folder: Path) -> socket.socket:
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with at_folder(folder) as name:
         listening.bind(name)
+        Path(name).chmod(0o600)
     listening.listen()
     return listening
 
