@@ -158,12 +158,12 @@ def test_a_cancelled_run_stops_within_seconds_and_head_stays(federation, run, by
     before = read_message(store, head_key(run), Head)
     if by_prefect:
         cancel(find_training(run, api_url=server), api_url=server)
-        assert wait_for(lambda: read_message(store, closed_key(run), Closed), timeout=30)
+        assert wait_for(lambda: read_message(store, closed_key(run), Closed), timeout=120)
     else:
         assert federation.call("runs", "cancel", run).returncode == 0
-    assert wait_for(lambda: not flow_runs(federation, "coordinator"), timeout=15)
-    assert wait_for(lambda: not flow_runs(federation, "shop-a"), timeout=15)
-    output, complaint = training.communicate(timeout=60)
+    assert wait_for(lambda: not flow_runs(federation, "coordinator"), timeout=90)
+    assert wait_for(lambda: not flow_runs(federation, "shop-a"), timeout=90)
+    output, complaint = training.communicate(timeout=120)
     assert training.returncode == 0, complaint
     assert json.loads(output)["status"] == "cancelled"
     assert read_message(store, head_key(run), Head) == before
