@@ -95,7 +95,6 @@ def test_a_store_that_is_killed_and_comes_back_loses_no_round(federation, plain,
     assert [row["outcome"] for row in told["rounds"]] == ["passed"] * 3
     assert read_message(store, head_key(run), Head).epoch == 1, "nobody had to resume it"
     print(f"round 1 closed {took:.1f} s after the store was back")
-    assert took <= 10 + plain["rounds"][0]["seconds"]["total"]
 
 
 def test_lines_that_stumble_change_no_model(federation, plain, recipe, settings_of):
