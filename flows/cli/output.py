@@ -36,7 +36,8 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[S
         title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
     for name, justify in columns:
-        table.add_column(name, justify="right" if justify == "right" else "left")
+        # A long name is folded: cut short, two objects of a run would look the same.
+        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
     for row in rows:
         table.add_row(*("–" if cell is None else str(cell) for cell in row))
     console.print(table)

@@ -37,7 +37,7 @@ def list_runs(as_json: JsonFlag = False) -> None:
         ("recipe", "left"),
         ("status", "left"),
         ("rounds", "right"),
-        ("accuracy", "right"),
+        ("holdout accuracy", "right"),
     ]
     rows = []
     for summary in summaries:
