@@ -44,7 +44,7 @@ from infra.locations import stack_folder
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from infra.waiting import wait_for
-from tasks.reading import RunState, read_state, read_summary
+from tasks.reading import RunView, read_state, read_summary
 from tests.faults.proxy import Harm, harming
 
 PARTIES = ("shop-a", "shop-b")
@@ -123,7 +123,7 @@ class Soak:
     home: Path
     recipe: Recipe
     draw: random.Random
-    state: RunState = field(default_factory=RunState)
+    state: RunView = field(default_factory=RunView)
     samples: list[dict[str, Any]] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     _due: int = 3

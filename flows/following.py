@@ -20,9 +20,9 @@ from infra.settings import load_role_settings
 from infra.stores import store_from_settings
 from infra.waiting import wait_for
 from tasks.exchange import read_message
-from tasks.reading import RunState, read_plan, read_state, read_summary
+from tasks.reading import RunView, read_plan, read_state, read_summary
 
-Watch = Callable[[RunState], None]
+Watch = Callable[[RunView], None]
 """Told where the run stands whenever that was looked up."""
 FOLLOW_TIMEOUT = 7 * 24 * 3600.0
 LOOK_SECONDS = 1.0
@@ -164,7 +164,7 @@ def follow(
     """
     found = look_until(home, run, flow_run_id, watch, lambda state: state.closed is not None)
     store = coordinator_store(home)
-    state = read_state(store, run, RunState()) if isinstance(found, str) else found
+    state = read_state(store, run, RunView()) if isinstance(found, str) else found
     if state.closed is None:
         raise _coordinator_ended(run, str(found))
     if state.closed.status == "failed":
@@ -177,8 +177,8 @@ def look_until(
     run: str,
     flow_run_id: str | None,
     watch: Watch,
-    wanted: Callable[[RunState], bool],
-) -> RunState | str:
+    wanted: Callable[[RunView], bool],
+) -> RunView | str:
     """Look at the run again and again until it stands where it is `wanted`.
 
     The bucket alone says where a run stands. A store that stumbles is asked again for `STORE_PATIENCE`
@@ -193,10 +193,10 @@ def look_until(
     from infra.deployments.starting import flow_run_outcome
 
     store, prefect = coordinator_store(home), api_url(home)
-    state = RunState()
+    state = RunView()
     checked = answered = time.monotonic()
 
-    def look() -> RunState | str | None:
+    def look() -> RunView | str | None:
         nonlocal state, checked, answered
         try:
             state = read_state(store, run, state)
@@ -214,7 +214,7 @@ def look_until(
         return flow_run_outcome(flow_run_id, api_url=prefect)
 
     found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=LOOK_SECONDS)
-    return found if isinstance(found, RunState) else str(found or f"nothing in {FOLLOW_TIMEOUT:.0f} s")
+    return found if isinstance(found, RunView) else str(found or f"nothing in {FOLLOW_TIMEOUT:.0f} s")
 
 
 def _coordinator_ended(run: str, outcome: str) -> RunError:

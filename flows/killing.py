@@ -18,7 +18,7 @@ from infra.deployments.starting import first_task_since
 from infra.local.plan import read_stack
 from infra.local.processes import of_flow_run
 from infra.locations import stack_folder
-from tasks.reading import RunState
+from tasks.reading import RunView
 
 Say = Callable[[str], None]
 KILL_IN_ROUND = 2
@@ -93,7 +93,7 @@ def kill_flow_run(home: Path, flow_run_id: str) -> int:
     return found
 
 
-def _is_there(state: RunState, number: int) -> bool:
+def _is_there(state: RunView, number: int) -> bool:
     return state.closed is not None or (state.round >= number and bool(state.cohort))
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from tasks.reading import RunState
+from tasks.reading import RunView
 
 
 class StartUp:
@@ -14,13 +14,13 @@ class StartUp:
         began: when the clock began (`perf_counter`).
     """
 
-    def __init__(self, watch: Callable[[RunState], object], began: float) -> None:
+    def __init__(self, watch: Callable[[RunView], object], began: float) -> None:
         self._watch = watch
         self._began = began
         self.seconds = 0.0
         """Until round 1, or 0 while none was seen."""
 
-    def __call__(self, state: RunState) -> None:
+    def __call__(self, state: RunView) -> None:
         """See where the run stands."""
         if state.cohort and not self.seconds:
             self.seconds = round(time.perf_counter() - self._began, 2)

@@ -12,7 +12,7 @@ from tasks.exchange import read_message
 
 
 @dataclass(frozen=True)
-class RunState:
+class RunView:
     """Where a run stands at one moment. `stage` is a word for people."""
 
     plan: Plan | None = None
@@ -59,7 +59,7 @@ def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
     return run_summary(plan, head, records, read_message(store, closed_key(run), Closed))
 
 
-def read_state(store: ObjectStore, run: str, before: RunState) -> RunState:
+def read_state(store: ObjectStore, run: str, before: RunView) -> RunView:
     """Where the run stands now; asks the store only for what `before` does not settle."""
     plan = before.plan or read_message(store, plan_key(run), Plan)
     if plan is None:
@@ -69,10 +69,10 @@ def read_state(store: ObjectStore, run: str, before: RunState) -> RunState:
     number = head.round + 1 if head else 1
     state = {"plan": plan, "round": number, "passed": head.passed_rounds if head else 0, "closed": closed}
     if closed is not None:
-        return RunState(**state, stage=closed.status)  # type: ignore[arg-type]
+        return RunView(**state, stage=closed.status)  # type: ignore[arg-type]
     announcement = read_message(store, round_key(run, number, "announcement"), Announcement)
     if announcement is None:
-        return RunState(**state, stage="waiting for parties" if number == 1 else "next round")  # type: ignore[arg-type]
+        return RunView(**state, stage="waiting for parties" if number == 1 else "next round")  # type: ignore[arg-type]
     if read_message(store, round_key(run, number, "candidate"), Candidate):
         stage = "evaluating the candidate"
     elif read_message(store, round_key(run, number, "decision"), Decision):
@@ -85,4 +85,4 @@ def read_state(store: ObjectStore, run: str, before: RunState) -> RunState:
         for party in announcement.cohort
         if party in known or store.exists(receipt_key(party, run, number))
     )
-    return RunState(**state, stage=stage, submitted=submitted, cohort=announcement.cohort)  # type: ignore[arg-type]
+    return RunView(**state, stage=stage, submitted=submitted, cohort=announcement.cohort)  # type: ignore[arg-type]

@@ -51,11 +51,12 @@ def _findings() -> "Iterator[Finding]":
 def _one_role(settings: "Settings") -> "Iterator[Finding]":
     """The role whose settings this process has, on whatever store these name."""
     from infra.diagnosis import check_key
+    from infra.layout import role_prefix
     from infra.store_checks import check_access, check_store
     from infra.stores import store_from_settings
 
     yield check_key(settings)
-    store, prefix = store_from_settings(settings), _prefix(settings.role)
+    store, prefix = store_from_settings(settings), role_prefix(settings.role)
     access = check_access(settings.role, store, prefix)
     yield access
     if access.passed:
@@ -65,7 +66,7 @@ def _one_role(settings: "Settings") -> "Iterator[Finding]":
 def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
     """Every role of the local stack."""
     from infra.diagnosis import check_key, check_party_keys
-    from infra.layout import PRIVATE
+    from infra.layout import PRIVATE, role_prefix
     from infra.local.stack import borrowed_store
     from infra.settings import load_role_settings
     from infra.store_checks import check_access, check_isolation, check_store
@@ -79,14 +80,10 @@ def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
         if all(key.passed for key in keys):
             yield check_party_keys(coordinator, parties)
         stores = {role: store_from_settings(settings[role]) for role in roles}
-        access = {role: check_access(role, stores[role], _prefix(role)) for role in roles}
+        access = {role: check_access(role, stores[role], role_prefix(role)) for role in roles}
         yield from access.values()
         clients = {role: stores[role].client for role in roles if access[role].passed}
         if "coordinator" in clients:
-            yield from check_store(clients["coordinator"], coordinator.bucket, _prefix("coordinator"))
-        prefixes = {role: _prefix(role) for role in roles} | {PRIVATE: f"{PRIVATE}/"}
+            yield from check_store(clients["coordinator"], coordinator.bucket, role_prefix("coordinator"))
+        prefixes = {role: role_prefix(role) for role in roles} | {PRIVATE: f"{PRIVATE}/"}
         yield from check_isolation(clients, prefixes, coordinator.bucket)
-
-
-def _prefix(role: str) -> str:
-    return "coordinator/" if role == "coordinator" else f"parties/{role}/"

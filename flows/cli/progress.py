@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from flows.cli.output import notes, print_json
-from tasks.reading import RunState
+from tasks.reading import RunView
 
 STAGES = ("training at the parties", "aggregating and fine-tuning", "evaluating the candidate")
 INTERRUPTED = 130
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 
 @contextmanager
-def run_progress(title: str) -> Iterator[Callable[[RunState], None]]:
+def run_progress(title: str) -> Iterator[Callable[[RunView], None]]:
     """Show a bar on standard error and give the function that moves it."""
     columns = (
         SpinnerColumn(),
@@ -36,7 +36,7 @@ def run_progress(title: str) -> Iterator[Callable[[RunState], None]]:
     with Progress(*columns, console=notes) as progress:
         bar = progress.add_task(title, total=1.0, words="starting")
 
-        def watch(state: RunState) -> None:
+        def watch(state: RunView) -> None:
             rounds = state.plan.recipe.num_rounds if state.plan else 1
             done = float(state.passed) if state.closed is None else float(rounds)
             progress.update(bar, total=float(rounds), completed=done + _part(state), words=in_words(state))
@@ -74,7 +74,7 @@ def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda read, total: progress.update(bar, completed=read, total=total)
 
 
-def in_words(state: RunState) -> str:
+def in_words(state: RunView) -> str:
     """`round 2 · training at the parties · 3/4 in`, or what stands instead of a round."""
     if state.closed is not None or not state.cohort:
         return state.stage
@@ -82,7 +82,7 @@ def in_words(state: RunState) -> str:
     return f"round {state.round} · {state.stage}{arrived}"
 
 
-def _part(state: RunState) -> float:
+def _part(state: RunView) -> float:
     if state.closed is not None or state.stage not in STAGES:
         return 0.0
     if state.stage == STAGES[0]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fedmodels.errors import StackError
-from infra.layout import PRIVATE
+from infra.layout import PRIVATE, role_prefix
 from infra.local.ports import HOST, free_ports, port_is_free
 from infra.private_files import read_json, write_json, write_private
 
@@ -160,7 +160,7 @@ def accepts_writes(ports: StorePorts, bucket: str, pair: tuple[str, str]) -> boo
 
 def knows(ports: StorePorts, bucket: str, role: str, pair: tuple[str, str]) -> bool:
     """Whether `role` may list its own prefix with these credentials."""
-    prefix = f"{_prefix(role)}/"
+    prefix = role_prefix(role)
     return _tried(ports, pair, lambda client: client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1))
 
 
@@ -193,16 +193,12 @@ def _tried(ports: StorePorts, pair: tuple[str, str], *steps: "Callable[[S3Client
     return True
 
 
-def _prefix(role: str) -> str:
-    return role if role == "coordinator" else f"parties/{role}"
-
-
 def _identity(role: str, bucket: str, access_key_id: str, secret: str) -> dict[str, Any]:
     """Who `role` is and what it may do: the coordinator reads all and writes its own two areas.
 
     A party reads one of these, and not the private one.
     """
-    own = [f"{action}:{bucket}/{_prefix(role)}/*" for action in ("Read", "Write", "List")]
+    own = [f"{action}:{bucket}/{role_prefix(role)}*" for action in ("Read", "Write", "List")]
     shared = (
         [f"Read:{bucket}", f"List:{bucket}", f"Write:{bucket}/{PRIVATE}/*"]
         if role == "coordinator"

@@ -31,9 +31,11 @@ _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 def show_round(run: CoordinatorRun, record: Record) -> None:
     """A table of parties, the gate's reasoning, and how far the run is."""
     key = f"{run.run}-round-{record.round}"
-    _best_effort(lambda: create_table_artifact(table=party_table(record), key=f"{key}-parties"))
-    _best_effort(lambda: create_markdown_artifact(markdown=gate_markdown(record), key=f"{key}-gate"))
-    _best_effort(lambda: _show_progress(run))
+    _best_effort(
+        lambda: create_table_artifact(table=party_table(record), key=f"{key}-parties"),
+        lambda: create_markdown_artifact(markdown=gate_markdown(record), key=f"{key}-gate"),
+        lambda: _show_progress(run),
+    )
 
 
 @task(task_run_name="show_run · {run.run}", **LOCAL)
@@ -125,14 +127,15 @@ def _show_progress(run: CoordinatorRun) -> None:
         run.progress_artifact = created
 
 
-def _best_effort(show: Callable[[], object]) -> None:
+def _best_effort(*shows: Callable[[], object]) -> None:
     if not server_answers():
-        get_run_logger().warning("The Prefect server does not answer; an artifact is left out")
+        get_run_logger().warning("The Prefect server does not answer; artifacts are left out")
         return
-    try:
-        show()
-    except (PrefectException, httpx.HTTPError) as error:
-        get_run_logger().warning("The Prefect server did not take an artifact: %s", type(error).__name__)
+    for show in shows:
+        try:
+            show()
+        except (PrefectException, httpx.HTTPError) as error:
+            get_run_logger().warning("The Prefect server did not take an artifact: %s", type(error).__name__)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -11,8 +11,7 @@ from prefect.utilities.urls import url_for
 from fedmodels.errors import IntegrityError, UpdateRefused
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.collection import CollectionState, collection_state
-from fedmodels.protocol.deciding import Collected as Collected  # said again for those who import it here
-from fedmodels.protocol.deciding import changed
+from fedmodels.protocol.deciding import Collected, changed
 from fedmodels.protocol.messages import (
     AcceptedUpdate,
     Announcement,
@@ -31,7 +30,7 @@ from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch, declined
-from tasks.exchange import MESSAGE_LIMIT, parse
+from tasks.exchange import parse
 from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
@@ -133,7 +132,7 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     session = SessionWatch(run, party)
 
     def look() -> bytes | bool | None:
-        return run.store.read(key, MESSAGE_LIMIT) or interrupted(run) or session.lost() is not None or None
+        return run.store.read(key, RECEIPT_LIMIT) or interrupted(run) or session.lost() is not None or None
 
     found = wait_for(patient(look), timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     evaluation = None

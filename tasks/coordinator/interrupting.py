@@ -6,7 +6,6 @@ from fedmodels.errors import RunConflict, TransientError
 from fedmodels.protocol.messages import Closed, Head
 from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
-from infra.waiting import persistent
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
 
@@ -43,7 +42,7 @@ def fold_interruption(run: CoordinatorRun) -> None:
     Raises:
         RunConflict: another coordinator has taken over.
     """
-    if run.state.closed is None and persistent(interrupted)(run):
+    if run.state.closed is None and interrupted(run):
         found = run.interruption.found
         if isinstance(found, Closed):
             run.fold(found)

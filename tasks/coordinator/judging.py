@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from prefect import task
 
+from fedmodels.protocol.deciding import Collected
 from fedmodels.protocol.messages import Candidate, Evaluation, GateResult, Metrics
 from fedmodels.protocol.progress import last_passed
-from tasks.coordinator.collecting import Collected
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import finite_scores, loaded_workbench
 from tasks.models import fetch_model

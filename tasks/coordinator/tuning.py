@@ -15,7 +15,7 @@ from tasks.coordinator.aggregating import FILE as AGGREGATE
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import finite_scores, loaded_workbench, own_set
-from tasks.exchange import create_message, read_message
+from tasks.exchange import create_message
 from tasks.models import adopt_model, forget_models
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from fedmodels.workbench import Workbench
 
 FILE = "fine-tuned.safetensors"
-NOT_FINITE = frozenset({"training-not-finite", "evaluation-not-finite"})
-"""Faults of fine-tuning that drop it. Any other one, as being interrupted, makes no candidate at all."""
 
 
 class Tuned(BaseModel):
@@ -106,14 +104,15 @@ def _tune(
         )
         run.watch.computed(result.compute)
         sha256 = bench.write(tuned)
-        run.publisher.publish_ahead(tuned, sha256)
-        after, intervals = bench.evaluate(own_set(run, recipe, "validation"))
     except TrainingFailed as error:
-        if error.code not in NOT_FINITE:
+        if error.code != "training-not-finite":  # any other fault, as being interrupted, makes no candidate
             raise
         get_run_logger().warning("Fine-tuning is dropped: %s", error)
         return "", None
-    run.watch.computed(intervals)
+    run.publisher.publish_ahead(tuned, sha256)
+    after = finite_scores(run, bench, "validation")
+    if after is None:
+        get_run_logger().warning("Fine-tuning is dropped: its scores are not finite")
     return sha256, after
 
 
@@ -145,8 +144,3 @@ def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
         aggregate_sha256=tuned.aggregate_sha256,
     )
     return create_message(run.store, round_key(run.run, round_number, "candidate"), candidate)
-
-
-def standing_candidate(run: CoordinatorRun, round_number: int) -> Candidate | None:
-    """The candidate that an earlier coordinator announced for this round, if any."""
-    return read_message(run.store, round_key(run.run, round_number, "candidate"), Candidate)

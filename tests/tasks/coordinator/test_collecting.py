@@ -10,7 +10,7 @@ from infra.layout import evaluation_key, receipt_key, session_key, update_key
 from tasks.coordinator import sessions
 from tasks.coordinator.collecting import collect_evaluation, collect_update
 from tasks.coordinator.sessions import LEASE_LIMIT, await_sessions, start_session
-from tasks.exchange import MESSAGE_LIMIT, create_signed
+from tasks.exchange import create_signed
 from validation.admission import RECEIPT_LIMIT
 
 PARTY = "shop-a"
@@ -22,7 +22,7 @@ GARBAGE = {
     "nested without end": b"[" * 100_000,
     "a payload that is none": b'{"payload": "x", "signature": "x"}',
     "a lone surrogate": b'{"payload": "\\ud800", "signature": "eA=="}',
-    "longer than any": b" " * (MESSAGE_LIMIT + 1),
+    "longer than any": b" " * (RECEIPT_LIMIT + 1),
 }
 
 

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from fedmodels.errors import DataRefused, StoreRefused, TrainingFailed
-from fedmodels.protocol.messages import Evaluation
+from fedmodels.protocol.messages import Evaluation, Signed
+from infra.keys import verify
 from infra.layout import evaluation_key
 from infra.settings import load_role_settings
-from tasks.exchange import parse_signed
 from tasks.party.evaluation import evaluate_candidate
 from tasks.party.session import PartySession
 from tests.store_alone import store_alone
@@ -57,7 +57,9 @@ def session(played):
 
 def left(played) -> Evaluation:
     envelope = played.store.read(evaluation_key(PARTY, played.run, 1))
-    return parse_signed(Evaluation, envelope, played.plan.parties[PARTY])
+    signed = Signed.model_validate_json(envelope)
+    assert verify(played.plan.parties[PARTY], signed.payload.encode(), signed.signature)
+    return Evaluation.model_validate_json(signed.payload)
 
 
 def test_scores_are_signed(played, candidate, session):

@@ -50,7 +50,7 @@ from infra.layout import (
 )
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
-from tasks.exchange import create_message, create_signed, message_sha256
+from tasks.exchange import create_message, create_signed
 from tests.store_alone import store_of
 from validation.gates import round_gate
 
@@ -143,7 +143,7 @@ class FinishedRun:
             run=self.run,
             round=number,
             party=party,
-            plan_sha256=message_sha256(self.plan),
+            plan_sha256=sha256_hex(canonical_json(self.plan)),
             base_sha256=self.head.model_sha256,
             update_sha256=None if refusal else digest,
             update_bytes=0 if refusal else len(update),
@@ -287,7 +287,7 @@ class FinishedRun:
             round=decision.round,
             previous_sha256=self.head.record_sha256,
             outcome="passed" if passed else "gate-refused" if candidate or changed else "quorum-missed",
-            decision_sha256=message_sha256(decision),
+            decision_sha256=sha256_hex(canonical_json(decision)),
             model_sha256=candidate.model_sha256 if passed and candidate else self.head.model_sha256,
             candidate_sha256=candidate.model_sha256 if candidate else None,
             accepted=tuple(update.party for update in decision.accepted),
