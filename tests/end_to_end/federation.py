@@ -12,12 +12,15 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from prefect.client.orchestration import SyncPrefectClient
 
+from flows.following import api_url
 from infra.local.stack import process_ids
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -128,22 +131,29 @@ def write_parquet(path: Path, rows: list[tuple[str, str]]) -> Path:
     return path
 
 
-def kill_flow_runs(federation: Federation, run: str, role: str) -> None:
-    """SIGKILL the flow runs of one role: the children of its worker, never the worker itself."""
-    killed = flow_runs(federation, role)
+def kill_flow_runs(federation: Federation, role: str, run: str | None = None) -> None:
+    """SIGKILL flow runs of one role: the children of its worker, never the worker itself."""
+    killed = flow_runs(federation, role, run)
     for process in killed:
         process.kill()
     assert killed
 
 
-def flow_runs(federation: Federation, role: str) -> list[psutil.Process]:
-    """Processes of a role's flow runs, of whichever training."""
-    found = []
+def flow_runs(federation: Federation, role: str, run: str | None = None) -> list[psutil.Process]:
+    """Processes that stand for a role's flow runs: those of the training `run`, or of any.
+
+    Sessions of a run that stopped and can be resumed wait for that, and are there beside others. Only
+    Prefect's server can tell whose a process is; without it, leave `run` out.
+    """
+    found = {}
     for pid in process_ids(federation.home):
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
             environment = process.environ()
             config = environment.get("FEDCART_CONFIG", "")
             if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in environment:
-                found.append(process)
-    return found
+                found[process] = UUID(environment["PREFECT__FLOW_RUN_ID"])
+    if run is None:
+        return list(found)
+    with SyncPrefectClient(api_url(federation.home)) as client:
+        return [p for p, known in found.items() if client.read_flow_run(known).parameters["run"] == run]

@@ -56,7 +56,7 @@ def test_a_run_outlives_prefect_and_its_database(federation, plain, recipe):
         file.unlink()
     assert stands(store, run, 1, Record, timeout=150), "the round finishes without Prefect"
     assert stands(store, run, 2, Announcement, timeout=120), "and the next one begins"
-    kill_flow_runs(federation, run, "coordinator")
+    kill_flow_runs(federation, "coordinator")
     assert training.poll() is None, "whoever watches goes on watching"
 
     lost = time.monotonic()
