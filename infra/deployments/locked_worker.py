@@ -60,6 +60,11 @@ class LockedWorker(ProcessWorker):
         """A name beside that of Prefect's own process worker, which stays as it is."""
         return "fedcart-process"
 
+    @classmethod
+    def get_default_base_job_template(cls) -> dict[str, Any]:
+        """What this worker writes into a pool whose template was emptied: the lock."""
+        return locked_template()
+
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Look for scheduled runs and start them."""
         now = time.monotonic()

@@ -219,11 +219,15 @@ def test_the_worker_ignores_a_template_that_was_opened_on_the_server(
     assert seen(running, "shop-b", "locked") == [["shop-b", "None", "fresh-folder"]]
 
 
-def test_a_pool_that_a_worker_re_creates_is_locked(running: Stack, client: SyncPrefectClient):
+def test_a_pool_that_a_worker_re_creates_or_finds_emptied_is_locked(
+    running: Stack, client: SyncPrefectClient
+):
     party = f"gone-{uuid4().hex[:6]}"
     python(WORK_ONCE, running, party)
-    pool = client.read_work_pool(f"fedcart-{party}")
-    assert pool.base_job_template == locked_template()
+    assert client.read_work_pool(f"fedcart-{party}").base_job_template == locked_template()
+    client.update_work_pool(f"fedcart-{party}", WorkPoolUpdate(base_job_template={}))
+    python(WORK_ONCE, running, party)
+    assert client.read_work_pool(f"fedcart-{party}").base_job_template == locked_template()
 
 
 def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: SyncPrefectClient):
