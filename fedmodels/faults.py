@@ -2,6 +2,8 @@
 
 from pydantic import ValidationError
 
+from fedmodels.words import counted
+
 
 def describe_faults(error: ValidationError, *, quote: bool = True) -> str:
     """`2 faults: num_rounds is 'x', should be a valid integer; colour is not a known key`.
@@ -14,7 +16,7 @@ def describe_faults(error: ValidationError, *, quote: bool = True) -> str:
         _describe(item["loc"], item["type"], item["msg"], item.get("input") if quote else None)
         for item in error.errors()
     ]
-    return f"{len(faults)} fault{'s' if len(faults) > 1 else ''}: {'; '.join(faults)}"
+    return f"{counted(len(faults), 'fault')}: {'; '.join(faults)}"
 
 
 def _describe(location: tuple[int | str, ...], kind: str, message: str, value: object) -> str:

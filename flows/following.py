@@ -13,6 +13,7 @@ from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
 from infra.layout import closed_key, plan_key
 from infra.local.plan import read_stack
+from infra.local.stack import STORE, living_parts
 from infra.locations import role_settings, runs_folder
 from infra.object_store import ObjectStore
 from infra.role_settings import update_role_settings
@@ -50,6 +51,19 @@ def coordinator_store(home: Path) -> ObjectStore:
     if not role_settings(home, "coordinator").exists():
         raise _no_stack(home)
     return store_from_settings(load_role_settings(home, "coordinator"))
+
+
+def running_store(home: Path) -> ObjectStore:
+    """The bucket of a stack that is up, for who is about to train on it.
+
+    Raises:
+        StackError: no stack was ever started here, or it is down.
+    """
+    if STORE not in living_parts(home.resolve()):
+        if read_stack(home) is None:
+            raise _no_stack(home)
+        raise StackError(f"The stack in {home} is down", fix="start it with fedcart up", code="stack-down")
+    return coordinator_store(home)
 
 
 def api_url(home: Path) -> str:
@@ -95,7 +109,7 @@ def begin(request: Request, home: Path) -> str:
     """
     from infra.deployments.starting import start_training
 
-    coordinator_store(home).read(plan_key(request.run))
+    running_store(home).read(plan_key(request.run))
     deploy_missing(home)
     recipe = with_local_model(request.recipe, home).without_paths()
     return start_training(

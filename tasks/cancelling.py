@@ -7,6 +7,7 @@ from fedmodels.errors import FedcartError, RunConflict
 from fedmodels.protocol.messages import Closed, Head, Plan, Record
 from fedmodels.protocol.progress import opening_head
 from fedmodels.protocol.recording import closing
+from fedmodels.words import counted
 from infra.layout import closed_key, head_key, round_key
 from infra.object_store import ObjectStore
 from infra.settings import load_settings
@@ -74,7 +75,7 @@ def _closed(store: ObjectStore, plan: Plan, reason: str) -> Closed:
 def _refuse_over(closed: Closed | None) -> None:
     if closed is not None:
         raise RunConflict(
-            f"The run {closed.run} is {closed.status} already, after {closed.rounds} rounds",
+            f"The run {closed.run} is {closed.status} already, after {counted(closed.rounds, 'round')}",
             fix=f"see fedcart runs show {closed.run}",
             code="run-closed",
         )

@@ -1,7 +1,8 @@
 """Tables of labelled text on disk: reads a user's Parquet or CSV, writes Parquet with a fixed schema.
 
 A fault is one sentence that names the table by its part (`the train table`), the column and the bound.
-It holds neither a path nor a value: at a party, its text travels to the coordinator.
+It holds neither a path nor a value: at a party, its text travels to the coordinator. Only `read_texts`,
+which reads a file that a person has just named, names it.
 """
 
 import csv
@@ -41,11 +42,11 @@ class _Reading:
     path: Path
     text: str
     label: str
-    table: str
+    subject: str
     error: type[FedcartError]
 
     def fault(self, sentence: str, fix: str, code: str) -> FedcartError:
-        return self.error(f"The {self.table} table {sentence}", fix=fix, code=code)
+        return self.error(f"{self.subject} {sentence}", fix=fix, code=code)
 
 
 def read_table(
@@ -74,11 +75,8 @@ def read_table(
         FedcartError: of class `error`, one for each fault: the file is missing, unreadable, of another
             format or cut short, lacks a column, has one of a wrong type, or has no rows.
     """
-    reading = _Reading(path, text, label, table, error)
-    raw = _read(reading)
-    if not raw.texts and not may_be_empty:
-        raise reading.fault("has no rows", "give a table with rows", "table-empty")
-    return raw
+    reading = _Reading(path, text, label, f"The {table} table", error)
+    return _read(reading) if may_be_empty else _read_filled(reading)
 
 
 def read_texts(path: Path, column: str) -> list[str]:
@@ -87,7 +85,15 @@ def read_texts(path: Path, column: str) -> list[str]:
     Raises:
         InputError: as `read_table`.
     """
-    return [text or "" for text in read_table(path, column, column, table="given").texts]
+    reading = _Reading(path, column, column, f"The file {path}", InputError)
+    return [text or "" for text in _read_filled(reading).texts]
+
+
+def _read_filled(reading: _Reading) -> RawTable:
+    raw = _read(reading)
+    if not raw.texts:
+        raise reading.fault("has no rows", "give a table with rows", "table-empty")
+    return raw
 
 
 def _read(reading: _Reading) -> RawTable:
@@ -170,7 +176,8 @@ def _read_csv(reading: _Reading) -> RawTable:
                 if row and len(row) != len(header):
                     raise reading.fault(
                         f"has {len(row)} fields in row {number} and {len(header)} in its header",
-                        "write the file again: it may be cut short",
+                        "put a text in double quotes if it holds the separator; "
+                        "if a row is too short, write the file again: it may be cut off",
                         "table-damaged",
                     )
                 if row:

@@ -10,6 +10,7 @@ from fedmodels.errors import QuorumMissed
 from fedmodels.protocol.messages import Decision, Record
 from fedmodels.protocol.progress import why_refused
 from fedmodels.recipe import Recipe
+from fedmodels.words import counted
 
 
 def has_quorum(decision: Decision, recipe: Recipe) -> bool:
@@ -40,7 +41,7 @@ def why_failed(records: Sequence[Record], recipe: Recipe) -> str | None:
         return None
     last = next(record for record in reversed(records) if record.outcome == "gate-refused")
     return (
-        f"The gate refused {refused} rounds, {recipe.max_failed_rounds} are allowed; "
+        f"The gate refused {counted(refused, 'round')}, and at most {recipe.max_failed_rounds} may fail; "
         f"the last one: {why_refused(last)}"
     )
 
@@ -53,7 +54,8 @@ def why_stopped(
     if missed <= recipe.max_failed_rounds:
         return None
     return QuorumMissed(
-        f"{missed} rounds in a row had too few parties, {recipe.max_failed_rounds} are allowed; "
+        f"{counted(missed, 'round')} in a row had too few parties, "
+        f"and at most {recipe.max_failed_rounds} may; "
         f"the last one: {why_refused(records[-1])}",
         fix=f"see to the parties, then go on with fedcart train --resume {run}",
     )

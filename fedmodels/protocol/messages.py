@@ -140,6 +140,14 @@ class FineTuningResult(Message):
     after: Metrics | None
     """`None` when training or its scores were not finite."""
 
+    def in_words(self) -> str:
+        """`global fine-tuning kept: accuracy on validation 0.810 before, 0.840 after`."""
+        after = f"{self.after.accuracy:.3f}" if self.after else "not finite"
+        return (
+            f"global fine-tuning {'kept' if self.kept else 'dropped'}: accuracy on validation "
+            f"{self.before.accuracy:.3f} before, {after} after"
+        )
+
 
 class Candidate(Message):
     """`candidate.json`: the model that the gate will judge; parties score it on their holdouts."""

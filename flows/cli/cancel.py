@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.output import JsonFlag, console, print_json
+from flows.cli.output import JsonFlag, RunArgument, console, print_json
 
 
 def cancel(
-    run: Annotated[str, typer.Argument(help="Id of the run.")],
+    run: RunArgument,
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="A sentence that the run's summary shows.")
     ] = "cancelled with fedcart runs cancel",
@@ -20,6 +20,7 @@ def cancel(
     that is over is refused; one that is cancelled cannot be resumed.
     """
     from fedmodels.identifiers import check_identifier
+    from fedmodels.words import counted
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.cancelling import cancel_run
@@ -30,5 +31,6 @@ def cancel(
         print_json(closed.model_dump(mode="json"))
     else:
         console.print(
-            f"{run} is cancelled after {closed.rounds} rounds. Kept model {closed.model_sha256[:12]}."
+            f"{run} is cancelled after {counted(closed.rounds, 'round')}. "
+            f"Kept model {closed.model_sha256[:12]}."
         )

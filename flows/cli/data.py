@@ -2,20 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.output import JsonFlag, console, notes, print_json, print_table
+from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table
 
 if TYPE_CHECKING:
     from flows.data_preparation import DataManifest
 
 app = typer.Typer(no_args_is_help=True, help="Fetch, partition and pin the data of a recipe.")
-
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file.")
-]
 
 
 @app.command()

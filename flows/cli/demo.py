@@ -4,13 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, console, notes, print_json
+from flows.cli.output import JsonFlag, RecipeOption, called, console, notes, print_json
 
 
 def demo(
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file.")
-    ] = "reviews",
+    recipe: RecipeOption = "reviews",
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the stack up and print the link to its UI.")
     ] = False,
@@ -51,9 +49,8 @@ def demo(
     if killed := summary.get("killed"):
         _show_kill(killed, summary["model_sha256"], recipe)
     folder = runs_folder(home) / summary["run_id"]
-    console.print(
-        f'The model is in {folder / "model"}; try: fedcart predict {summary["run_id"]} --text "works great"'
-    )
+    console.print(f"The model is in {folder / 'model'}. Try it:", soft_wrap=True)
+    console.print(f'  {called()} predict {summary["run_id"]} --text "works great"', soft_wrap=True)
     stack = read_stack(home)
     if keep and stack:
         console.print(f"Prefect UI: {stack.ui_url}")
@@ -68,7 +65,7 @@ def _show_kill(killed: dict[str, Any], model_sha256: str, recipe: str) -> None:
         f"resumed {killed['seconds_to_resume']:.1f} s later, and {went_on}. "
         "Every step that was done was kept."
     )
-    plain = "fedcart demo" if recipe == "reviews" else f"fedcart demo --recipe {recipe}"
+    plain = f"{called()} demo" + ("" if recipe == "reviews" else f" --recipe {recipe}")
     console.print(
         f"Kept model {model_sha256}: a plain {plain} on this machine ends with the same one.",
         soft_wrap=True,

@@ -1,13 +1,9 @@
 """`fedcart runs follow`: watch a run again that somebody stopped watching."""
 
-from typing import Annotated
-
-import typer
-
-from flows.cli.output import JsonFlag, print_json
+from flows.cli.output import JsonFlag, RunArgument, print_json
 
 
-def follow(run: Annotated[str, typer.Argument(help="Id of the run.")], as_json: JsonFlag = False) -> None:
+def follow(run: RunArgument, as_json: JsonFlag = False) -> None:
     """Watch a run until it is closed, then print what came of it; a run that is over is printed at once."""
     from fedmodels.identifiers import check_identifier
     from flows.cli.progress import goes_on_without, run_progress

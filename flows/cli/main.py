@@ -15,6 +15,7 @@ app = typer.Typer(
     name="fedcart",
     help="Train one language model across e-commerce platforms that may not share their data.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

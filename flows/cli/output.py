@@ -1,8 +1,10 @@
 """What commands print: tables and one sentence for people, one JSON document for programs."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +14,13 @@ from rich.table import Table
 
 from fedmodels.errors import FedcartError
 
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", metavar="RECIPE", help="Name of a recipe, or path of its YAML file.")
+]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+OutOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Also write the JSON document to this file.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document; logs go to standard error.")]
 
 console = Console()
@@ -41,6 +50,11 @@ def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[S
     for row in rows:
         table.add_row(*("–" if cell is None else str(cell) for cell in row))
     console.print(table)
+
+
+def called() -> str:
+    """How a person calls this command line: `fedcart`, or its file while that is not on the path."""
+    return "fedcart" if shutil.which("fedcart") else sys.argv[0]
 
 
 def explain(error: FedcartError, *, as_json: bool) -> None:

@@ -5,31 +5,33 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.output import JsonFlag, console, print_json, print_table
-
-RunArgument = Annotated[str, typer.Argument(help="Id of the run.")]
+from flows.cli.output import JsonFlag, OutOption, RunArgument, console, notes, print_json, print_table
 
 
 def predict(
     run: RunArgument,
-    text: Annotated[list[str] | None, typer.Option(help="A text to label; may be given again.")] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file whose text column is labelled.")
+    text: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="A text to label; may be given again.")
     ] = None,
-    column: Annotated[str, typer.Option(help="Name of the file's text column.")] = "text",
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV or Parquet file whose text column is labelled.")
+    ] = None,
+    column: Annotated[str, typer.Option(metavar="NAME", help="Name of the file's text column.")] = "text",
     out: Annotated[
-        Path | None, typer.Option(help="Write text, label and probability to this CSV file.")
+        Path | None, typer.Option(metavar="FILE", help="Write text, label and probability to this CSV file.")
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Label texts with the model that a run kept."""
+    from fedmodels.words import counted
     from flows.prediction import label_texts, read_texts, write_labels
     from infra.settings import load_settings
 
     texts = [*(text or []), *(read_texts(file, column) if file else [])]
     if not texts:
         raise typer.BadParameter("give --text or --file")
-    labelled = label_texts(load_settings().home, run, texts)
+    with notes.status(f"labelling {counted(len(texts), 'text')}"):
+        labelled = label_texts(load_settings().home, run, texts)
     if out:
         write_labels(labelled, out)
     if as_json:
@@ -37,7 +39,7 @@ def predict(
             [{"text": item.text, "label": item.label, "probability": item.probability} for item in labelled]
         )
     elif out:
-        console.print(f"{len(labelled)} texts labelled in {out}")
+        console.print(f"{counted(len(labelled), 'text')} labelled in {out}")
     else:
         rows = [(item.label, f"{item.probability:.3f}", item.text) for item in labelled]
         print_table(f"Labels by {run}", [("label", "left"), ("probability", "right"), ("text", "left")], rows)
@@ -45,7 +47,7 @@ def predict(
 
 def evaluate(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
+    out: OutOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Score the model that a run kept on the coordinator's validation and holdout sets."""
@@ -54,7 +56,8 @@ def evaluate(
     from flows.prediction import score_model
     from infra.settings import load_settings
 
-    scores = score_model(load_settings().home, run)
+    with notes.status("scoring the model on validation and holdout"):
+        scores = score_model(load_settings().home, run)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")

@@ -1,11 +1,9 @@
 """`fedcart runs`: what the bucket knows of past and present runs."""
 
-from typing import Annotated
-
 import typer
 
 from flows.cli import cancel, sweep, verify
-from flows.cli.output import JsonFlag, print_json, print_table
+from flows.cli.output import JsonFlag, RunArgument, print_json, print_table
 
 app = typer.Typer(
     name="runs",
@@ -49,9 +47,10 @@ def list_runs(as_json: JsonFlag = False) -> None:
 
 
 @app.command("show")
-def show(run: Annotated[str, typer.Argument(help="Id of the run.")], as_json: JsonFlag = False) -> None:
-    """One run: its rounds, its parties, the gate's reasons and the kept model."""
+def show(run: RunArgument, as_json: JsonFlag = False) -> None:
+    """One run: its rounds, its parties, what the gate and fine-tuning did, and the kept model."""
     from fedmodels.identifiers import check_identifier
+    from fedmodels.protocol.messages import FineTuningResult
     from flows.cli.train import show_summary
     from flows.following import read_report
     from flows.open_store import open_store
@@ -73,6 +72,9 @@ def show(run: Annotated[str, typer.Argument(help="Id of the run.")], as_json: Js
     for row in summary["rounds"]:
         for reason in row["gate"]["reasons"]:
             typer.echo(f"round {row['round']}: {reason}")
+        if row["fine_tuning"]:
+            tuned = FineTuningResult.model_validate(row["fine_tuning"])
+            typer.echo(f"round {row['round']}: {tuned.in_words()}")
 
 
 app.command("verify")(verify.verify)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, console, notes, print_json, print_table
+from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table
 
 COLUMNS = (
     ("role", "left"),
@@ -17,9 +17,7 @@ COLUMNS = (
 
 
 def up(
-    recipe: Annotated[
-        str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file: its parties.")
-    ] = "reviews",
+    recipe: RecipeOption = "reviews",
     server_port: Annotated[
         int | None, typer.Option("--server-port", help="Port of the Prefect server; a free one by default.")
     ] = None,

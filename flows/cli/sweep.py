@@ -34,6 +34,7 @@ def sweep(
     Age counts from the last put, by the store's clock.
     """
     from fedmodels.protocol.sweeping import parse_bound
+    from fedmodels.words import counted
     from flows.open_store import open_role_stores
     from infra.settings import load_settings
     from tasks.sweeping import find_sweepable
@@ -51,8 +52,10 @@ def sweep(
     if gone:
         cells = [(g.role, g.key, f"{g.size / 1e6:.1f}", f"{g.age / 86_400:.1f}", g.why) for g in gone]
         print_table("Would go" if dry_run else "Gone", COLUMNS, cells)
-    verb = "would go" if dry_run else "went"
-    console.print(f"{len(gone)} objects and uploads of {size / 1e6:.1f} MB {verb}.")
+        verb = "would go" if dry_run else "went"
+        console.print(f"{counted(len(gone), 'object')} of {size / 1e6:.1f} MB {verb}.")
+    else:
+        console.print(f"Nothing that is older than {older_than} can go.")
 
 
 def _row(item: "Sweepable") -> dict[str, object]:

@@ -6,23 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, cells, console, print_json, print_table
-
-RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", help="Name of a recipe, or path of its YAML file.")
-]
+from flows.cli.output import JsonFlag, OutOption, RecipeOption, cells, console, print_json, print_table
 
 
 def train(
     recipe: RecipeOption = "reviews",
     run: Annotated[
-        str | None, typer.Option(help="Id of the new run; made from recipe and time if not given.")
+        str | None,
+        typer.Option(metavar="RUN", help="Id of the new run; made from recipe and time if not given."),
     ] = None,
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with a run whose coordinator died.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Also write the JSON document to this file.")] = None,
-    model_out: Annotated[Path | None, typer.Option(help="Also write the kept model to this folder.")] = None,
+    out: OutOption = None,
+    model_out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Also write the kept model to this folder.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Train on the stack that is up, follow the run, and print what came of it."""
@@ -31,10 +30,10 @@ def train(
     from flows.following import (
         Request,
         begin,
-        coordinator_store,
         follow,
         new_run_id,
         resumable,
+        running_store,
         write_report,
     )
     from flows.measuring import StartUp
@@ -46,7 +45,7 @@ def train(
 
     home = load_settings().home
     if resume:
-        agreed = resumable(coordinator_store(home), check_identifier("run", resume))
+        agreed = resumable(running_store(home), check_identifier("run", resume))
         request = Request(agreed, resume, resume=True)
     else:
         agreed = load_recipe(recipe)
@@ -97,6 +96,10 @@ def show_summary(summary: dict[str, Any]) -> None:
             )
             for row in summary["rounds"]
         ],
+    )
+    console.print(
+        "[dim]overhead: seconds of a round in which no party trains; MB up: sent by the parties[/]",
+        soft_wrap=True,
     )
     if summary["rounds"]:
         show_parties(summary["rounds"][-1], summary.get("baselines", {}))

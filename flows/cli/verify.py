@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.output import JsonFlag, console, print_json, print_table
+from flows.cli.output import JsonFlag, RunArgument, console, print_json, print_table
 
 COLUMNS = (("object", "left"), ("verdict", "left"), ("detail", "left"))
 
 
 def verify(
-    run: Annotated[str, typer.Argument(help="Id of the run.")],
+    run: RunArgument,
     every: Annotated[bool, typer.Option("--all", help="List the objects that hold as well.")] = False,
     as_json: JsonFlag = False,
 ) -> None:

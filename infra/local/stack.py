@@ -65,7 +65,7 @@ def up(
     entrypoints, extra_environment = entrypoints or {}, extra_environment or {}
     weed = seaweedfs.find_weed()
     with locked(home):
-        living = _living(home)
+        living = living_parts(home)
         before = read_stack(home)
         stack = plan_stack(
             home,
@@ -80,7 +80,7 @@ def up(
         declared = _fingerprint(stack.parties, entrypoints)
         if before and before.server_port != stack.server_port:
             _stop_all_but(home, (STORE, SERVER))  # they would go on asking at the old port
-            living = _living(home)
+            living = living_parts(home)
         write_stack(stack)
         missing = tuple(role for role in stack.roles if workers.worker_name(role) not in living)
         with ExitStack() as undo:
@@ -118,7 +118,7 @@ def down(home: Path) -> tuple[str, ...]:
     if not stack.exists():
         return ()
     with locked(home):
-        living = tuple(sorted(_living(home)))
+        living = tuple(sorted(living_parts(home)))
         store = processes.marked(stack, STORE)
         processes.ask_to_stop(store)
         _stop_all_but(home, (STORE, SERVER))
@@ -137,7 +137,7 @@ def start_store(home: Path) -> bool:
     home = home.resolve()
     weed = seaweedfs.find_weed()
     with locked(home):
-        living = _living(home)
+        living = living_parts(home)
         if STORE in living:
             return False
         before = read_stack(home)
@@ -180,14 +180,15 @@ def borrowed_store(home: Path) -> Iterator[None]:
                 processes.forget(stack, [STORE])
 
 
+def living_parts(home: Path) -> dict[str, Record]:
+    """The records of the stack's processes that live, by name."""
+    records = processes.read_records(stack_folder(home))
+    return {name: record for name, record in records.items() if record.process}
+
+
 def process_ids(home: Path) -> list[int]:
     """Ids of all living processes of the stack, the runs of its workers included."""
     return [process.pid for process in processes.marked(stack_folder(home.resolve()))]
-
-
-def _living(home: Path) -> dict[str, Record]:
-    records = processes.read_records(stack_folder(home))
-    return {name: record for name, record in records.items() if record.process}
 
 
 def _start_server(stack: Stack) -> Record:
@@ -251,7 +252,7 @@ def _await(record: Record, condition: Callable[[], bool]) -> None:
 def _await_launcher(home: Path, launcher: Record, missing: tuple[str, ...]) -> None:
     # A process whose threads still end is a zombie already, but has no exit status yet.
     wait_for(lambda: processes.exit_status(launcher) is not None, timeout=START_TIMEOUT_S)
-    living = _living(home)
+    living = living_parts(home)
     if processes.exit_status(launcher) != 0:
         raise _did_not_start(launcher, "could not declare pools and deployments")
     processes.forget(stack_folder(home), [workers.LAUNCHER])

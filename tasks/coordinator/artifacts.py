@@ -1,7 +1,7 @@
 """What a person sees of a round in the Prefect UI. Best effort: the bucket holds the truth."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 import httpx
@@ -14,6 +14,7 @@ from prefect.artifacts import (
 )
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
+from prefect.utilities.urls import url_for
 
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
@@ -32,8 +33,16 @@ def show_round(run: CoordinatorRun, record: Record) -> None:
     """A table of parties, the gate's reasoning, and how far the run is."""
     key = f"{run.run}-round-{record.round}"
     _best_effort(
-        lambda: create_table_artifact(table=party_table(record), key=f"{key}-parties"),
-        lambda: create_markdown_artifact(markdown=gate_markdown(record), key=f"{key}-gate"),
+        lambda: create_table_artifact(
+            table=party_table(record),
+            key=f"{key}-parties",
+            description=parties_description(record, run.sessions),
+        ),
+        lambda: create_markdown_artifact(
+            markdown=gate_markdown(record),
+            key=f"{key}-gate",
+            description=f"Round {record.round}: why the gate let the model pass, or did not.",
+        ),
         lambda: _show_progress(run),
     )
 
@@ -43,7 +52,11 @@ def show_round(run: CoordinatorRun, record: Record) -> None:
 def show_run(run: CoordinatorRun, closed: Closed) -> None:
     """The run in one page: how the scores went, and which model is kept."""
     markdown = run_markdown(run.records, closed)
-    _best_effort(lambda: create_markdown_artifact(markdown=markdown, key=f"{run.run}-report"))
+    _best_effort(
+        lambda: create_markdown_artifact(
+            markdown=markdown, key=f"{run.run}-report", description="All rounds, and the model that is kept."
+        )
+    )
 
 
 def party_table(record: Record) -> list[dict[str, object]]:
@@ -58,10 +71,26 @@ def party_table(record: Record) -> list[dict[str, object]]:
             "seconds": row.seconds,
             "MB up": round(row.bytes_up / 1e6, 2),
             "MB down": round(row.bytes_down / 1e6, 2),
-            "session": row.flow_run_id,
         }
         for party, row in sorted(record.parties.items())
     ]
+
+
+def parties_description(record: Record, sessions: Mapping[str, str]) -> str:
+    """What the table shows, and a link to each party's session.
+
+    Args:
+        record: of the closed round.
+        sessions: ids of the flow runs that this coordinator started, by party. The ids in `record` are what
+            the parties say.
+    """
+    links = [
+        f"[{party}]({url_for('flow-run', obj_id=sessions[party])})"
+        for party in sorted(record.parties)
+        if party in sessions
+    ]
+    said = f"Round {record.round}: what each party sent, and what became of it."
+    return f"{said} Sessions: {', '.join(links)}." if links else said
 
 
 def verdict(record: Record, party: str) -> str:
@@ -77,12 +106,7 @@ def gate_markdown(record: Record) -> str:
     lines = [f"## Round {record.round}: {record.outcome}", ""]
     lines += [f"- {reason}" for reason in record.gate.reasons]
     if record.fine_tuning:
-        tuned = record.fine_tuning
-        after = f"{tuned.after.accuracy:.3f}" if tuned.after else "not finite"
-        lines.append(
-            f"- Global fine-tuning is {'kept' if tuned.kept else 'dropped'}: accuracy on validation "
-            f"{tuned.before.accuracy:.3f} before, {after} after."
-        )
+        lines.append(f"- {record.fine_tuning.in_words()}")
     lines += [
         f"- {refusal.party} does not count ({refusal.code}): {plain(refusal.reason)}"
         for refusal in record.refused
@@ -122,7 +146,9 @@ def _show_progress(run: CoordinatorRun) -> None:
     if run.progress_artifact is not None:
         update_progress_artifact(artifact_id=run.progress_artifact, progress=percent)
     else:
-        created = create_progress_artifact(progress=percent, key=f"{run.run}-progress")
+        created = create_progress_artifact(
+            progress=percent, key=f"{run.run}-progress", description="Rounds that passed, of those wanted."
+        )
         assert isinstance(created, UUID)
         run.progress_artifact = created
 

@@ -162,3 +162,9 @@ def test_texts_alone(tmp_path):
     assert read_texts(path, "review") == ["good", ""]
     with pytest.raises(InputError, match="has no column 'text'"):
         read_texts(path, "text")
+
+
+def test_a_file_that_a_person_named_is_named_and_a_comma_too_many_explained(tmp_path):
+    path = text_file(tmp_path / "new.csv", "text\nbroke, after a week\n")
+    with pytest.raises(InputError, match=r"new\.csv has 2 fields in row 1 .* double quotes"):
+        read_texts(path, "text")

@@ -99,7 +99,7 @@ def test_sweep_shows_what_would_go_of_each_role_and_then_removes_it(fedcart, fin
     assert {row["role"] for row in would["objects"]} == set(PARTIES)
     assert would["bytes"] == sum(row["bytes"] for row in would["objects"]) > 0
     table = fedcart("sweep", "--dry-run").stdout
-    assert f"{len(would['objects'])} objects and uploads" in table
+    assert f"{len(would['objects'])} objects of" in table
     assert "its run is over" in table
     went = json.loads(fedcart("sweep", "--json").stdout)
     assert {row["object"] for row in went["objects"]} == {row["object"] for row in would["objects"]}
