@@ -3,7 +3,8 @@
     FedcartError
     ├── TransientError        try the same call again (tasks retry these, and nothing else)
     │   ├── StoreUnavailable      the object store does not answer
-    │   └── StoreBusy             the object store asks to come back later (409, 429, 503)
+    │   ├── StoreBusy             the object store asks to come back later (409, 429, 503)
+    │   └── PrefectAway           the Prefect server does not answer
     ├── PartyError            leave this party out of the round, go on with the others
     │   ├── PolicyForbids         the party's own policy forbids what the plan proposes
     │   ├── DataRefused           the party's data break their contract
@@ -69,6 +70,12 @@ class StoreBusy(TransientError):
     """The object store asks to come back later."""
 
     default_code = "store-busy"
+
+
+class PrefectAway(TransientError):
+    """The Prefect server does not answer; runs go on without it, and nothing starts."""
+
+    default_code = "prefect-unreachable"
 
 
 class PartyError(FedcartError):

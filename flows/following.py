@@ -57,12 +57,14 @@ def running_store(home: Path) -> ObjectStore:
     """The bucket of a stack that is up, for who is about to train on it.
 
     Raises:
-        StackError: no stack was ever started here, or it is down.
+        StackError: no stack was ever started here, or it, or its object store, is down.
     """
-    if STORE not in living_parts(home.resolve()):
-        if read_stack(home) is None:
-            raise _no_stack(home)
-        raise StackError(f"The stack in {home} is down", fix="start it with fedcart up", code="stack-down")
+    if read_stack(home) is None:
+        raise _no_stack(home)
+    living = living_parts(home.resolve())
+    if STORE not in living:
+        what = "The object store of the stack" if living else "The stack"
+        raise StackError(f"{what} in {home} is down", fix="start it with fedcart up", code="stack-down")
     return coordinator_store(home)
 
 
@@ -125,7 +127,8 @@ def deploy_missing(home: Path) -> tuple[str, ...]:
     """Deploy what the stack's server does not know of its parties; return the deployments that it lacked.
 
     Raises:
-        StackError: there is no stack, or its server does not answer.
+        StackError: there is no stack.
+        PrefectAway: its server does not answer.
     """
     from infra.deployments.starting import missing_deployments
 
@@ -146,7 +149,7 @@ def rejoin(home: Path, run: str, watch: Watch = lambda _state: None) -> dict[str
 
     Raises:
         InputError: neither the bucket nor Prefect knows the run.
-        StackError: the run is open, and the Prefect server does not answer.
+        PrefectAway: the run is open, and the Prefect server does not answer.
         RunError: as `follow`.
     """
     from infra.deployments.starting import find_training

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import RunError, StackError
+from fedmodels.errors import PrefectAway, RunError, StackError
 from flows.following import Request, Watch, begin, follow, look_until
 from infra.deployments.starting import first_task_since
 from infra.local.plan import read_stack
@@ -101,6 +101,6 @@ def _seconds_to_first_task(home: Path, flow_run_id: str, since: float) -> float 
     stack = read_stack(home)
     try:
         began = first_task_since(flow_run_id, OPENING_TASKS, api_url=stack.api_url if stack else None)
-    except StackError:
+    except (PrefectAway, StackError):
         return None
     return round(began - since, 2) if began else None

@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from fedmodels.errors import FedcartError, StoreRefused
+from fedmodels.errors import DataRefused, FedcartError, StoreRefused
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
@@ -99,6 +99,11 @@ def take_part(session: PartySession, announcement: Announcement, session_id: str
         score(session, candidate)
 
 
+def _may_have_passed(refused: FedcartError | None) -> bool:
+    """Whether looking at the same data again can end otherwise: what refused them was not their content."""
+    return refused is not None and not isinstance(refused, DataRefused)
+
+
 def score(session: PartySession, candidate: Candidate) -> None:
     """Leave an evaluation or an abstention; without either the round goes on, and so does the session.
 
@@ -116,7 +121,7 @@ def score(session: PartySession, candidate: Candidate) -> None:
 def submit(session: PartySession, announcement: Announcement, session_id: str) -> None:
     """Train and submit the update, or the reason why there is none."""
     try:
-        if data_changed(session):
+        if data_changed(session) or _may_have_passed(session.refused):
             inspect_data(session)
         if session.refused:
             raise session.refused

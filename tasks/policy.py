@@ -24,7 +24,7 @@ class Policy(TypedDict, total=False):
 
 
 def is_transient(_task: "Task[Any, Any]", _run: "TaskRun", state: "State[Any]") -> bool:
-    """Only a fault of the object store that may pass is worth another try."""
+    """Only a fault of the object store or of Prefect's server that may pass is worth another try."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, TransientError)
 

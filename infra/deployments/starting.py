@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from fedmodels.errors import StackError
+from fedmodels.errors import PrefectAway, StackError
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW
 from infra.deployments.heartbeats import MESSAGE, fell_silent
 from infra.fault_points import fault_effect
@@ -37,7 +37,8 @@ def start_training(
         api_url: the Prefect API; that of the surrounding settings when not given.
 
     Raises:
-        StackError: the server does not answer or does not know the deployment.
+        PrefectAway: the server does not answer.
+        StackError: it does not know the deployment, or refuses.
     """
     name = recipe if isinstance(recipe, str) else str(recipe.get("name", ""))
     return _start(
@@ -54,7 +55,8 @@ def start_party_session(run: str, party: str, *, api_url: str | None = None) -> 
     """Schedule a session of `party` in `run` on that party's pool; return the flow run's id at once.
 
     Raises:
-        StackError: the server does not answer or does not know the deployment.
+        PrefectAway: the server does not answer.
+        StackError: it does not know the deployment, or refuses.
     """
     return _start(
         f"{SESSION_FLOW}/{party}",
@@ -69,7 +71,7 @@ def missing_deployments(parties: Sequence[str], *, api_url: str | None = None) -
     """Names of the deployments of a training with `parties` that the server does not know.
 
     Raises:
-        StackError: the server does not answer.
+        PrefectAway: the server does not answer.
     """
     from prefect.exceptions import ObjectNotFound
 
@@ -88,7 +90,7 @@ def find_training(run: str, *, api_url: str | None = None) -> str | None:
     """Id of the latest coordinator's flow run of the training `run`; `None` when the server knows of none.
 
     Raises:
-        StackError: the server does not answer.
+        PrefectAway: the server does not answer.
     """
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
     from prefect.client.schemas.sorting import FlowRunSort
@@ -145,7 +147,7 @@ def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | 
         api_url: the Prefect API; that of the surrounding settings when not given.
 
     Raises:
-        StackError: the server does not answer.
+        PrefectAway: the server does not answer.
     """
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -183,7 +185,8 @@ def cancel(flow_run_id: str, *, api_url: str | None = None) -> None:
     """Ask for the run to be cancelled; its worker does so within seconds.
 
     Raises:
-        StackError: the server does not answer or does not know the run.
+        PrefectAway: the server does not answer.
+        StackError: it does not know the run.
     """
     from prefect.states import Cancelling
 
@@ -237,8 +240,7 @@ def _mapped(thing: str) -> Iterator[None]:
             code="prefect-refused",
         ) from None
     except httpx.HTTPError as error:
-        raise StackError(
+        raise PrefectAway(
             f"The Prefect server does not answer ({type(error).__name__})",
             fix="see fedcart status, then run fedcart up",
-            code="prefect-unreachable",
         ) from None

@@ -7,7 +7,7 @@ from uuid import UUID
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import QuorumMissed, StackError
+from fedmodels.errors import PrefectAway, QuorumMissed, StackError
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
@@ -169,7 +169,7 @@ def _start_again(run: CoordinatorRun, party: str) -> None:
     """Start a session; without Prefect the next look tries again, and counts it as a death."""
     try:
         run.sessions[party] = start_party_session(run.run, party)
-    except StackError as error:
+    except (PrefectAway, StackError) as error:
         get_run_logger().warning("The session of %s cannot be started again now: %s", party, error)
 
 

@@ -111,8 +111,7 @@ def import_libraries(session: PartySession) -> str:
 @fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
-    lease = read_message(session.store, session_key(session.party, session.run), Session)
-    return lease is not None and lease.session == session_id
+    return _holds_lease(session, session_id)
 
 
 @fault_step
@@ -142,6 +141,11 @@ def last_closed_round(session: PartySession) -> int:
     return head.round if head else 0
 
 
+def _holds_lease(session: PartySession, session_id: str) -> bool:
+    lease = read_message(session.store, session_key(session.party, session.run), Session)
+    return lease is not None and lease.session == session_id
+
+
 def _take_lease(session: PartySession, lease: Session) -> None:
     session.store.create(session_key(session.party, session.run), canonical_json(lease))
     _move_lease(session, lease)
@@ -152,7 +156,7 @@ def _take_lease(session: PartySession, lease: Session) -> None:
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced."""
     lease = Session(run=session.run, party=session.party, session=session_id, ready=True)
-    if holds_lease(session, session_id):
+    if _holds_lease(session, session_id):
         _move_lease(session, lease)
 
 

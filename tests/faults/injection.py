@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import StackError, StoreUnavailable
+from fedmodels.errors import PrefectAway, StoreUnavailable
 from infra.waiting import wait_for
 from tests.faults.points import COORDINATOR, object_of
 
@@ -162,6 +162,6 @@ def _error(order: dict[str, Any]) -> Exception:
         case "disk":
             return OSError(errno.EIO, "Input/output error")
         case "prefect":
-            return StackError("The Prefect server does not answer", code="prefect-unreachable")
+            return PrefectAway("The Prefect server does not answer")
         case _:
             return StoreUnavailable(f"The object store does not answer (at {order['step']})", fix="try again")

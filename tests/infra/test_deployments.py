@@ -16,7 +16,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
 
-from fedmodels.errors import StackError
+from fedmodels.errors import PrefectAway, StackError
 from fedmodels.recipe import Recipe
 from infra.deployments import heartbeats
 from infra.deployments.applying import parameter_schemas
@@ -271,6 +271,6 @@ def test_parameters_that_the_flow_does_not_take_are_refused(running: Stack, clie
 def test_a_server_that_does_not_answer_is_said_soon(monkeypatch):
     nowhere = "http://127.0.0.1:9/api"
     assert flow_run_state(str(UUID(int=0)), api_url=nowhere) is None
-    with pytest.raises(StackError, match="does not answer") as caught:
+    with pytest.raises(PrefectAway, match="does not answer") as caught:
         start_party_session("run", "shop-a", api_url=nowhere)
     assert caught.value.code == "prefect-unreachable"

@@ -1,0 +1,38 @@
+"""What a party does at each round with data that were refused before."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from fedmodels.errors import DataRefused, InputError
+from flows import party_session
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The steps that `submit` takes, noted instead of done; looking at the data again finds them good."""
+    noted = []
+
+    def note(name):
+        return lambda *_arguments: noted.append(name)
+
+    def inspect_data(session):
+        noted.append("inspect_data")
+        session.refused = None
+
+    for name in ("train_local", "protect_update", "submit_update", "sit_out"):
+        monkeypatch.setattr(party_session, name, note(name))
+    monkeypatch.setattr(party_session, "inspect_data", inspect_data)
+    monkeypatch.setattr(party_session, "data_changed", lambda _session: False)
+    return noted
+
+
+def test_a_fault_that_was_not_in_the_data_is_looked_at_again(steps):
+    full = InputError("The disk is full", code="disk-full")
+    party_session.submit(SimpleNamespace(refused=full), None, "session")
+    assert steps == ["inspect_data", "train_local", "protect_update", "submit_update"]
+
+
+def test_data_that_were_refused_stay_refused_until_they_change(steps):
+    party_session.submit(SimpleNamespace(refused=DataRefused("A label is unknown")), None, "session")
+    assert steps == ["sit_out"]
