@@ -27,8 +27,8 @@ demo: setup  ## train across four parties on this machine; KEEP=1 leaves the ser
 smoke: setup  ## the whole path in under a minute: two parties, one round, a tiny random model
 	@$(BIN)/fedcart demo --recipe smoke $(ARGS)
 
-test: setup  ## the whole default suite; ARGS go to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup  ## the whole default suite, two processes side by side; ARGS go to pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 faults: setup  ## kill, hang and fail every step of a run in turn (an hour or more); ARGS go to `python -m tests.faults`
 	@$(BIN)/python -m tests.faults $(ARGS)

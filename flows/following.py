@@ -195,6 +195,7 @@ def look_until(
     flow_run_id: str | None,
     watch: Watch,
     wanted: Callable[[RunView], bool],
+    every: float = LOOK_SECONDS,
 ) -> RunView | str:
     """Look at the run again and again until it stands where it is `wanted`.
 
@@ -230,7 +231,7 @@ def look_until(
         checked = time.monotonic()
         return flow_run_outcome(flow_run_id, api_url=prefect)
 
-    found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=LOOK_SECONDS)
+    found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=every)
     return found if isinstance(found, RunView) else str(found or f"nothing in {FOLLOW_TIMEOUT:.0f} s")
 
 

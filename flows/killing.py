@@ -22,6 +22,8 @@ from tasks.reading import RunView
 
 Say = Callable[[str], None]
 KILL_IN_ROUND = 2
+LOOK_SECONDS = 0.2
+"""Short: a small model's rounds take less than a second."""
 OPENING_TASKS = ("start_session", "resume_run", "load_workbench", "await_sessions")
 """Tasks with which a coordinator finds its feet; the one after them belongs to the step that was open."""
 
@@ -57,7 +59,9 @@ def train_through_a_kill(home: Path, request: Request, say: Say, watch: Watch) -
     """
     number = min(KILL_IN_ROUND, request.recipe.num_rounds)
     flow_run_id = begin(request, home)
-    found = look_until(home, request.run, flow_run_id, watch, lambda state: _is_there(state, number))
+    found = look_until(
+        home, request.run, flow_run_id, watch, lambda state: _is_there(state, number), every=LOOK_SECONDS
+    )
     if isinstance(found, str) or found.closed is not None:
         return follow(home, request.run, flow_run_id, watch)
     pid = kill_flow_run(home, flow_run_id)
