@@ -1,6 +1,7 @@
 """Ids of parties and runs: checked once, where they enter; part of bucket keys afterwards."""
 
 import re
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import StringConstraints
@@ -24,3 +25,8 @@ def check_identifier(kind: str, value: str) -> str:
         fix="choose another name",
         code="id-invalid",
     )
+
+
+def new_run_id(name: str, now: datetime) -> str:
+    """An id that says what and when: the beginning of `name`, and the second."""
+    return f"{name[:15].rstrip('-')}-{now:%Y%m%d-%H%M%S}"

@@ -63,6 +63,10 @@ class PartyData(Section):
         return self
 
 
+SETS = ("public", "validation", "holdout")
+"""The coordinator's own rows: they fine-tune, decide, and are scored without deciding anything."""
+
+
 class CoordinatorData(Section):
     """The coordinator's own rows: one `table` to split, or three files, or groups kept from a source.
 

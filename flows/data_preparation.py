@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.recipe import Recipe
+from fedmodels.recipe import SETS, Recipe
 from infra.file_hash import file_sha256
 from infra.locations import role_folder
 from infra.packages import MODEL_PREFIX, data_source, fetch_package, fetch_source, is_fetched, model_source
@@ -21,7 +21,6 @@ from infra.private_files import read_json, write_json
 from infra.role_settings import update_role_settings
 
 Say = Callable[[str], None]
-SETS = ("public", "validation", "holdout")
 PARTS = ("train", "holdout")
 _FORMAT = 1
 """Raised when the same recipe would give other tables, so that standing ones are made anew."""

@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fedmodels.identifiers import new_run_id
 from fedmodels.recipe import Recipe, RoundGate
 from flows.data_preparation import prepare_data
-from flows.following import Request, begin, follow, new_run_id, write_report
+from flows.following import Request, begin, follow, write_report
 from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
 from infra.local.memory import PeakMemory
@@ -79,13 +81,17 @@ def alone(recipe: Recipe) -> Recipe:
 
 def train_alone(recipe: Recipe, home: Path) -> dict[str, dict[str, float] | None]:
     """Train every party alone, one run each, all at once; scores on the coordinator's holdout."""
-    started = {}
-    for party in recipe.parties:
-        request = Request(
-            alone(recipe), f"alone-{party[:9]}-{time.strftime('%Y%m%d-%H%M%S')}", parties=(party,)
-        )
-        started[party] = request.run, begin(request, home)
-    return {party: follow(home, run, flow_run)["final"] for party, (run, flow_run) in started.items()}
+    requests = alone_requests(recipe, datetime.now(UTC))
+    started = {party: begin(request, home) for party, request in requests.items()}
+    return {party: follow(home, requests[party].run, started[party])["final"] for party in requests}
+
+
+def alone_requests(recipe: Recipe, now: datetime) -> dict[str, Request]:
+    """A run for each party by itself. They are numbered: what an id holds of two names may be alike."""
+    return {
+        party: Request(alone(recipe), new_run_id(f"alone-{number}-{party}", now), parties=(party,))
+        for number, party in enumerate(recipe.parties, start=1)
+    }
 
 
 def _bring_up(wanted: Wanted, say: Say) -> None:
@@ -111,7 +117,7 @@ def _bring_up(wanted: Wanted, say: Say) -> None:
 def _train(
     wanted: Wanted, say: Say, watch: Callable[[str], Any], begin_time: float
 ) -> tuple[dict[str, Any], float]:
-    request = Request(wanted.recipe, new_run_id(wanted.recipe))
+    request = Request(wanted.recipe, new_run_id(wanted.recipe.name, datetime.now(UTC)))
     with watch(request.run) as show:
         start_up = StartUp(show, begin_time)
         if wanted.kill_coordinator:

@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from fedmodels.aggregation.fedavg import NOT_FINITE
 from fedmodels.errors import FedcartError, IntegrityError, RunError, TooManyFailures
 from fedmodels.full_disk import is_disk_full
-from fedmodels.identifiers import check_identifier
+from fedmodels.identifiers import check_identifier, new_run_id
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.state import Collection, Found, Verdict
@@ -86,7 +86,7 @@ def federated_training(
     """
     silence_tracebacks()
     agreed = load_recipe(recipe) if isinstance(recipe, str) else Recipe.model_validate(recipe)
-    name = check_identifier("run", run or f"{agreed.name[:15]}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
+    name = check_identifier("run", run or new_run_id(agreed.name, datetime.now(UTC)))
     conductor = CoordinatorRun(name, load_settings())
     chosen = tuple(sorted(parties)) if parties else agreed.parties
     try:

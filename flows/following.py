@@ -88,11 +88,6 @@ def _no_stack(home: Path) -> StackError:
     )
 
 
-def new_run_id(recipe: Recipe) -> str:
-    """An id that says what and when."""
-    return f"{recipe.name[:15].rstrip('-')}-{time.strftime('%Y%m%d-%H%M%S')}"
-
-
 def with_local_model(recipe: Recipe, home: Path) -> Recipe:
     """Move the path of a local model folder from the recipe to the coordinator's own settings."""
     folder = Path(recipe.model.source).expanduser()

@@ -1,6 +1,7 @@
 """`fedcart train`: a run on the deployments that are up."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,13 +26,12 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train on the stack that is up, follow the run, and print what came of it."""
-    from fedmodels.identifiers import check_identifier
+    from fedmodels.identifiers import check_identifier, new_run_id
     from flows.cli.progress import goes_on_without, run_progress
     from flows.following import (
         Request,
         begin,
         follow,
-        new_run_id,
         resumable,
         running_store,
         write_report,
@@ -49,7 +49,9 @@ def train(
         request = Request(agreed, resume, resume=True)
     else:
         agreed = load_recipe(recipe)
-        request = Request(agreed, check_identifier("run", run) if run else new_run_id(agreed))
+        request = Request(
+            agreed, check_identifier("run", run) if run else new_run_id(agreed.name, datetime.now(UTC))
+        )
     began = time.perf_counter()
     with run_progress(request.run) as watch, PeakMemory(lambda: process_ids(home)) as memory:
         start_up = StartUp(watch, began)

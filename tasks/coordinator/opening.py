@@ -20,12 +20,12 @@ from fedmodels.protocol.messages import (
 )
 from fedmodels.protocol.progress import opening_head, refuse_closed
 from fedmodels.protocol.state import RunState
-from fedmodels.recipe import Recipe
+from fedmodels.recipe import SETS, Recipe
 from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key
 from infra.packages import MODEL_PREFIX, fetch_model
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
-from tasks.coordinator.sets import SETS, own_set
+from tasks.coordinator.sets import own_set
 from tasks.exchange import AnyMessage, parse, read_message
 from tasks.models import adopt_model
 from tasks.policy import STORE

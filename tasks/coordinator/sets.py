@@ -6,7 +6,7 @@ from prefect import task
 
 from fedmodels.errors import InputError, TrainingFailed
 from fedmodels.protocol.messages import Metrics
-from fedmodels.recipe import Recipe
+from fedmodels.recipe import SETS, Recipe
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -15,8 +15,6 @@ from tasks.workbenches import open_workbench
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
     from fedmodels.workbench import Workbench
-
-SETS = ("public", "validation", "holdout")
 
 
 def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
