@@ -28,7 +28,7 @@ smoke: setup  ## the whole path in under a minute: two parties, one round, a tin
 	@$(BIN)/fedcart demo --recipe smoke $(ARGS)
 
 test: setup  ## the whole default suite, two processes side by side; ARGS go to pytest
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
 
 faults: setup  ## kill, hang and fail every step of a run in turn (an hour or more); ARGS go to `python -m tests.faults`
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -2,9 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 os.environ.update(
     DO_NOT_TRACK="1",
@@ -12,6 +14,7 @@ os.environ.update(
     DVC_NO_ANALYTICS="1",
     GX_ANALYTICS_ENABLED="false",
     TOKENIZERS_PARALLELISM="false",
+    COLUMNS="250",  # read once, when the first command is imported
 )
 # Several processes train at once in some tests: one thread each is faster than all threads for each.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,11 +27,18 @@ SHARE_A_STACK = ("end_to_end", "infra")
 """Folders whose tests share one running stack, and so one process when several run the suite."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests stay together in one process under `pytest -n`: those of a file, or of a stack."""
-    for item in items:
-        folder = item.path.relative_to(TESTS).parts[0]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARE_A_STACK else item.path.stem))
+class TogetherByStack(LoadScopeScheduling):
+    """Deals out tests to several processes: those of a file, or of a shared stack, to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        folder = Path(path).relative_to(TESTS.name).parts[0]
+        return folder if folder in SHARE_A_STACK else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """What `pytest -n` asks for."""
+    return TogetherByStack(config, log)
 
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)

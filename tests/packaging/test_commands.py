@@ -52,7 +52,7 @@ def test_help_is_the_default_and_names_every_target():
         (["demo", "KEEP=1"], ".venv/bin/fedcart demo --keep"),
         (["demo", "KEEP=0", "ARGS=--json --baselines"], ".venv/bin/fedcart demo --json --baselines"),
         (["smoke"], ".venv/bin/fedcart demo --recipe smoke"),
-        (["test", "ARGS=-x"], ".venv/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder -x"),
+        (["test", "ARGS=-x"], ".venv/bin/python -m pytest -n 2 --no-loadscope-reorder -x"),
         (["faults", "ARGS=--minutes 5"], ".venv/bin/python -m tests.faults --minutes 5"),
     ],
 )

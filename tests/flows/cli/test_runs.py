@@ -31,7 +31,7 @@ def finished(home) -> FinishedRun:
 @pytest.fixture
 def fedcart(home, finished):
     def call(*words: str, **environment: str):
-        variables = {"FEDCART_HOME": str(home), "COLUMNS": "250", **environment}
+        variables = {"FEDCART_HOME": str(home), **environment}
         return CliRunner().invoke(app, ["runs", *words], env=variables)
 
     return call

@@ -19,7 +19,7 @@ from infra.waiting import wait_for
 
 
 def fedcart(home: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, env={"FEDCART_HOME": str(home), "COLUMNS": "200"})
+    return CliRunner().invoke(app, arguments, env={"FEDCART_HOME": str(home)})
 
 
 def document(result: Result) -> dict[str, Any]:
