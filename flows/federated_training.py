@@ -53,7 +53,7 @@ from tasks.coordinator.collecting import (
 from tasks.coordinator.deciding import admit_updates
 from tasks.coordinator.interrupting import fold_interruption, stop_waiting
 from tasks.coordinator.judging import judge, score_holdout
-from tasks.coordinator.opening import move_head, open_run, resume_run
+from tasks.coordinator.opening import move_head, open_run, race_store, resume_run
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import await_sessions, start_session
 from tasks.coordinator.sets import load_workbench
@@ -110,6 +110,7 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
         TooManyFailures: the gate refused more rounds than the recipe allows; the run is closed.
         RunConflict: another coordinator has taken over.
     """
+    race_store(run)
     if resume:
         resume_run(run)
         start_sessions(run, tuple(run.plan.parties))

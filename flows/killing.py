@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 KILL_IN_ROUND = 2
 LOOK_SECONDS = 0.2
 """Short: a small model's rounds take less than a second."""
-OPENING_TASKS = ("start_session", "resume_run", "load_workbench", "await_sessions")
+OPENING_TASKS = ("race_store", "start_session", "resume_run", "load_workbench", "await_sessions")
 """Tasks with which a coordinator finds its feet; the one after them belongs to the step that was open."""
 
 

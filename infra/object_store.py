@@ -128,7 +128,7 @@ class ObjectStore:
         Raises:
             StoreBusy: they are not what was put (`store-damaged`).
         """
-        with self._mapped(key):
+        with self.mapped(key):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
                 with closing(answer["Body"]) as body:
@@ -144,7 +144,7 @@ class ObjectStore:
     @fault_effect
     def exists(self, key: str) -> bool:
         """Whether there is an object at `key`."""
-        with self._mapped(key):
+        with self.mapped(key):
             try:
                 self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
@@ -160,7 +160,7 @@ class ObjectStore:
         A client's own retry of a put that succeeded is answered like a lost race, so after a refusal
         the object is read again: equal bytes mean that an earlier try of ours won.
         """
-        with self._mapped(key):
+        with self.mapped(key):
             try:
                 self.client.put_object(
                     Bucket=self.bucket,
@@ -184,7 +184,7 @@ class ObjectStore:
     @fault_effect
     def swap(self, key: str, data: bytes, version: str) -> bool:
         """Replace the object if it still has `version`; say whether `data` stands there now."""
-        with self._mapped(key):
+        with self.mapped(key):
             try:
                 self.client.put_object(
                     Bucket=self.bucket,
@@ -207,7 +207,7 @@ class ObjectStore:
         Putting the same content again is harmless.
         """
         size = path.stat().st_size
-        with self._mapped(key):
+        with self.mapped(key):
             if size > _LARGEST_SINGLE_PUT:
                 extra = {"ChecksumAlgorithm": "SHA256"}
                 self.client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Config=_MULTIPART)
@@ -222,7 +222,7 @@ class ObjectStore:
     @fault_effect
     def put_blob(self, key: str, data: bytes) -> None:
         """Put small content at a content-addressed key."""
-        with self._mapped(key):
+        with self.mapped(key):
             self.client.put_object(
                 Bucket=self.bucket,
                 Key=key,
@@ -233,7 +233,7 @@ class ObjectStore:
 
     def size(self, key: str) -> int | None:
         """The object's size in bytes, or `None` when there is no such object."""
-        with self._mapped(key):
+        with self.mapped(key):
             try:
                 return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
             except ClientError as error:
@@ -249,7 +249,7 @@ class ObjectStore:
         Raises:
             IntegrityError: there is no such object.
         """
-        with self._mapped(key):
+        with self.mapped(key):
             body = self.client.get_object(Bucket=self.bucket, Key=key)["Body"]
             try:
                 yield body
@@ -313,14 +313,14 @@ class ObjectStore:
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """Keys below `prefix`, in order."""
-        with self._mapped(prefix):
+        with self.mapped(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 yield from (item["Key"] for item in page.get("Contents", []))
 
     def list_folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below `prefix`, in order."""
-        with self._mapped(prefix):
+        with self.mapped(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix, Delimiter="/"
             )
@@ -329,7 +329,7 @@ class ObjectStore:
 
     def list_objects(self, prefix: str) -> Iterator[StoredObject]:
         """Objects below `prefix`, in order of their keys, each with its size and age."""
-        with self._mapped(prefix):
+        with self.mapped(prefix):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 now = _clock(page)
@@ -343,7 +343,7 @@ class ObjectStore:
         Both moments are the store's own, in whole seconds: no clock of this machine is asked, and the
         answer is off by a second at most.
         """
-        with self._mapped(key):
+        with self.mapped(key):
             try:
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
@@ -355,12 +355,12 @@ class ObjectStore:
     @fault_effect
     def delete(self, key: str) -> None:
         """Remove an object. Harmless when there is none."""
-        with self._mapped(key):
+        with self.mapped(key):
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
     def list_uploads(self, prefix: str) -> Iterator[Upload]:
         """Multipart uploads below `prefix` that nobody completed or aborted."""
-        with self._mapped(prefix):
+        with self.mapped(prefix):
             pages = self.client.get_paginator("list_multipart_uploads").paginate(
                 Bucket=self.bucket, Prefix=prefix
             )
@@ -374,7 +374,7 @@ class ObjectStore:
 
     def abort_upload(self, upload: Upload) -> None:
         """Remove an upload's parts. Harmless when it was completed or aborted meanwhile."""
-        with self._mapped(upload.key):
+        with self.mapped(upload.key):
             try:
                 self.client.abort_multipart_upload(
                     Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
@@ -396,7 +396,7 @@ class ObjectStore:
             raise
 
     @contextmanager
-    def _mapped(self, key: str) -> Iterator[None]:
+    def mapped(self, key: str) -> Iterator[None]:
         """Turn what boto3 raises into the error tree, without the store's address or headers."""
         try:
             yield

@@ -1,4 +1,5 @@
-"""Whether an object store keeps the promises that fedcart is built on. Run by `fedcart doctor`.
+"""Whether an object store keeps the promises that fedcart is built on: in full for `fedcart doctor`, the two
+races of writers before every run.
 
 Each check but the first works on plain S3 clients, below `PREFIX/stack/checks/`, and removes what it wrote.
 """
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, StoreRefused
 from infra.layout import COORDINATOR, PRIVATE
 from infra.object_store import ObjectStore
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 RACERS = 8
 _LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _DENIED = {"AccessDenied", "403"}
+Race = tuple[list[bytes], bytes]
+"""What the writers wrote that were told they won, and what stands there after all."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,8 @@ class Finding:
 def check_store(client: "S3Client", bucket: str, prefix: str) -> tuple[Finding, ...]:
     """The promises to every role: creation, compare-and-swap and checksums, tried below `prefix`."""
     return (
-        _run("a key is created once", lambda: one_creation_wins(client, bucket, prefix)),
-        _run("a key is swapped once", lambda: one_swap_wins(client, bucket, prefix)),
+        _run("a key is created once", lambda: _only_winner(*race_to_create(client, bucket, prefix))),
+        _run("a key is swapped once", lambda: _only_winner(*race_to_swap(client, bucket, prefix))),
         _run("damaged bytes are refused", lambda: wrong_checksum_refused(client, bucket, prefix)),
         _run("a write is seen at once", lambda: read_after_write(client, bucket, prefix)),
     )
@@ -77,21 +80,39 @@ def check_isolation(
     )
 
 
-def one_creation_wins(client: "S3Client", bucket: str, prefix: str) -> str:
+def refuse_unfit(store: ObjectStore, prefix: str) -> None:
+    """Race creation and swap once, before anybody relies on them.
+
+    No winner is no fault here: the answer to one may have been lost on the way.
+
+    Raises:
+        StoreRefused: several writers were told that they won (`store-unfit`).
+        TransientError: the store does not answer.
+    """
+    for race in (race_to_create, race_to_swap):
+        with store.mapped(f"{prefix}stack/checks"):
+            won, _ = race(store.client, store.bucket, prefix)
+        if len(won) > 1:
+            raise StoreRefused(
+                f"The object store told {len(won)} of {RACERS} writers of one key that they won",
+                fix="use a store with conditional writes, and see fedcart doctor",
+                code="store-unfit",
+            )
+
+
+def race_to_create(client: "S3Client", bucket: str, prefix: str) -> Race:
     """`RACERS` create one key at the same moment."""
     with _scratch(client, bucket, prefix) as key:
         won = _race(lambda body: client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*"))
-        standing = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return _only_winner(won, standing)
+        return won, client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
-def one_swap_wins(client: "S3Client", bucket: str, prefix: str) -> str:
+def race_to_swap(client: "S3Client", bucket: str, prefix: str) -> Race:
     """`RACERS` swap one key from the same version at the same moment."""
     with _scratch(client, bucket, prefix) as key:
         version = client.put_object(Bucket=bucket, Key=key, Body=b"before")["ETag"]
         won = _race(lambda body: client.put_object(Bucket=bucket, Key=key, Body=body, IfMatch=version))
-        standing = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-    return _only_winner(won, standing)
+        return won, client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
 def wrong_checksum_refused(client: "S3Client", bucket: str, prefix: str) -> str:

@@ -21,8 +21,17 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.progress import opening_head, refuse_closed
 from fedmodels.protocol.state import RunState
 from fedmodels.recipe import SETS, Recipe
-from infra.layout import architecture_key, closed_key, head_key, plan_key, round_key
+from infra.layout import (
+    COORDINATOR,
+    architecture_key,
+    closed_key,
+    head_key,
+    plan_key,
+    role_prefix,
+    round_key,
+)
 from infra.packages import MODEL_PREFIX, fetch_model
+from infra.store_checks import refuse_unfit
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import own_set
@@ -32,6 +41,17 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 
 FOLDER_PREFIX = "folder:"
+
+
+@task(task_run_name="race_store · {run.run}", **STORE)
+@tagged
+def race_store(run: CoordinatorRun) -> None:
+    """See that of several writers at once one wins: all that follows is built on that.
+
+    Raises:
+        StoreRefused: several were told that they won.
+    """
+    refuse_unfit(run.store, role_prefix(COORDINATOR))
 
 
 @task(task_run_name="open_run · {run.run}", **STORE)

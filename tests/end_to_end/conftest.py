@@ -31,8 +31,8 @@ def federation(tmp_path_factory):
     own = write_csv(folder / "own.csv", sentences("coordinator", 120))
     watcher = folder / "watcher"
     watcher.mkdir()
-    forbidden = (str(private), str(home / "parties"))
-    (watcher / "sitecustomize.py").write_text(WATCHER.format(forbidden=forbidden, log=str(opened)))
+    watched = (str(private), str(home / "parties"), str(role_settings(home, "coordinator")))
+    (watcher / "sitecustomize.py").write_text(WATCHER.format(watched=watched, log=str(opened)))
     made = Federation(home, private, opened, write_toy_model(folder / "toy-model"), own)
     try:
         up(home, PARTIES, extra_environment={"PYTHONPATH": os.pathsep.join((str(watcher), str(REPOSITORY)))})

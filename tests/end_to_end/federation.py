@@ -1,6 +1,7 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data.
 
-The coordinator's processes carry an audit hook that notes every file they open below a party's folder.
+The coordinator's processes carry an audit hook that notes every file they open below a party's folder, and
+their own settings, so that a hook that is not there is noticed.
 """
 
 import csv
@@ -35,7 +36,7 @@ import os, sys
 def watch(event, arguments):
     if event == "open" and isinstance(arguments[0], (str, bytes)):
         path = os.fsdecode(arguments[0])
-        if path.startswith({forbidden!r}) and path != {log!r}:
+        if path.startswith({watched!r}) and path != {log!r}:
             # Asked at each opening: a flow run is forked, and learns its role after it was born.
             if os.environ.get("FEDCART_CONFIG", "").endswith("coordinator/fedcart.toml"):
                 with os.fdopen(os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as log:
@@ -53,7 +54,7 @@ class Federation:
     private: Path
     """Folder of the parties' tables: no process of the coordinator may open a file there."""
     opened: Path
-    """What the coordinator's processes opened below `private` or the parties' homes."""
+    """What the coordinator's processes opened below `private` or the parties' homes; and their settings."""
     model: Path
     own: Path
     processes: list[subprocess.Popen] = field(default_factory=list)

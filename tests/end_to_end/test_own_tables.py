@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from flows.following import coordinator_store
+from infra.locations import role_settings
 from tests.end_to_end.federation import CLASSES, Federation, sentences, write_csv
 
 MEASURED = {
@@ -100,8 +101,8 @@ def test_no_path_and_no_row_of_a_party_leaves_it(mixed, federation):
 
 def test_no_process_of_the_coordinator_opened_a_file_of_a_party(mixed, federation):
     assert mixed["status"] == "finished"
-    opened = federation.opened.read_text().splitlines() if federation.opened.exists() else []
-    assert opened == []
+    opened = set(federation.opened.read_text().splitlines())
+    assert opened == {str(role_settings(federation.home, "coordinator"))}, "and they are watched"
 
 
 def test_the_kept_model_loads_as_it_is(mixed, federation):

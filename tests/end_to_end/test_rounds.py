@@ -99,6 +99,24 @@ def test_a_gate_that_refuses_leaves_the_model_where_it_was(federation):
     assert (head.passed_rounds, head.failed_rounds, head.best_round) == (0, 2, 0)
 
 
+def test_a_run_that_gets_no_better_stops_early_and_keeps_its_best_model(federation):
+    """Updates clipped to nothing move no score, so the first round stays the best one."""
+    recipe = federation.recipe(
+        "stale-scores",
+        num_rounds=5,
+        update={"clipping_norm": 1e-6},
+        early_stopping={"patience": 1},
+        gate={"max_metric_drop": None, "max_party_drop": None, "max_norm_ratio": None},
+    )
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    done = federation.document("train", "--recipe", str(recipe), "--run", "early-1")
+    assert [row["outcome"] for row in done["rounds"]] == ["passed", "passed"]
+    assert "no better" in done["reason"]
+    head = read_message(coordinator_store(federation.home), head_key("early-1"), Head)
+    assert head.best_round == 1
+    assert done["model_sha256"] == head.best_model_sha256 != head.model_sha256
+
+
 def test_a_party_that_dies_is_started_again_and_takes_part(federation):
     store = coordinator_store(federation.home)
     training = _begin_lossy(federation, "lossy-1", grace=120.0, round_timeout=240.0)

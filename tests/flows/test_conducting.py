@@ -17,6 +17,7 @@ def steps(monkeypatch):
     def stop(run):
         raise RunConflict("Far enough")
 
+    monkeypatch.setattr(federated_training, "race_store", lambda run: taken.append("race"))
     monkeypatch.setattr(federated_training, "start_session", lambda run, party: taken.append(party))
     monkeypatch.setattr(federated_training, "open_run", lambda run, recipe, parties: taken.append("open"))
     monkeypatch.setattr(federated_training, "resume_run", lambda run: taken.append("resume"))
@@ -32,11 +33,11 @@ def conducted(steps, *, resume):
 
 
 def test_a_new_run_starts_those_that_were_chosen_while_it_is_opened(steps):
-    assert conducted(steps, resume=False) == ["shop-a", "shop-b", "shop-c", "open"]
+    assert conducted(steps, resume=False) == ["race", "shop-a", "shop-b", "shop-c", "open"]
 
 
 def test_a_resume_starts_the_plans_parties_once_the_run_is_known_to_be_open(steps):
-    assert conducted(steps, resume=True) == ["resume", "shop-a", "shop-b"]
+    assert conducted(steps, resume=True) == ["race", "resume", "shop-a", "shop-b"]
 
 
 def test_a_resume_of_a_run_that_is_over_starts_nobody(steps, monkeypatch):
@@ -44,4 +45,4 @@ def test_a_resume_of_a_run_that_is_over_starts_nobody(steps, monkeypatch):
         raise RunConflict("It is over")
 
     monkeypatch.setattr(federated_training, "resume_run", over)
-    assert conducted(steps, resume=True) == []
+    assert conducted(steps, resume=True) == ["race"]

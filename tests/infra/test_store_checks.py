@@ -9,9 +9,10 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from fedmodels.errors import StoreRefused
 from infra.local.plan import Stack
 from infra.settings import load_role_settings
-from infra.store_checks import RACERS, check_isolation, check_store
+from infra.store_checks import RACERS, check_isolation, check_store, refuse_unfit
 from infra.stores import store_from_settings
 
 PREFIXES = {"coordinator": "coordinator/", "shop-a": "parties/shop-a/", "shop-b": "parties/shop-b/"}
@@ -45,6 +46,16 @@ def test_the_local_store_keeps_every_promise(running: Stack):
     found = check_store(client_of(running, "coordinator"), running.bucket, "coordinator/")
     assert [finding for finding in found if not finding.passed] == []
     assert found[0].detail == f"1 of {RACERS} at once won"
+
+
+@pytest.mark.parametrize("dropped", ["IfNoneMatch", "IfMatch"])
+def test_no_run_begins_on_a_store_that_lets_several_writers_win(running: Stack, monkeypatch, dropped: str):
+    store = store_from_settings(load_role_settings(running.home, "coordinator"))
+    refuse_unfit(store, "coordinator/")
+    monkeypatch.setattr(store, "client", Altered(store.client, dropped))
+    with pytest.raises(StoreRefused, match=f"told {RACERS} of {RACERS} writers of one key") as caught:
+        refuse_unfit(store, "coordinator/")
+    assert caught.value.code == "store-unfit"
 
 
 def test_the_checks_leave_nothing_behind(running: Stack):
