@@ -8,23 +8,21 @@ hash, so it is only ever handed back to the store as a version.
 import base64
 import hashlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from uuid import uuid4
 
 import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
-from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
+from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.full_disk import full_disk_told
 from infra.fault_points import fault_effect
+from infra.store_answers import LOST, MISSING, age_at, error_code, mapped
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -35,14 +33,6 @@ SILENCE_S = 60.0
 """Seconds after which a store that says nothing more is taken for gone, and asked again."""
 _SHA256 = "sha256"
 """Name under which an object carries our hash of its content: not every store checks what it sends."""
-_LOST = {"PreconditionFailed", "412"}
-_MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
-_BUSY = {
-    *("ConditionalRequestConflict", "409", "SlowDown", "429"),
-    *("InternalError", "500", "ServiceUnavailable", "503"),
-    *("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
-}
-"""Answers after which the same request may do better: the last ones say that bytes changed on their way."""
 _LARGEST_SINGLE_PUT = 4 * 1024**3
 _MULTIPART = TransferConfig(multipart_chunksize=64 * 1024**2, max_concurrency=4)
 
@@ -53,25 +43,6 @@ class ByteStream(Protocol):
     def read(self, amount: int, /) -> bytes:
         """Return at most `amount` bytes."""
         ...
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as a listing shows it: `size` in bytes, `age` in seconds since its last put."""
-
-    key: str
-    size: int
-    age: float
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A multipart upload that nobody has completed. `size` in bytes of its parts; `age` in seconds."""
-
-    key: str
-    upload_id: str
-    size: int
-    age: float
 
 
 class ObjectStore:
@@ -137,7 +108,7 @@ class ObjectStore:
                     _check_arrived(key, data, answer["Metadata"].get(_SHA256))
                 return data, answer["ETag"]
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if error_code(error) in MISSING:
                     return None
                 raise
 
@@ -148,7 +119,7 @@ class ObjectStore:
             try:
                 self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if error_code(error) in MISSING:
                     return False
                 raise
             return True
@@ -171,7 +142,7 @@ class ObjectStore:
                     Metadata=_named_hash(data),
                 )
             except ClientError as error:
-                if _code(error) not in _LOST:
+                if error_code(error) not in LOST:
                     raise
                 standing = self.read(key)
                 if standing is None:
@@ -195,7 +166,7 @@ class ObjectStore:
                     Metadata=_named_hash(data),
                 )
             except ClientError as error:
-                if _code(error) not in _LOST:
+                if error_code(error) not in LOST:
                     raise
                 return self.read(key) == data
             return True
@@ -237,7 +208,7 @@ class ObjectStore:
             try:
                 return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if error_code(error) in MISSING:
                     return None
                 raise
 
@@ -327,15 +298,6 @@ class ObjectStore:
             found = [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
         return [folder.removeprefix(prefix).rstrip("/") for folder in found]
 
-    def list_objects(self, prefix: str) -> Iterator[StoredObject]:
-        """Objects below `prefix`, in order of their keys, each with its size and age."""
-        with self.mapped(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-            for page in pages:
-                now = _clock(page)
-                for item in page.get("Contents", []):
-                    yield StoredObject(item["Key"], item["Size"], _seconds(now, item["LastModified"]))
-
     @fault_effect
     def age(self, key: str) -> float | None:
         """Seconds since the object's last put, or `None` when there is no such object.
@@ -347,10 +309,10 @@ class ObjectStore:
             try:
                 answer = self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
-                if _code(error) in _MISSING:
+                if error_code(error) in MISSING:
                     return None
                 raise
-            return _seconds(_clock(answer), answer["LastModified"])
+            return age_at(answer, answer["LastModified"])
 
     @fault_effect
     def delete(self, key: str) -> None:
@@ -358,91 +320,9 @@ class ObjectStore:
         with self.mapped(key):
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
-    def list_uploads(self, prefix: str) -> Iterator[Upload]:
-        """Multipart uploads below `prefix` that nobody completed or aborted."""
-        with self.mapped(prefix):
-            pages = self.client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self.bucket, Prefix=prefix
-            )
-            for page in pages:
-                now = _clock(page)
-                for item in page.get("Uploads", []):
-                    key, upload_id = item["Key"], item["UploadId"]
-                    size = self._upload_bytes(key, upload_id)
-                    if size is not None:
-                        yield Upload(key, upload_id, size, _seconds(now, item["Initiated"]))
-
-    def abort_upload(self, upload: Upload) -> None:
-        """Remove an upload's parts. Harmless when it was completed or aborted meanwhile."""
-        with self.mapped(upload.key):
-            try:
-                self.client.abort_multipart_upload(
-                    Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
-                )
-            except ClientError as error:
-                if _code(error) not in _MISSING:
-                    raise
-
-    def _upload_bytes(self, key: str, upload_id: str) -> int | None:
-        """Bytes of an upload's parts, or `None` when it ended meanwhile."""
-        pages = self.client.get_paginator("list_parts").paginate(
-            Bucket=self.bucket, Key=key, UploadId=upload_id
-        )
-        try:
-            return sum(part["Size"] for page in pages for part in page.get("Parts", []))
-        except ClientError as error:
-            if _code(error) in _MISSING:
-                return None
-            raise
-
-    @contextmanager
-    def mapped(self, key: str) -> Iterator[None]:
-        """Turn what boto3 raises into the error tree, without the store's address or headers."""
-        try:
-            yield
-        except FedcartError:
-            raise
-        except ClientError as error:
-            raise _as_fedcart_error(error, key, self.bucket) from None
-        except NoCredentialsError:
-            raise StoreRefused(
-                f"There are no credentials with which to ask the object store for {key}",
-                fix="set s3_access_key_id and s3_secret_access_key in the role's fedcart.toml",
-                code="store-credentials",
-            ) from None
-        except (BotoCoreError, ConnectionError, TimeoutError) as error:
-            raise StoreUnavailable(
-                f"The object store does not answer ({type(error).__name__} at {key})",
-                fix="see whether it runs (fedcart status) and try again",
-            ) from None
-
-
-def _as_fedcart_error(error: ClientError, key: str, bucket: str) -> FedcartError:
-    code = _code(error)
-    if code in _BUSY:
-        return StoreBusy(f"The object store is busy with {key} ({code})", fix="try again")
-    if code == "NoSuchBucket":
-        return StoreRefused(f"The bucket {bucket} does not exist", fix="create it, or set FEDCART_BUCKET")
-    if code in _MISSING:
-        return IntegrityError(f"The object {key} is missing", fix="restore it, or start a new run")
-    return StoreRefused(
-        f"The object store refuses {key} ({code})",
-        fix="check the role's credentials and prefix with fedcart doctor",
-        code="store-credentials" if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch"} else None,
-    )
-
-
-def _clock(answer: Any) -> datetime:
-    """The store's own time at an answer: clocks of different machines are never compared."""
-    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-
-
-def _seconds(now: datetime, then: datetime) -> float:
-    return max(0.0, (now - then).total_seconds())
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))
+    def mapped(self, key: str) -> AbstractContextManager[None]:
+        """Turn what boto3 raises into the error tree."""
+        return mapped(key, self.bucket)
 
 
 def _checksum(data: bytes) -> str:

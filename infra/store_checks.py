@@ -19,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fedmodels.errors import FedcartError, StoreRefused
 from infra.layout import COORDINATOR, PRIVATE
 from infra.object_store import ObjectStore
+from infra.store_answers import error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -123,7 +124,7 @@ def wrong_checksum_refused(client: "S3Client", bucket: str, prefix: str) -> str:
         try:
             client.put_object(Bucket=bucket, Key=key, Body=b"received", ChecksumSHA256=wrong)
         except ClientError as error:
-            return f"refused with {_code(error)}"
+            return f"refused with {error_code(error)}"
     raise Broken("bytes with a wrong SHA-256 were accepted")
 
 
@@ -172,7 +173,7 @@ def _run(check: str, body: Callable[[], str]) -> Finding:
     except Broken as error:
         return Finding(check, False, str(error))
     except (ClientError, BotoCoreError) as error:
-        said = _code(error) if isinstance(error, ClientError) else type(error).__name__
+        said = error_code(error) if isinstance(error, ClientError) else type(error).__name__
         return Finding(check, False, f"the store answered {said}")
 
 
@@ -196,7 +197,7 @@ def _race(put: Callable[[bytes], object]) -> list[bytes]:
         try:
             put(body)
         except ClientError as error:
-            if _code(error) in _LOST:
+            if error_code(error) in _LOST:
                 return None
             raise
         return body
@@ -215,9 +216,5 @@ def _denied(attempt: Callable[[], object]) -> bool:
     try:
         attempt()
     except ClientError as error:
-        return _code(error) in _DENIED
+        return error_code(error) in _DENIED
     return False
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", "unknown"))

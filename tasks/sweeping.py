@@ -30,7 +30,8 @@ from infra.layout import (
     runs_prefix,
     sweep_key,
 )
-from infra.object_store import ObjectStore, StoredObject, Upload
+from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
+from infra.object_store import ObjectStore
 
 READERS = 8
 
@@ -56,8 +57,8 @@ def find_sweepable(store: ObjectStore, role: str, older_than: float) -> list[Swe
         older_than: age in seconds that everything which goes has reached; at least an hour.
     """
     check_bound(older_than)
-    uploads = [upload for upload in store.list_uploads(role_prefix(role)) if upload.age >= older_than]
-    old = [blob for blob in store.list_objects(blobs_prefix(role)) if blob.age >= older_than]
+    uploads = [upload for upload in list_uploads(store, role_prefix(role)) if upload.age >= older_than]
+    old = [blob for blob in list_objects(store, blobs_prefix(role)) if blob.age >= older_than]
     found = [Sweepable(role, u.key, u.size, u.age, "upload never finished", u) for u in uploads]
     if old:  # only then the runs have to be read
         found += _unneeded(store, role, older_than, old)
@@ -82,7 +83,7 @@ def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
 
 def _remove(store: ObjectStore, item: Sweepable, older_than: float) -> bool:
     if item.upload is not None:
-        store.abort_upload(item.upload)
+        abort_upload(store, item.upload)
         return True
     age = store.age(item.key)
     if age is None or age < older_than:

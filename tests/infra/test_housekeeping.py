@@ -6,7 +6,8 @@ from botocore.response import StreamingBody
 from fedmodels.errors import StoreRefused
 from fedmodels.protocol.canonical import sha256_hex
 from infra import object_store
-from infra.object_store import ObjectStore, Upload
+from infra.leftovers import Upload, abort_upload, list_objects, list_uploads
+from infra.object_store import ObjectStore
 from infra.waiting import wait_for
 from tests.store_alone import store_alone, store_of
 
@@ -71,7 +72,7 @@ def test_two_downloads_of_a_blob_at_once_do_not_share_a_file(shop_a, tmp_path, m
 def test_a_listing_gives_sizes_and_ages_in_order_of_keys(shop_a):
     for name, size in (("b", 3), ("a", 2), ("c/d", 0)):
         shop_a.put_blob(f"parties/shop-a/listed/{name}", b"x" * size)
-    found = list(shop_a.list_objects("parties/shop-a/listed/"))
+    found = list(list_objects(shop_a, "parties/shop-a/listed/"))
     assert [(item.key.rpartition("listed/")[2], item.size) for item in found] == [
         ("a", 2),
         ("b", 3),
@@ -100,13 +101,13 @@ def test_what_is_deleted_is_gone_and_deleting_twice_is_harmless(shop_a):
 def test_an_unfinished_upload_is_found_with_its_bytes_and_aborted(shop_a):
     key = "parties/shop-a/blobs/unfinished"
     upload_id = begin_upload(shop_a, key)
-    (found,) = shop_a.list_uploads("parties/shop-a/")
+    (found,) = list_uploads(shop_a, "parties/shop-a/")
     assert (found.key, found.upload_id, found.size) == (key, upload_id, len(PART))
     assert 0.0 <= found.age < 30.0
     assert list(shop_a.list_keys("parties/shop-a/blobs/")) == []
-    shop_a.abort_upload(found)
-    assert list(shop_a.list_uploads("parties/shop-a/")) == []
-    shop_a.abort_upload(found)
+    abort_upload(shop_a, found)
+    assert list(list_uploads(shop_a, "parties/shop-a/")) == []
+    abort_upload(shop_a, found)
 
 
 def test_nobody_deletes_or_aborts_what_is_anothers(coordinator, shop_a, store_home):
@@ -123,14 +124,14 @@ def test_nobody_deletes_or_aborts_what_is_anothers(coordinator, shop_a, store_ho
     for refused in (
         lambda: shop_a.delete("parties/shop-b/blobs/kept"),
         lambda: shop_a.delete("coordinator/blobs/kept"),
-        lambda: shop_a.abort_upload(uploads["shop-b"]),
-        lambda: shop_a.abort_upload(uploads["coordinator"]),
-        lambda: list(shop_a.list_uploads("parties/shop-b/")),
-        lambda: list(shop_a.list_objects("parties/shop-b/")),
+        lambda: abort_upload(shop_a, uploads["shop-b"]),
+        lambda: abort_upload(shop_a, uploads["coordinator"]),
+        lambda: list(list_uploads(shop_a, "parties/shop-b/")),
+        lambda: list(list_objects(shop_a, "parties/shop-b/")),
         lambda: coordinator.delete("parties/shop-b/blobs/kept"),
-        lambda: coordinator.abort_upload(uploads["shop-b"]),
+        lambda: abort_upload(coordinator, uploads["shop-b"]),
     ):
         with pytest.raises(StoreRefused):
             refused()
     assert coordinator.exists("parties/shop-b/blobs/kept")
-    assert [found.key for found in shop_b.list_uploads("parties/shop-b/")] == [uploads["shop-b"].key]
+    assert [found.key for found in list_uploads(shop_b, "parties/shop-b/")] == [uploads["shop-b"].key]

@@ -6,8 +6,10 @@ import pytest
 
 from fedmodels.errors import InputError, StoreRefused
 from fedmodels.protocol.canonical import sha256_hex
-from infra import object_store
+from infra import store_answers
 from infra.layout import closed_key, model_key, run_prefix, sweeps_prefix, update_key
+from infra.leftovers import list_uploads
+from infra.object_store import ObjectStore
 from tasks.sweeping import find_sweepable, sweep
 from tasks.verifying.run import verify_run
 from tests.store_alone import store_alone
@@ -37,8 +39,8 @@ def finished(home, request):
 @pytest.fixture
 def later(monkeypatch):
     """Eight days pass for everything that is in the store."""
-    clock = object_store._clock
-    monkeypatch.setattr(object_store, "_clock", lambda answer: clock(answer) + timedelta(days=8))
+    clock = store_answers.clock
+    monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(days=8))
 
 
 def orphan(store, role: str) -> str:
@@ -94,9 +96,9 @@ def test_a_run_that_is_open_keeps_its_updates(finished, later):
 
 def test_a_run_that_was_closed_within_the_bound_keeps_its_updates(finished, later, monkeypatch):
     store = finished.stores["shop-a"]
-    age = object_store.ObjectStore.age
+    age = ObjectStore.age
     monkeypatch.setattr(
-        object_store.ObjectStore,
+        ObjectStore,
         "age",
         lambda self, key: DAY if key == closed_key(RUN) else age(self, key),
     )
@@ -123,10 +125,8 @@ def test_a_blob_that_is_put_again_while_the_sweep_runs_stays(finished, later, mo
     """The store's own answer to the last look says that the blob is young."""
     store = finished.stores["shop-a"]
     again = sorted(updates(finished, "shop-a"))[0]
-    age = object_store.ObjectStore.age
-    monkeypatch.setattr(
-        object_store.ObjectStore, "age", lambda self, key: 1.0 if key == again else age(self, key)
-    )
+    age = ObjectStore.age
+    monkeypatch.setattr(ObjectStore, "age", lambda self, key: 1.0 if key == again else age(self, key))
     gone = sweep(store, "shop-a", 7 * DAY)
     assert again not in {item.key for item in gone}
     assert updates(finished, "shop-a") == {again}
@@ -139,7 +139,7 @@ def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, l
     assert key not in {item.key for item in sweep(store, "shop-b", 9 * DAY)}
     gone = {item.key: item for item in sweep(store, "shop-b", 7 * DAY)}
     assert (gone[key].why, gone[key].size) == ("upload never finished", 4)
-    assert list(store.list_uploads("parties/shop-b/")) == []
+    assert list(list_uploads(store, "parties/shop-b/")) == []
 
 
 def test_nobody_sweeps_for_somebody_else(finished, later):

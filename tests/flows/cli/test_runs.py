@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from fedmodels.errors import InputError, RunConflict
 from flows.cli.main import app
-from infra import object_store
+from infra import store_answers
 from infra.layout import closed_key, receipt_key, round_key
 from infra.settings import load_role_settings
 from tests.store_alone import store_alone
@@ -39,8 +39,8 @@ def fedcart(home, finished):
 
 @pytest.fixture
 def later(monkeypatch):
-    clock = object_store._clock
-    monkeypatch.setattr(object_store, "_clock", lambda answer: clock(answer) + timedelta(days=8))
+    clock = store_answers.clock
+    monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(days=8))
 
 
 def test_verify_says_that_all_holds(fedcart):

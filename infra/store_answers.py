@@ -1,0 +1,72 @@
+"""What an object store answers, put into the error tree and into ages, without its address or headers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
+
+LOST = {"PreconditionFailed", "412"}
+MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
+_BUSY = {
+    *("ConditionalRequestConflict", "409", "SlowDown", "429"),
+    *("InternalError", "500", "ServiceUnavailable", "503"),
+    *("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
+}
+"""Answers after which the same request may do better: the last ones say that bytes changed on their way."""
+
+
+@contextmanager
+def mapped(key: str, bucket: str) -> Iterator[None]:
+    """Turn what boto3 raises into the error tree, without the store's address or headers."""
+    try:
+        yield
+    except FedcartError:
+        raise
+    except ClientError as error:
+        raise _as_fedcart_error(error, key, bucket) from None
+    except NoCredentialsError:
+        raise StoreRefused(
+            f"There are no credentials with which to ask the object store for {key}",
+            fix="set s3_access_key_id and s3_secret_access_key in the role's fedcart.toml",
+            code="store-credentials",
+        ) from None
+    except (BotoCoreError, ConnectionError, TimeoutError) as error:
+        raise StoreUnavailable(
+            f"The object store does not answer ({type(error).__name__} at {key})",
+            fix="see whether it runs (fedcart status) and try again",
+        ) from None
+
+
+def _as_fedcart_error(error: ClientError, key: str, bucket: str) -> FedcartError:
+    code = error_code(error)
+    if code in _BUSY:
+        return StoreBusy(f"The object store is busy with {key} ({code})", fix="try again")
+    if code == "NoSuchBucket":
+        return StoreRefused(f"The bucket {bucket} does not exist", fix="create it, or set FEDCART_BUCKET")
+    if code in MISSING:
+        return IntegrityError(f"The object {key} is missing", fix="restore it, or start a new run")
+    return StoreRefused(
+        f"The object store refuses {key} ({code})",
+        fix="check the role's credentials and prefix with fedcart doctor",
+        code="store-credentials" if code in {"InvalidAccessKeyId", "SignatureDoesNotMatch"} else None,
+    )
+
+
+def age_at(answer: Any, moment: datetime) -> float:
+    """Seconds from `moment` to the answer, both by the store's clock, which alone is asked."""
+    return max(0.0, (clock(answer) - moment).total_seconds())
+
+
+def clock(answer: Any) -> datetime:
+    """The store's own time at an answer: clocks of different machines are never compared."""
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+
+def error_code(error: ClientError) -> str:
+    """The S3 error code of a refusal."""
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
