@@ -27,7 +27,7 @@ def ui_url(port: int) -> str:
 
 def command(port: int) -> list[str]:
     """How the server is started."""
-    return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    return [sys.executable, "-m", "infra.deployments.server", HOST, str(port)]
 
 
 def database_url(given: str) -> str:

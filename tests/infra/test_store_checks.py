@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from fedmodels.errors import StoreRefused
 from infra.local.plan import Stack
 from infra.settings import load_role_settings
-from infra.store_checks import RACERS, check_isolation, check_store, refuse_unfit
+from infra.store_checks import PAIR, RACERS, check_isolation, check_store, refuse_unfit
 from infra.stores import store_from_settings
 
 PREFIXES = {"coordinator": "coordinator/", "shop-a": "parties/shop-a/", "shop-b": "parties/shop-b/"}
@@ -53,7 +53,7 @@ def test_no_run_begins_on_a_store_that_lets_several_writers_win(running: Stack, 
     store = store_from_settings(load_role_settings(running.home, "coordinator"))
     refuse_unfit(store, "coordinator/")
     monkeypatch.setattr(store, "client", Altered(store.client, dropped))
-    with pytest.raises(StoreRefused, match=f"told {RACERS} of {RACERS} writers of one key") as caught:
+    with pytest.raises(StoreRefused, match=f"told {PAIR} of {PAIR} writers of one key") as caught:
         refuse_unfit(store, "coordinator/")
     assert caught.value.code == "store-unfit"
 

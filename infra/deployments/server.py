@@ -1,0 +1,109 @@
+"""The local Prefect server, `infra.deployments.server HOST PORT`: Prefect's own, patient with SQLite.
+
+SQLite takes one writer at a time, and refuses a transaction that had begun to read before another one wrote.
+Prefect's server answers 503 then, and its clients wait two seconds, then four, before they ask again, for
+a conflict that is over in milliseconds: with six processes that start at once, up to fifteen seconds. So the
+same request is put to Prefect again at once, which is all that its client would do.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from prefect.server.api.server import create_app
+from prefect.settings import get_current_settings
+from sqlalchemy.exc import SQLAlchemyError
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+"""As in ASGI 3, https://asgi.readthedocs.io."""
+
+UNAVAILABLE = 503
+WAITS_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Before each new try; together less than the first wait of a client."""
+LARGEST_BODY = 4 * 2**20
+"""Bytes of a request that are kept for a new try; a longer one gets its first answer."""
+
+
+class Patient:
+    """Puts a request to `application` again while that says that it is unavailable."""
+
+    def __init__(self, application: Application, waits: tuple[float, ...] = WAITS_S) -> None:
+        self._application = application
+        self._waits = waits
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        request, whole = await _read(receive)
+        for wait in self._waits if whole else ():
+            answer = Answer(send)
+            try:
+                await self._application(dict(scope), _replay(request, receive), answer.take)
+            except SQLAlchemyError:  # what lies behind the answer is raised when that was given
+                if not answer.held_back:
+                    raise
+            if not answer.held_back:
+                return
+            await asyncio.sleep(wait)
+        await self._application(scope, _replay(request, receive), send)
+
+
+class Answer:
+    """Passes an answer on as it comes, unless it says that the server is unavailable."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.held_back = False
+
+    async def take(self, message: Message) -> None:
+        """A part of the answer."""
+        if message["type"] == "http.response.start":
+            self.held_back = message["status"] == UNAVAILABLE
+        if not self.held_back:
+            await self._send(message)
+
+
+async def _read(receive: Receive) -> tuple[list[Message], bool]:
+    """The parts of a request, and whether these are all of them."""
+    parts, size = [], 0
+    while size <= LARGEST_BODY:
+        parts.append(await receive())
+        size += len(parts[-1].get("body", b""))
+        if not parts[-1].get("more_body", False):
+            return parts, True
+    return parts, False
+
+
+def _replay(parts: list[Message], receive: Receive) -> Receive:
+    """The same parts from their beginning, then whatever else comes: the rest, or that the client left."""
+    left = iter(parts)
+
+    async def again() -> Message:
+        return next(left, None) or await receive()
+
+    return again
+
+
+def main(host: str, port: int) -> None:
+    """Serve until a signal ends it, as `prefect server start` does."""
+    api = get_current_settings().server.api
+    uvicorn.run(
+        Patient(create_app(final=True)),
+        host=host,
+        port=port,
+        timeout_keep_alive=api.keepalive_timeout,
+        ws_ping_interval=api.websocket_ping_interval,
+        ws_ping_timeout=api.websocket_ping_timeout,
+        log_level="warning",
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

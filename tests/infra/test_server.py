@@ -1,0 +1,77 @@
+"""Requests that SQLite refuses for a moment are put to Prefect again; all others pass as they are."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from infra.deployments.server import Patient
+
+PARTS = ({"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.request", "body": b"}"})
+
+
+class Prefect:
+    """An application that is unavailable for some requests, and then answers with what it read."""
+
+    def __init__(self, refusals: int, *, raises: bool = False) -> None:
+        self.refusals, self.raises = refusals, raises
+        self.read: list[bytes] = []
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            await send({"type": "websocket.accept"})
+            return
+        body = b""
+        while (part := await receive()).get("more_body"):
+            body += part["body"]
+        self.read.append(body + part["body"])
+        status = 503 if len(self.read) <= self.refusals else 201
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body", "body": str(status).encode()})
+        if status == 503 and self.raises:
+            raise OperationalError("INSERT", {}, Exception("database is locked"))
+
+
+def asked(application, kind="http", waits=(0.0, 0.0), parts=PARTS):
+    """What a client of the patient server gets."""
+    left, sent = iter(parts), []
+
+    async def receive():
+        return next(left)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Patient(application, waits)({"type": kind}, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize("raises", [False, True])
+def test_a_refusal_for_a_moment_never_reaches_the_client(raises):
+    prefect = Prefect(2, raises=raises)
+    start, body = asked(prefect)
+    assert (start["status"], body["body"]) == (201, b"201")
+    assert prefect.read == [b"{}"] * 3, "each try has the whole request"
+
+
+def test_a_refusal_that_lasts_is_passed_on():
+    prefect = Prefect(9)
+    assert [message.get("status") for message in asked(prefect)] == [503, None]
+    assert len(prefect.read) == 3
+
+
+def test_any_other_answer_is_passed_on_at_once():
+    prefect = Prefect(0)
+    assert asked(prefect)[0]["status"] == 201
+    assert len(prefect.read) == 1
+
+
+def test_what_is_no_request_is_left_alone():
+    assert asked(Prefect(9), kind="websocket") == [{"type": "websocket.accept"}]
+
+
+def test_a_request_that_is_too_long_to_keep_gets_its_first_answer():
+    long = ({"type": "http.request", "body": b"x" * (5 * 2**20), "more_body": True}, PARTS[1])
+    prefect = Prefect(1)
+    assert asked(prefect, parts=long)[0]["status"] == 503
+    assert len(prefect.read[0]) == 5 * 2**20 + 1
