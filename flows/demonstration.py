@@ -1,5 +1,6 @@
 """The whole thing on one machine: stack, data, a run, a report; and what each party would get alone."""
 
+import importlib
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, up
 
 Say = Callable[[str], None]
+PREFECT_CLIENT = "prefect.client.orchestration"
+"""Takes a second to import, and is needed as soon as the stack is up."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def _bring_up(wanted: Wanted, say: Say) -> None:
     def prepare() -> None:
         try:
             prepare_data(wanted.recipe, wanted.home, say)
+            importlib.import_module(PREFECT_CLIENT)
         except BaseException as error:  # noqa: BLE001 (carried to the thread that waits, and raised there)
             failures.append(error)
 
