@@ -18,10 +18,10 @@ class StartUp:
         self._watch = watch
         self._began = began
         self.seconds = 0.0
-        """Until round 1, or 0 while none was seen."""
+        """Until round 1, or 0 while none was seen; until the end of a run that was over in a moment."""
 
     def __call__(self, state: RunView) -> None:
         """See where the run stands."""
-        if state.cohort and not self.seconds:
+        if (state.cohort or state.closed) and not self.seconds:
             self.seconds = round(time.perf_counter() - self._began, 2)
         self._watch(state)
