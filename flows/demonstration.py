@@ -4,19 +4,22 @@ import importlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fedmodels.errors import FedcartError
 from fedmodels.identifiers import new_run_id
 from fedmodels.recipe import Recipe, RoundGate
 from flows.data_preparation import prepare_data
-from flows.following import Request, begin, follow, write_report
+from flows.following import Request, api_url, begin, coordinator_store, follow, write_report
 from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
 from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, up
+from tasks.cancelling import cancel_run
 
 Say = Callable[[str], None]
 PREFECT_CLIENT = "prefect.client.orchestration"
@@ -46,11 +49,11 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
         watch: makes a context manager from a title, which gives the function that shows progress.
     """
     begin_time = time.perf_counter()
-    was_up = bool(process_ids(wanted.home))
+    goes_down = not (wanted.keep or process_ids(wanted.home))
     try:
         with PeakMemory(lambda: process_ids(wanted.home)) as memory:
             _bring_up(wanted, say)
-            summary, startup = _train(wanted, say, watch, begin_time)
+            summary, startup = _train(wanted, say, watch, begin_time, goes_down=goes_down)
             summary["seconds"] = {"startup": startup, "total": round(time.perf_counter() - begin_time, 2)}
         summary["peak_pss_mb"] = round(memory.peak_mb, 1)
         if wanted.baselines:
@@ -58,13 +61,13 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
             summary["baselines"] = train_alone(wanted.recipe, wanted.home)
         write_report(wanted.home, summary)
     except KeyboardInterrupt:
-        if wanted.keep or was_up:
+        if not goes_down:
             say("a run that was begun goes on in the workers; see fedcart runs list, fedcart runs follow RUN")
         raise
     else:
         return summary
     finally:
-        if not (wanted.keep or was_up):
+        if goes_down:
             say("stopping what was started")
             down(wanted.home)
 
@@ -119,13 +122,34 @@ def _bring_up(wanted: Wanted, say: Say) -> None:
 
 
 def _train(
-    wanted: Wanted, say: Say, watch: Callable[[str], Any], begin_time: float
+    wanted: Wanted, say: Say, watch: Callable[[str], Any], begin_time: float, *, goes_down: bool
 ) -> tuple[dict[str, Any], float]:
     request = Request(wanted.recipe, new_run_id(wanted.recipe.name, datetime.now(UTC)))
     with watch(request.run) as show:
         start_up = StartUp(show, begin_time)
-        if wanted.kill_coordinator:
-            summary = train_through_a_kill(wanted.home, request, say, start_up)
-        else:
-            summary = follow(wanted.home, request.run, begin(request, wanted.home), start_up)
+        try:
+            if wanted.kill_coordinator:
+                summary = train_through_a_kill(wanted.home, request, say, start_up)
+            else:
+                summary = follow(wanted.home, request.run, begin(request, wanted.home), start_up)
+        except KeyboardInterrupt:
+            if goes_down:
+                _abandon(wanted.home, request.run, say)
+            raise
     return summary, start_up.seconds
+
+
+def _abandon(home: Path, run: str, say: Say) -> None:
+    """Cancel the run before its stack is stopped: else its parts would start again with the next stack.
+
+    Whatever cannot be reached any more is left as it is.
+    """
+    from infra.deployments.starting import cancel, find_training
+
+    say(f"cancelling {run}")
+    with suppress(FedcartError):  # it may not have begun
+        cancel_run(coordinator_store(home), run, "its demonstration was interrupted")
+    with suppress(FedcartError):
+        server = api_url(home)
+        if flow_run_id := find_training(run, api_url=server):
+            cancel(flow_run_id, api_url=server)

@@ -20,6 +20,7 @@ from tasks.party.joining import (
     decline,
     holds_lease,
     import_libraries,
+    is_over,
     join_run,
     last_closed_round,
     load_model,
@@ -48,7 +49,12 @@ def party_session(run: str) -> dict[str, int] | State[Any]:
 
 @sealed("session")
 def take_part_in_all(session: PartySession, session_id: str) -> int:
-    """Join the run and stay for all its rounds; return in how many this party took part."""
+    """Join the run and stay for all its rounds; return in how many this party took part.
+
+    A session that comes up when its run is over, as those of a stack that was stopped do, ends at once.
+    """
+    if is_over(session):
+        return 0
     import_libraries(session)
     join(session, session_id)
     inspect_data(session)

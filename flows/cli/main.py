@@ -3,16 +3,32 @@
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import is_disk_full
 from flows.cli import data, demo, doctor, follow, predict, runs, stack, train
-from flows.cli.output import explain, notes
+from flows.cli.output import INTERRUPTED, explain, explain_interruption
+
+
+class Commands(TyperGroup):
+    """Says that a command was interrupted; typer by itself would end without a word."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            explain_interruption("The command was interrupted.", as_json="--json" in sys.argv)
+            raise typer.Exit(INTERRUPTED) from None
+
 
 app = typer.Typer(
     name="fedcart",
+    cls=Commands,
     help="Train one language model across e-commerce platforms that may not share their data.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -51,6 +67,3 @@ def main() -> None:
         full = InputError("The disk is full", fix="free some space and try again", code="disk-full")
         explain(full, as_json="--json" in sys.argv)
         sys.exit(full.exit_status)
-    except KeyboardInterrupt:
-        notes.print("interrupted")
-        sys.exit(130)

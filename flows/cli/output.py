@@ -23,6 +23,9 @@ OutOption = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document; logs go to standard error.")]
 
+INTERRUPTED = 130
+"""Exit status of a command that was stopped with Ctrl-C or by being terminated."""
+
 console = Console()
 notes = Console(stderr=True)
 
@@ -62,6 +65,13 @@ def explain(error: FedcartError, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": error.code, "message": str(error)}})
     notes.print(f"[bold red]error[/] {_escaped(str(error))} [dim]({error.code})[/]", soft_wrap=True)
+
+
+def explain_interruption(sentence: str, *, as_json: bool) -> None:
+    """What whoever pressed Ctrl-C is told."""
+    if as_json:
+        print_json({"error": {"code": "interrupted", "message": sentence}})
+    notes.print(sentence, soft_wrap=True, highlight=False)
 
 
 def _escaped(text: str) -> str:

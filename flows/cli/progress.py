@@ -15,12 +15,10 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from flows.cli.output import notes, print_json
+from flows.cli.output import INTERRUPTED, explain_interruption, notes
 from tasks.reading import RunView
 
 STAGES = ("training at the parties", "aggregating and fine-tuning", "evaluating the candidate")
-INTERRUPTED = 130
-"""Exit status of a command that was stopped by Ctrl-C, as shells have it."""
 
 
 @contextmanager
@@ -54,9 +52,7 @@ def goes_on_without(run: str) -> Iterator[None]:
             f"The run {run} goes on in the workers; watch it again with fedcart runs follow {run}, "
             f"or end it with fedcart runs cancel {run}."
         )
-        if "--json" in sys.argv:
-            print_json({"error": {"code": "interrupted", "message": sentence}})
-        notes.print(sentence, soft_wrap=True, highlight=False)
+        explain_interruption(sentence, as_json="--json" in sys.argv)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -109,6 +109,13 @@ def import_libraries(session: PartySession) -> str:
 
 @persistent
 @fault_step
+def is_over(session: PartySession) -> bool:
+    """Whether the run was closed."""
+    return read_message(session.store, closed_key(session.run), Closed) is not None
+
+
+@persistent
+@fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
     return _holds_lease(session, session_id)

@@ -36,3 +36,12 @@ def test_a_fault_that_was_not_in_the_data_is_looked_at_again(steps):
 def test_data_that_were_refused_stay_refused_until_they_change(steps):
     party_session.submit(SimpleNamespace(refused=DataRefused("A label is unknown")), None, "session")
     assert steps == ["sit_out"]
+
+
+def test_a_session_that_comes_up_after_its_run_does_nothing(monkeypatch):
+    noted = []
+    monkeypatch.setattr(party_session, "is_over", lambda _session: True)
+    for name in ("import_libraries", "join", "inspect_data"):
+        monkeypatch.setattr(party_session, name, lambda *_arguments, name=name: noted.append(name))
+    assert party_session.take_part_in_all.__wrapped__(SimpleNamespace(), "session") == 0
+    assert noted == []
