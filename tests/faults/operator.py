@@ -22,6 +22,8 @@ from tests.faults.points import COORDINATOR, Order
 from tests.faults.stack import Range
 
 RUN_TIMEOUT = 180.0
+STUCK_TIMEOUT = 120.0
+"""Seconds without a fault, a resume or a step of HEAD, after which a run is given up."""
 END_TIMEOUT = 30.0
 LOOK_SECONDS = 1.0
 MOST_RESUMES = 4
@@ -42,6 +44,7 @@ class Operator:
         (self.folder / "orders.json").write_text(document)
         self._flow_runs: list[str] = []
         self._looked = 0.0
+        self._moved: tuple[float, object] = (time.monotonic(), None)
         self._pending = list(range(len(orders)))
         self._hanging: dict[int, tuple[int, int]] = {}
         """Order to epoch and round of HEAD when its process began to hang."""
@@ -57,10 +60,17 @@ class Operator:
     def play(self) -> Closed | None:
         """From the start to the run's end; `None` when it came to none in time."""
         self._start()
-        closed = wait_for(self._look, timeout=RUN_TIMEOUT * max(1, len(self.orders)), longest_wait=0.15)
+        timeout = RUN_TIMEOUT * max(1, len(self.orders))
+        closed = wait_for(lambda: self._look() or self._stuck(), timeout=timeout, longest_wait=0.15)
         for number in self._hanging:
             self._release(number)
-        return closed
+        return closed if isinstance(closed, Closed) else None
+
+    def standing(self) -> str:
+        """Where the run stands, for whoever has to find out why it ended nowhere."""
+        epoch, number = self._place_of_head()
+        states = [flow_run_state(i, api_url=self._api_url) for i in self._flow_runs]
+        return f"epoch {epoch}, round {number}, coordinators {states}, fired {sorted(self.fired)}"
 
     def victims_ended(self) -> bool:
         """Whether every process that was hit is gone, after a while."""
@@ -83,6 +93,15 @@ class Operator:
             if all(state in GONE for state in states):
                 self._start()
         return None
+
+    def _stuck(self) -> bool:
+        """Whether nothing has moved for too long."""
+        since, before = self._moved
+        now = (len(self.fired), self.resumes, self._place_of_head())
+        if now != before:
+            self._moved = (time.monotonic(), now)
+            return False
+        return time.monotonic() - since > STUCK_TIMEOUT
 
     def _serve_orders(self) -> None:
         """Act on what has just fired: prove it, then kill, or note that it hangs."""

@@ -173,7 +173,11 @@ class Runner:
         why = []
         survived = closed is not None and closed.status == "finished"
         if not survived:
-            why.append(f"ended as {closed.status}: {closed.reason}" if closed else "did not end")
+            why.append(
+                f"ended as {closed.status}: {closed.reason}"
+                if closed
+                else f"did not end ({operator.place()})"
+            )
         elif not operator.victims_ended():
             survived = False
             why.append("a process that was hit lives on")
