@@ -62,6 +62,8 @@ class Operator:
         self._start()
         timeout = RUN_TIMEOUT * max(1, len(self.orders))
         closed = wait_for(lambda: self._look() or self._stuck(), timeout=timeout, longest_wait=0.15)
+        if isinstance(closed, Closed):  # what a coordinator does last, it does when the run is closed
+            wait_for(self._nothing_comes, timeout=END_TIMEOUT)
         for number in self._hanging:
             self._release(number)
         return closed if isinstance(closed, Closed) else None
@@ -69,8 +71,7 @@ class Operator:
     def standing(self) -> str:
         """Where the run stands, for whoever has to find out why it ended nowhere."""
         epoch, number = self._place_of_head()
-        states = [flow_run_state(i, api_url=self._api_url) for i in self._flow_runs]
-        return f"epoch {epoch}, round {number}, coordinators {states}, fired {sorted(self.fired)}"
+        return f"epoch {epoch}, round {number}, coordinators {self._states()}, fired {sorted(self.fired)}"
 
     def victims_ended(self) -> bool:
         """Whether every process that was hit is gone, after a while."""
@@ -89,10 +90,18 @@ class Operator:
             return closed
         if time.monotonic() - self._looked > LOOK_SECONDS and self.resumes < MOST_RESUMES + len(self.orders):
             self._looked = time.monotonic()
-            states = [flow_run_state(i, api_url=self._api_url) for i in self._flow_runs]
-            if all(state in GONE for state in states):
+            if all(state in GONE for state in self._states()):
                 self._start()
         return None
+
+    def _nothing_comes(self) -> bool:
+        """Whether no order is left, or nobody who could come to its point."""
+        over = all(state in GONE for state in self._states())
+        self._serve_orders()
+        return over or not self._pending
+
+    def _states(self) -> list[str | None]:
+        return [flow_run_state(flow_run, api_url=self._api_url) for flow_run in self._flow_runs]
 
     def _stuck(self) -> bool:
         """Whether nothing has moved for too long."""
@@ -125,13 +134,17 @@ class Operator:
             self._start()
 
     def _proved(self, marker: dict[str, Any]) -> bool:
-        """Whether the store shows what the process says: its write is there `after`, and not yet `before`."""
+        """Whether the store shows what the process says: its write is there `after`, and not yet `before`.
+
+        Who resumes creates what stands already, and adopts that.
+        """
         verb, key = marker["effect"].split(" ")[0], marker.get("key")
         if key is None or verb not in ("create", "swap", "upload", "put_blob"):
             return True  # not a write: the marker was written when the call had returned, or before it
         if marker["when"] == "after":
             return self._store.exists(key)
-        return verb != "create" or key.endswith("session.json") or not self._store.exists(key)
+        stands = marker["follows"] is not None or key.endswith("session.json")
+        return verb != "create" or stands or not self._store.exists(key)
 
     def _release_overtaken(self) -> None:
         """Let go on what hangs, once the run has gone on without it."""
