@@ -172,18 +172,28 @@ class FineTuning(Section):
     learning_rate: PositiveFloat = 2e-5
 
 
+LOSS_FLOOR = 0.1
+"""Nats. Below it a loss may rise to many times itself and still be small."""
+
+
 class RoundGate(Section):
     """What must hold before HEAD's model moves. `None` switches a check off.
 
     `max_metric_drop`: fall of `key_metric` on validation against the good model. `max_party_drop`: the
-    same on any one party's holdout. `max_loss`: validation loss. `max_norm_ratio`: largest accepted
-    update norm over the median one.
+    same on any one party's holdout. `max_loss`: validation loss. `max_loss_ratio`: the same over the good
+    model's, of which at least `LOSS_FLOOR` is counted. `max_norm_ratio`: largest accepted update norm over
+    the median one.
+
+    `after_refusal`: `retry` asks the same cohort again; `drop` leaves the worst contributor out of the next
+    three rounds, as long as `min_available_parties` remain; `stop` closes the run as failed.
     """
 
     max_metric_drop: NonNegative | None = 0.02
     max_party_drop: NonNegative | None = 0.10
     max_loss: PositiveFloat | None = None
+    max_loss_ratio: Annotated[float, Field(ge=1.0)] | None = 3.0
     max_norm_ratio: PositiveFloat | None = 20.0
+    after_refusal: Literal["retry", "drop", "stop"] = "retry"
 
 
 class Salvage(Section):

@@ -3,6 +3,7 @@
 What the next step is, `fedmodels/protocol/steps.py` says; this flow only takes it.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from fedmodels.aggregation.fedavg import NOT_FINITE
 from fedmodels.errors import FedcartError, IntegrityError, RunError, TooManyFailures
 from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier, new_run_id
+from fedmodels.protocol.dropping import may_drop
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.state import Collection, Found, Verdict
@@ -51,6 +53,7 @@ from tasks.coordinator.collecting import (
     salvage_updates,
 )
 from tasks.coordinator.deciding import admit_updates
+from tasks.coordinator.dropping import find_worst
 from tasks.coordinator.interrupting import fold_interruption, stop_waiting
 from tasks.coordinator.judging import judge, score_holdout
 from tasks.coordinator.opening import move_head, open_run, race_store, resume_run
@@ -201,7 +204,7 @@ def make_candidate(run: CoordinatorRun, decision: Decision) -> Found:
             return without
         if error.code != NOT_FINITE:
             raise
-        return Verdict(decision.round, {}, None, NO_FINITE_AVERAGE)
+        return refused(run, Verdict(decision.round, {}, None, NO_FINITE_AVERAGE), decision)
     return propose(run, decision.round, fine_tune(run, decision.round, aggregated))
 
 
@@ -211,5 +214,12 @@ def judge_candidate(run: CoordinatorRun, candidate: Candidate, asked: tuple[str,
     holdout = score_holdout(run, candidate)
     evaluations = {party: score.result() for party, score in scores.items()}
     collected = run.state.collected.items if run.state.collected else ()
-    gate = judge(run, candidate, collected, evaluations)
-    return Verdict(candidate.round, evaluations, holdout, gate)
+    verdict = Verdict(candidate.round, evaluations, holdout, judge(run, candidate, collected, evaluations))
+    return verdict if verdict.gate.passed else refused(run, verdict, run.state.decision)
+
+
+def refused(run: CoordinatorRun, verdict: Verdict, decision: Decision | None) -> Verdict:
+    """What the gate refused, with the party that the next rounds leave out, if the recipe wants that."""
+    if decision is None or not may_drop(run.plan.recipe, decision):
+        return verdict
+    return replace(verdict, dropped=find_worst(run, decision))

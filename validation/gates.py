@@ -10,7 +10,7 @@ from statistics import median
 from typing import Literal
 
 from fedmodels.protocol.messages import GateResult, Metrics
-from fedmodels.recipe import RoundGate
+from fedmodels.recipe import LOSS_FLOOR, RoundGate
 
 KeyMetric = Literal["accuracy", "macro_f1", "loss"]
 Check = tuple[bool, str]
@@ -44,6 +44,7 @@ def round_gate(
         *_check_metric(gate.max_metric_drop, key_metric, good, candidate),
         *_check_parties(gate.max_party_drop, key_metric, parties),
         *_check_loss(gate.max_loss, candidate),
+        *_check_loss_ratio(gate.max_loss_ratio, good, candidate),
         *_check_norms(gate.max_norm_ratio, norms),
     ]
     reasons = tuple(sentence for _, sentence in checks) or ("The recipe switches every check off: passed.",)
@@ -92,6 +93,19 @@ def _check_loss(bound: float | None, candidate: Metrics) -> list[Check]:
     if candidate.loss <= bound:
         return [(True, f"The loss on validation is {candidate.loss:.4f}, within max_loss {bound:g}: passed.")]
     return [(False, f"The loss on validation is {candidate.loss:.4f}, above max_loss {bound:g}: refused.")]
+
+
+def _check_loss_ratio(bound: float | None, good: Metrics | None, candidate: Metrics) -> list[Check]:
+    if bound is None:
+        return []
+    if good is None:
+        return [(True, "There is no earlier loss on validation to compare with: passed.")]
+    ratio = candidate.loss / max(good.loss, LOSS_FLOOR)
+    both = f"{good.loss:.4f} to {candidate.loss:.4f}"
+    fact = f"The loss on validation is {ratio:.2f} times the good model's ({both})"
+    if ratio <= bound + _ROUNDING:
+        return [(True, f"{fact}, within max_loss_ratio {bound:g}: passed.")]
+    return [(False, f"{fact}, beyond max_loss_ratio {bound:g}: refused.")]
 
 
 def _check_norms(bound: float | None, norms: Mapping[str, float]) -> list[Check]:

@@ -129,6 +129,9 @@ def record_faults(
         faults += _differing(record, {"model_sha256": record.candidate_sha256})
     elif before:
         faults += _differing(record, {"model_sha256": before.model_sha256})
+    spoiled = record.accepted if record.outcome == "gate-refused" else ()
+    if record.dropped is not None and record.dropped not in spoiled:
+        faults.append(f"it drops {record.dropped}, which spoiled no round")
     if decision:
         accepted = tuple(update.party for update in decision.accepted)
         later = tuple(refusal for refusal in record.refused if refusal.code == CHANGED_SINCE)

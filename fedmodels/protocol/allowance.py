@@ -36,13 +36,14 @@ def missed_in_a_row(records: Sequence[Record], took_over_at: int) -> int:
 
 def why_failed(records: Sequence[Record], recipe: Recipe) -> str | None:
     """Why the run is closed as failed, without the last full stop, or `None`."""
-    refused = sum(record.outcome == "gate-refused" for record in records)
-    if refused <= recipe.max_failed_rounds:
+    refused = [record for record in records if record.outcome == "gate-refused"]
+    stops = recipe.gate.after_refusal == "stop"
+    if not refused or (len(refused) <= recipe.max_failed_rounds and not stops):
         return None
-    last = next(record for record in reversed(records) if record.outcome == "gate-refused")
+    limit = "after_refusal is stop" if stops else f"at most {recipe.max_failed_rounds} may fail"
     return (
-        f"The gate refused {counted(refused, 'round')}, and at most {recipe.max_failed_rounds} may fail; "
-        f"the last one: {why_refused(last)}"
+        f"The gate refused {counted(len(refused), 'round')}, and {limit}; "
+        f"the last one: {why_refused(refused[-1])}"
     )
 
 

@@ -279,6 +279,8 @@ class Record(Message):
     parties: dict[Identifier, PartyRow]
     fine_tuning: FineTuningResult | None
     gate: GateResult
+    dropped: Annotated[Identifier | None, Field(exclude_if=lambda party: party is None)] = None
+    """The worst contributor of a round that the gate refused, which the next rounds leave out."""
     seconds: RoundSeconds
     bytes: RoundBytes
 

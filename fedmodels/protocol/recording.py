@@ -56,6 +56,7 @@ def record_of(state: RunState, seconds: RoundSeconds) -> Record:
         parties=rows,
         fine_tuning=candidate.fine_tuning if candidate else None,
         gate=gate,
+        dropped=verdict.dropped if verdict else None,
         seconds=seconds,
         bytes=RoundBytes(
             up=sum(row.bytes_up for row in rows.values()), down=sum(row.bytes_down for row in rows.values())

@@ -1,10 +1,11 @@
-"""Resting: a party that was refused again and again is left alone for some rounds.
+"""Resting: a party that was refused again and again, or dropped, is left alone for some rounds.
 
 Derived from the records alone, so that whoever takes over draws the same cohort.
 """
 
 from collections.abc import Iterable, Sequence
 
+from fedmodels.protocol.dropping import dropped_parties
 from fedmodels.protocol.messages import Record
 
 REFUSALS_IN_A_ROW = 3
@@ -17,8 +18,9 @@ def resting_parties(records: Sequence[Record], parties: Iterable[str], min_avail
     """Parties that sit out the round after `records`.
 
     A party that was refused in each of the last three rounds that asked it rests for three rounds. Then it
-    is asked once more, and rests again if it is refused again. When too few would be left, those with the
-    fewest refusals are asked all the same.
+    is asked once more, and rests again if it is refused again. So does one that was dropped as the worst
+    contributor of a refused round. When too few would be left, those with the fewest refusals are asked all
+    the same, and those that were dropped last of all.
 
     Args:
         records: the closed rounds, in order.
@@ -27,12 +29,13 @@ def resting_parties(records: Sequence[Record], parties: Iterable[str], min_avail
     """
     everyone = sorted(set(parties))
     streaks = {party: _streak(records, party) for party in everyone}
+    dropped = dropped_parties(records)
     due = [
         party
         for party, (length, last) in streaks.items()
-        if length >= REFUSALS_IN_A_ROW and len(records) - last < REST_ROUNDS
+        if party in dropped or (length >= REFUSALS_IN_A_ROW and len(records) - last < REST_ROUNDS)
     ]
-    worst_first = sorted(due, key=lambda party: (-streaks[party][0], party))
+    worst_first = sorted(due, key=lambda party: (party not in dropped, -streaks[party][0], party))
     return frozenset(worst_first[: max(0, len(everyone) - min_available)])
 
 

@@ -35,13 +35,15 @@ class Collection:
 class Verdict:
     """What came of the candidate: the parties' scores, that on the holdout, and the gate's word.
 
-    Without a candidate it says that the decision's average is no model.
+    Without a candidate it says that the decision's average is no model. `dropped` is the worst contributor,
+    where the gate refused and the recipe wants to go on without it.
     """
 
     round: int
     evaluations: Mapping[str, Evaluation | None]
     holdout: Metrics | None
     gate: GateResult
+    dropped: str | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fedmodels.errors import RunError
 from fedmodels.protocol.allowance import has_quorum, why_failed, why_stopped
 from fedmodels.protocol.cohort import draw_cohort
 from fedmodels.protocol.deciding import changed_since
+from fedmodels.protocol.dropping import draw_number
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Record
 from fedmodels.protocol.progress import follow, why_finished
 from fedmodels.protocol.recording import Status
@@ -164,6 +165,7 @@ def announcement_of(state: RunState) -> Announcement:
     """The announcement of the next round: the good model, and whoever is drawn and does not rest."""
     recipe, parties = state.plan.recipe, state.plan.parties
     resting = resting_parties(state.records, parties, recipe.min_available_parties)
+    number = draw_number(state.records)
     return Announcement(
         run=state.plan.run,
         round=state.open_round,
@@ -174,7 +176,7 @@ def announcement_of(state: RunState) -> Announcement:
             recipe.fraction_train,
             recipe.min_available_parties,
             recipe.seed,
-            state.open_round,
+            number,
         ),
         round_timeout=recipe.round_timeout,
     )

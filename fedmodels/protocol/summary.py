@@ -57,6 +57,7 @@ def _round(record: Record) -> dict[str, Any]:
         if tuned
         else None,
         "gate": {"passed": record.gate.passed, "reasons": list(record.gate.reasons)},
+        "dropped": record.dropped,
         "seconds": record.seconds.model_dump(),
         "bytes": record.bytes.model_dump(),
     }

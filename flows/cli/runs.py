@@ -50,6 +50,7 @@ def list_runs(as_json: JsonFlag = False) -> None:
 def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     """One run: its rounds, its parties, what the gate and fine-tuning did, and the kept model."""
     from fedmodels.identifiers import check_identifier
+    from fedmodels.protocol.dropping import dropped_in_words
     from fedmodels.protocol.messages import FineTuningResult
     from flows.cli.train import show_summary
     from flows.following import read_report
@@ -72,6 +73,8 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     for row in summary["rounds"]:
         for reason in row["gate"]["reasons"]:
             typer.echo(f"round {row['round']}: {reason}")
+        if row["dropped"]:
+            typer.echo(f"round {row['round']}: {dropped_in_words(row['dropped'])}")
         if row["fine_tuning"]:
             tuned = FineTuningResult.model_validate(row["fine_tuning"])
             typer.echo(f"round {row['round']}: {tuned.in_words()}")

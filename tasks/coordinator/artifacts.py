@@ -16,6 +16,7 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
+from fedmodels.protocol.dropping import dropped_in_words
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
 from infra.deployments.starting import server_answers
@@ -107,6 +108,8 @@ def gate_markdown(record: Record) -> str:
     lines += [f"- {reason}" for reason in record.gate.reasons]
     if record.fine_tuning:
         lines.append(f"- {record.fine_tuning.in_words()}")
+    if record.dropped:
+        lines.append(f"- {dropped_in_words(record.dropped)}")
     lines += [
         f"- {refusal.party} does not count ({refusal.code}): {plain(refusal.reason)}"
         for refusal in record.refused

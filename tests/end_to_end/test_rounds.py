@@ -99,6 +99,29 @@ def test_a_gate_that_refuses_leaves_the_model_where_it_was(federation):
     assert (head.passed_rounds, head.failed_rounds, head.best_round) == (0, 2, 0)
 
 
+def test_whoever_spoils_a_round_is_left_out_of_the_next_ones(federation):
+    """The third shop's labels are damaged; with it the loss stays above what the gate allows."""
+    damaged = {"1": "3", "2": "1", "3": "2"}
+    rows = [(text, damaged[label]) for text, label in sentences("shop-c", 270)]
+    tables = {party: {"train": str(federation.private / f"{party}.csv")} for party in PARTIES[:2]}
+    tables["shop-c"] = {"train": str(write_csv(federation.private / "damaged.csv", rows))}
+    recipe = federation.recipe(
+        "damaged",
+        data={"parties": tables, "coordinator": {"table": str(federation.own)}},
+        local={"epochs": 6, "batch_size": 16, "learning_rate": 0.01},
+        fine_tuning=None,
+        gate={"max_loss": 1.5, "max_metric_drop": None, "max_party_drop": None, "after_refusal": "drop"},
+    )
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    done = federation.document("train", "--recipe", str(recipe), "--run", "damaged-1")
+    assert [row["outcome"] for row in done["rounds"]] == ["gate-refused", "passed", "passed"]
+    assert [row["dropped"] for row in done["rounds"]] == ["shop-c", None, None]
+    assert [row["accepted"] for row in done["rounds"]] == [list(PARTIES), *[list(PARTIES[:2])] * 2]
+    shown = federation.call("runs", "show", "damaged-1")
+    assert "shop-c contributed worst" in shown.stdout
+    assert federation.call("runs", "verify", "damaged-1").returncode == 0
+
+
 def test_a_run_that_gets_no_better_stops_early_and_keeps_its_best_model(federation):
     """Updates clipped to nothing move no score, so the first round stays the best one."""
     recipe = federation.recipe(

@@ -12,6 +12,7 @@ from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.collection import CollectionState, collection_state
 from fedmodels.protocol.deciding import Collected, changed, decide
+from fedmodels.protocol.dropping import may_drop
 from fedmodels.protocol.messages import (
     Announcement,
     Candidate,
@@ -334,7 +335,7 @@ class Coordinator:
         yield Sleep(0.5)
         luck = int(sha256[:4], 16) / 0xFFFF
         if luck < NO_AVERAGE:
-            return Verdict(decision.round, {}, None, NO_FINITE_AVERAGE)
+            return Verdict(decision.round, {}, None, NO_FINITE_AVERAGE, self._worst(decision))
         yield from put(model_key(sha256), sha256)
         finite = luck >= NO_SCORES
         scores = Metrics(accuracy=luck, macro_f1=luck, loss=1.0, num_examples=10) if finite else None
@@ -365,7 +366,14 @@ class Coordinator:
         refuses = 1.0 if candidate.metrics is None else self.world.scenario.gate_refuses
         passed = self.world.random.random() >= refuses
         gate = GateResult(passed=passed, reasons=("drawn: passed." if passed else "drawn: refused.",))
-        return Verdict(candidate.round, evaluations, candidate.metrics, gate)
+        dropped = None if passed else self._worst(self._state.decision)
+        return Verdict(candidate.round, evaluations, candidate.metrics, gate, dropped)
+
+    def _worst(self, decision: Decision) -> str | None:
+        """Whom a refused round drops: drawn, so that two coordinators may differ in it."""
+        if not may_drop(self.plan.recipe, decision):
+            return None
+        return self.world.random.choice([update.party for update in decision.accepted])
 
     def _look_after(self, party: str) -> str | None:
         """Start a session again that died or left; the code of one that is lost for this round."""

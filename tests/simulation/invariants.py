@@ -33,6 +33,7 @@ NAMES = (
     "refusals-have-codes",
     "nobody-vanishes",
     "enough-are-asked",
+    "dropped-are-left-out",
     "cancelling-keeps-head",
     "never-stuck",
 )
@@ -142,6 +143,10 @@ class Checker:
         recipe = self.world.scenario.plan.recipe
         if len(announcement.cohort) < min(recipe.min_available_parties, len(recipe.parties)):
             raise Broken("enough-are-asked", f"round {announcement.round} asks {announcement.cohort}")
+        before = self._at(announcement.round - 1, "record")
+        dropped = before.dropped if before else None
+        if dropped in announcement.cohort and len(announcement.cohort) > recipe.min_available_parties:
+            raise Broken("dropped-are-left-out", f"round {announcement.round} asks {announcement.cohort}")
 
     def _check_decision(self, decision: Decision) -> None:
         parties = [update.party for update in decision.accepted]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fedmodels.protocol import deciding, steps
+from fedmodels.protocol import deciding, resting, steps
 from fedmodels.protocol.collection import collection_state
 from fedmodels.protocol.messages import Receipt, Signed
 from infra.layout import head_key
@@ -170,6 +170,11 @@ MUTATIONS = (
         "lets everybody rest",
         ("enough-are-asked",),
         ((steps, "resting_parties", _all_who_were_ever_refused),),
+    ),
+    Mutation(
+        "asks whom it dropped",
+        ("dropped-are-left-out",),
+        ((resting, "dropped_parties", lambda _records: frozenset()),),
     ),
     Mutation(
         "does not look for a cancel",

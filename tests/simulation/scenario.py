@@ -47,6 +47,7 @@ def draw(seed: int, randomly: random.Random) -> Scenario:
         evaluate=randomly.random() < 0.3,
         exponent=randomly.choice((None, 0.0, 0.5, 1.0)),
         weighting=randomly.choice(("examples", "equal")),
+        after_refusal=randomly.choice(("retry", "retry", "drop", "stop")),
     )
     calm = randomly.random() < 0.2
     often = 0.0 if calm else randomly.choice((0.01, 0.03, 0.08))
@@ -75,7 +76,12 @@ def draw(seed: int, randomly: random.Random) -> Scenario:
 
 @lru_cache(maxsize=4096)
 def _recipe(
-    names: tuple[str, ...], *, evaluate: bool, exponent: float | None, **knobs: float | str
+    names: tuple[str, ...],
+    *,
+    evaluate: bool,
+    exponent: float | None,
+    after_refusal: str,
+    **knobs: float | str,
 ) -> Recipe:
     return Recipe.model_validate(
         {
@@ -89,6 +95,7 @@ def _recipe(
             "evaluation_timeout": EVALUATION_TIMEOUT,
             "evaluate_at_parties": evaluate,
             "salvage": None if exponent is None else {"exponent": exponent},
+            "gate": {"after_refusal": after_refusal},
             **knobs,
         }
     )

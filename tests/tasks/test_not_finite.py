@@ -10,9 +10,10 @@ from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.state import Collection, Verdict
 from flows import federated_training
 from tasks.coordinator.sets import finite_scores
+from tests.fedmodels.protocol.builders import recipe_for
 
 DECISION = Decision(run="r", round=2, base_sha256="0" * 64, accepted=(), refused=())
-RUN = SimpleNamespace(sets={"validation": ()}, plan=SimpleNamespace(recipe=None))
+RUN = SimpleNamespace(sets={"validation": ()}, plan=SimpleNamespace(recipe=recipe_for()))
 
 
 class Broken:

@@ -8,7 +8,13 @@ from fedmodels.protocol.messages import Metrics
 from fedmodels.recipe import RoundGate
 from validation.gates import metric_drop, round_gate
 
-OFF = {"max_metric_drop": None, "max_party_drop": None, "max_loss": None, "max_norm_ratio": None}
+OFF = {
+    "max_metric_drop": None,
+    "max_party_drop": None,
+    "max_loss": None,
+    "max_loss_ratio": None,
+    "max_norm_ratio": None,
+}
 
 
 def scores(accuracy: float, loss: float = 0.5, macro_f1: float | None = None) -> Metrics:
@@ -86,6 +92,17 @@ def test_one_party_that_loses_refuses_for_all():
 @pytest.mark.parametrize(("loss", "passed"), [(0.9, True), (1.0, True), (1.01, False)])
 def test_the_loss_has_a_ceiling(loss, passed):
     assert judge(None, scores(0.9, loss), max_loss=1.0).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "passed"),
+    [(0.5, 0.5, True), (0.5, 1.0, True), (0.5, 1.01, False), (0.01, 0.2, True), (0.01, 0.21, False)],
+)
+def test_the_loss_must_not_explode(before, after, passed):
+    result = judge(scores(0.9, before), scores(0.9, after), max_loss_ratio=2.0)
+    assert result.passed is passed
+    assert "max_loss_ratio 2" in result.reasons[0]
+    assert judge(None, scores(0.9, after), max_loss_ratio=2.0).passed, "nothing to compare with"
 
 
 @pytest.mark.parametrize(
