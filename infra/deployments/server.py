@@ -1,9 +1,14 @@
 """The local Prefect server, `infra.deployments.server HOST PORT`: Prefect's own, patient with SQLite.
 
+Two things are done around it, each in one piece of ASGI middleware.
+
 SQLite takes one writer at a time, and refuses a transaction that had begun to read before another one wrote.
 Prefect's server answers 503 then, and its clients wait two seconds, then four, before they ask again, for
 a conflict that is over in milliseconds: with six processes that start at once, up to fifteen seconds. So the
-same request is put to Prefect again at once, which is all that its client would do.
+same request is put to Prefect again at once, which is all that its client would do (`Patient`).
+
+With SQLite Prefect answers 100 requests at once at most, and counts open web sockets, of which each flow run
+keeps four: with 25 runs it answered nobody any more, for ever. Here only requests count (`RequestLimit`).
 """
 
 import asyncio
@@ -12,7 +17,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import uvicorn
-from prefect.server.api.server import create_app
+from fastapi import FastAPI
+from prefect.server.api.server import RequestLimitMiddleware, create_app
 from prefect.settings import get_current_settings
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -55,6 +61,26 @@ class Patient:
         await self._application(scope, _replay(request, receive), send)
 
 
+class RequestLimit(RequestLimitMiddleware):
+    """Prefect's limit of requests at once, which lets web sockets pass: they write next to nothing."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one connection."""
+        if scope["type"] == "http":
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def limiting_requests_alone(application: FastAPI) -> FastAPI:
+    """The same application, which has served nobody yet, with `RequestLimit` for the limit that it has."""
+    pieces: list[Any] = application.user_middleware
+    for piece in pieces:
+        if piece.cls is RequestLimitMiddleware:
+            piece.cls = RequestLimit
+    return application
+
+
 class Answer:
     """Passes an answer on as it comes, unless it says that the server is unavailable."""
 
@@ -95,7 +121,7 @@ def main(host: str, port: int) -> None:
     """Serve until a signal ends it, as `prefect server start` does."""
     api = get_current_settings().server.api
     uvicorn.run(
-        Patient(create_app(final=True)),
+        Patient(limiting_requests_alone(create_app(final=True))),
         host=host,
         port=port,
         timeout_keep_alive=api.keepalive_timeout,

@@ -1,9 +1,12 @@
 """Requests that SQLite refuses for a moment are put to Prefect again; all others pass as they are."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
+import httpx
 import pytest
 from sqlalchemy.exc import OperationalError
+from websockets.asyncio.client import connect
 
 from infra.deployments.server import Patient
 
@@ -75,3 +78,16 @@ def test_a_request_that_is_too_long_to_keep_gets_its_first_answer():
     prefect = Prefect(1)
     assert asked(prefect, parts=long)[0]["status"] == 503
     assert len(prefect.read[0]) == 5 * 2**20 + 1
+
+
+def test_open_web_sockets_keep_nobody_from_being_answered(running):
+    """Each flow run keeps four of them: these stand for thirty runs."""
+
+    async def healthy_beside(sockets: int) -> bool:
+        async with AsyncExitStack() as held:
+            for _ in range(sockets):
+                await held.enter_async_context(connect(f"{running.api_url.replace('http', 'ws')}/events/in"))
+            async with httpx.AsyncClient(timeout=10) as client:
+                return (await client.get(f"{running.api_url}/health")).json()
+
+    assert asyncio.run(healthy_beside(120))
