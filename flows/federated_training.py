@@ -4,13 +4,14 @@ What the next step is, `fedmodels/protocol/steps.py` says; this flow only takes 
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -38,7 +39,8 @@ from fedmodels.protocol.steps import (
     next_step,
 )
 from fedmodels.recipe import Recipe
-from flows.recipes import load_recipe
+from flows.recipes import recipe_of
+from infra.deployments.declaration import TRAINING_FLOW, training_name
 from infra.settings import load_settings
 from tasks.cancelling import close_cancelled
 from tasks.coordinator.aggregating import aggregate
@@ -67,8 +69,28 @@ COLLECTORS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """One thread waits for each party; they wait and seldom work."""
 
 
+def run_of(recipe: Recipe, run: str | None, scheduled: datetime) -> str:
+    """The run's id: the given one, or what recipe and moment make, the same at each try of a flow run.
+
+    Raises:
+        InputError: the given one is no id.
+    """
+    return check_identifier("run", run or new_run_id(recipe.name, scheduled))
+
+
+def name_of_flow_run() -> str:
+    """`federated-training · RUN`, for a run that a schedule began as well; the run itself tells a fault."""
+    given = flow_run.parameters
+    try:
+        recipe = recipe_of(given["recipe"])
+        return training_name(run_of(recipe, given.get("run"), flow_run.scheduled_start_time))
+    except FedcartError:
+        return TRAINING_FLOW
+
+
 @flow(
-    name="federated-training",
+    name=TRAINING_FLOW,
+    flow_run_name=name_of_flow_run,
     persist_result=False,
     on_cancellation=[close_cancelled],
     task_runner=COLLECTORS,  # type: ignore[arg-type]  # its futures are PrefectFutures
@@ -83,14 +105,16 @@ def federated_training(
 
     Args:
         recipe: name of a recipe, or its content without any path.
-        run: id of the run; from the recipe's name and the time when it is not given.
+        run: id of the run; from the recipe's name and the scheduled time when it is not given.
         resume: go on with a run whose coordinator died, from HEAD.
         parties: those of the recipe that take part; all of them when it is not given.
     """
     silence_tracebacks()
-    agreed = load_recipe(recipe) if isinstance(recipe, str) else Recipe.model_validate(recipe)
-    name = check_identifier("run", run or new_run_id(agreed.name, datetime.now(UTC)))
-    conductor = CoordinatorRun(name, load_settings())
+    try:
+        agreed = recipe_of(recipe)
+        conductor = CoordinatorRun(run_of(agreed, run, flow_run.scheduled_start_time), load_settings())
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
     chosen = tuple(sorted(parties)) if parties else agreed.parties
     try:
         return conduct(conductor, agreed, chosen, resume=resume)

@@ -43,11 +43,24 @@ def load_recipe(name_or_path: str) -> Recipe:
             fix="correct its path or rights",
             code="recipe-unreadable",
         ) from None
+    return _with_absolute_paths(_validated(document, f"The recipe {path}"), path.resolve().parent)
+
+
+def recipe_of(given: dict[str, Any] | str) -> Recipe:
+    """The recipe that a flow was given: by its name, or its content.
+
+    Raises:
+        InputError: as `load_recipe`.
+    """
+    return load_recipe(given) if isinstance(given, str) else _validated(given, "The recipe of this flow run")
+
+
+def _validated(document: object, which: str) -> Recipe:
     try:
-        return _with_absolute_paths(Recipe.model_validate(document), path.resolve().parent)
+        return Recipe.model_validate(document)
     except ValidationError as error:
         raise InputError(
-            f"The recipe {path} has {describe_faults(error)}", fix="correct it", code="recipe-invalid"
+            f"{which} has {describe_faults(error)}", fix="correct it", code="recipe-invalid"
         ) from None
 
 

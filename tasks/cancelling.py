@@ -1,6 +1,5 @@
 """Cancelling a run: `closed.json` says so, and whoever waits or trains looks for it."""
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from fedmodels.errors import FedcartError, RunConflict
@@ -8,6 +7,7 @@ from fedmodels.protocol.messages import Closed, Head, Plan, Record
 from fedmodels.protocol.progress import opening_head
 from fedmodels.protocol.recording import closing
 from fedmodels.words import counted
+from infra.deployments.declaration import training_called
 from infra.layout import closed_key, head_key, round_key
 from infra.object_store import ObjectStore
 from infra.settings import load_settings
@@ -49,11 +49,13 @@ def close_cancelled(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[A
     Runs in a process of its own with the coordinator's settings, and may find the run closed, or never
     opened. It reports and does not raise: nobody would catch it.
     """
+    from prefect.logging.loggers import flow_run_logger
+
     del flow, state
-    log = logging.getLogger("prefect.flow_runs.cancelling")
-    run = flow_run.parameters.get("run")
-    if not isinstance(run, str):
-        log.warning("The flow run %s was started without the id of its run: none is closed", flow_run.id)
+    log = flow_run_logger(flow_run)
+    run = flow_run.parameters.get("run") or training_called(flow_run.name)
+    if run is None:
+        log.warning("The flow run %s had not named its run yet: none is closed", flow_run.id)
         return
     try:
         closed = cancel_run(store_from_settings(load_settings()), run, "it was cancelled in Prefect")

@@ -16,6 +16,7 @@ TRAINING_ENTRYPOINT = "flows.federated_training.federated_training"
 SESSION_ENTRYPOINT = "flows.party_session.party_session"
 
 _RUNS_AT_ONCE = 8
+_OF = " · "
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,17 @@ def declare(
         for role in (COORDINATOR, *parties)
     )
     return Declaration(pools, (training, *sessions), tuple(map(gpu_limit, parties)))
+
+
+def training_name(run: str) -> str:
+    """Name of the coordinator's flow runs of a training: by it they are found again."""
+    return f"{TRAINING_FLOW}{_OF}{run}"
+
+
+def training_called(name: str) -> str | None:
+    """The training whose coordinator's flow run has this name; `None` for a name of another kind."""
+    flow, separator, run = name.partition(_OF)
+    return run if separator and flow == TRAINING_FLOW else None
 
 
 def pool_name(role: str) -> str:

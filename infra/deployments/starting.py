@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fedmodels.errors import PrefectAway, StackError
-from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW
+from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW, training_name
 from infra.deployments.heartbeats import MESSAGE, fell_silent
 from infra.fault_points import fault_effect
 
@@ -43,7 +43,7 @@ def start_training(
     name = recipe if isinstance(recipe, str) else str(recipe.get("name", ""))
     return _start(
         f"{TRAINING_FLOW}/{COORDINATOR}",
-        _training_name(run),
+        training_name(run),
         {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None},
         [f"run:{run}", f"recipe:{name}"],
         api_url,
@@ -95,7 +95,7 @@ def find_training(run: str, *, api_url: str | None = None) -> str | None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
     from prefect.client.schemas.sorting import FlowRunSort
 
-    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[_training_name(run)]))
+    wanted = FlowRunFilter(name=FlowRunFilterName(any_=[training_name(run)]))
     with _client(api_url) as client, _mapped(f"run {run}"):
         found = client.read_flow_runs(
             flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1
@@ -192,11 +192,6 @@ def cancel(flow_run_id: str, *, api_url: str | None = None) -> None:
 
     with _client(api_url) as client, _mapped(f"flow run {flow_run_id}"):
         client.set_flow_run_state(UUID(flow_run_id), Cancelling())
-
-
-def _training_name(run: str) -> str:
-    """By which the flow runs of a training's coordinator are found again."""
-    return f"{TRAINING_FLOW} · {run}"
 
 
 def _start(

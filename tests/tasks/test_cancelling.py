@@ -42,8 +42,8 @@ def cancelled_in_prefect(home, monkeypatch):
     """Call the hook as Prefect does, in a process with the coordinator's settings."""
     monkeypatch.setenv(CONFIG_VARIABLE, str(role_settings(home, "coordinator")))
 
-    def call(parameters):
-        flow_run = FlowRun(flow_id=uuid4(), name="blue-fox", parameters=parameters)
+    def call(parameters, name="blue-fox"):
+        flow_run = FlowRun(flow_id=uuid4(), name=name, parameters=parameters)
         close_cancelled(None, flow_run, Cancelled())
 
     return call
@@ -86,10 +86,16 @@ def test_the_hook_closes_the_run_of_the_flow_run(open_run, cancelled_in_prefect)
     assert (closed.status, closed.reason) == ("cancelled", "it was cancelled in Prefect")
 
 
+def test_the_hook_knows_a_run_that_a_schedule_began_by_its_name(open_run, cancelled_in_prefect):
+    cancelled_in_prefect({"recipe": "reviews"}, f"federated-training · {open_run.run}")
+    closed = read_message(open_run.store, closed_key(open_run.run), Closed)
+    assert (closed.status, closed.reason) == ("cancelled", "it was cancelled in Prefect")
+
+
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"recipe": {}}, "without the id of its run"),
+        ({"recipe": {}}, "had not named its run yet"),
         ({"recipe": {}, "run": "nothing-1"}, "no run nothing-1"),
     ],
 )
