@@ -161,8 +161,8 @@ def evaluation_faults(
 
 
 def head_faults(head: Head, expected: Head) -> tuple[str, ...]:
-    """What the records do not bear out; they do not determine the epoch."""
-    return tuple(_differing(head, expected.model_dump(exclude={"epoch"})))
+    """What the records do not bear out; they determine neither epoch nor owner."""
+    return tuple(_differing(head, expected.model_dump(exclude={"epoch", "owner"})))
 
 
 def closed_faults(

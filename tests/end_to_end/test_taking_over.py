@@ -1,5 +1,8 @@
 """Coordinators that take a run over from each other, on the real store; no flow is run for it."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from fedmodels.errors import IntegrityError, RunConflict
@@ -123,3 +126,31 @@ def test_a_resumed_round_has_one_more_grace(take_over):
     second = take_over()
     assert isinstance(next_step(second.state), Collect)
     assert 0.0 <= second.watch.resumed_at < 60.0
+
+
+def test_of_two_resumes_at_once_one_wins(take_over):
+    """Both read the same HEAD, and swap in the same epoch."""
+    begun = take_over()
+    rivals = [CoordinatorRun(begun.run, load_role_settings(begun.home, "coordinator")) for _ in range(2)]
+    both_have_read = threading.Barrier(2)
+    for rival in rivals:
+        rival.hold = waiting_once(rival.hold, both_have_read)
+    with ThreadPoolExecutor(2) as threads:
+        tries = [threads.submit(resume_run.fn, rival) for rival in rivals]
+    errors = [attempt.exception() for attempt in tries]
+    assert sorted(error.code for error in errors if error) == ["epoch-lost"]
+    (winner,) = [rival for rival, error in zip(rivals, errors, strict=True) if error is None]
+    assert winner.head.epoch == begun.head.epoch + 1
+    assert not interrupted(winner, now=True)
+
+
+def waiting_once(hold, barrier):
+    """Between a resume's look at HEAD and its swap, wait for the other one to have looked."""
+    waits = iter((barrier.wait,))
+
+    def held(*arguments):
+        hold(*arguments)
+        if wait := next(waits, None):
+            wait(timeout=30)
+
+    return held
