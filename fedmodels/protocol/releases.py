@@ -19,8 +19,10 @@ from fedmodels.protocol.messages import Message, Metrics, OptionalSha256, Second
 Verdict = Literal["passed", "failed", "not-checked", "reported"]
 """`failed` alone keeps a model from being released; `reported` decides nothing whatever its value."""
 ReleaseNumber = Annotated[int, Field(ge=1)]
-Who = Annotated[str, Field(min_length=1, max_length=100)]
-Words = Annotated[str, Field(max_length=2000)]
+LONGEST_NAME = 100
+LONGEST_WORDS = 2000
+Who = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+Words = Annotated[str, Field(max_length=LONGEST_WORDS)]
 AT_DEADLINE = "deadline"
 """Who rejects a release that nobody approved in time."""
 
