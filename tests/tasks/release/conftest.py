@@ -1,0 +1,23 @@
+"""Finished runs in a store of their own."""
+
+import itertools
+
+import pytest
+
+from tests.store_alone import store_alone
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture
+def opened(home) -> FinishedRun:
+    """A run that was opened; a test plays its rounds."""
+    number = next(NUMBERS)
+    return FinishedRun(home, f"open-{number}", seed=number)
