@@ -30,7 +30,7 @@ AT_DEADLINE = "deadline"
 class ReleaseCheck(Message):
     """One check of a release: what was measured, the bound, the verdict and a sentence for people."""
 
-    name: Annotated[str, Field(min_length=1, max_length=100)]
+    name: Annotated[str, Field(min_length=1)]
     value: float | None
     bound: float | None
     verdict: Verdict
