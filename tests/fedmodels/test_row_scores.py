@@ -43,6 +43,13 @@ def test_gaps_of_one_bin_cancel_and_of_two_bins_do_not():
     assert expected_calibration_error(confidences, correct, bins=10) == pytest.approx((0.45 + 0.95) / 2)
 
 
+def test_an_edge_belongs_to_the_bin_below():
+    confidences, correct = np.array([0.5, 0.45]), np.array([True, False])
+    assert expected_calibration_error(confidences, correct, bins=2) == pytest.approx(0.05 / 2)
+    just_above = np.array([0.55, 0.45])
+    assert expected_calibration_error(just_above, correct, bins=2) == pytest.approx((0.45 + 0.45) / 2)
+
+
 @pytest.mark.parametrize(("right", "expected"), [(True, 0.0), (False, 1.0)])
 def test_its_ends(right, expected):
     assert expected_calibration_error(np.ones(5), np.full(5, right)) == expected

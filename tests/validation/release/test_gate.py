@@ -159,6 +159,13 @@ def test_a_slice_that_evidently_falls_refuses_what_the_average_hides():
     assert failed(judge(evidence, max_slice_drop=None)) == []
 
 
+def test_a_fall_in_a_slice_that_chance_explains_passes():
+    evidence = replace(GOOD, candidate=rows(5), champion=rows(0), slices={"label=few": np.arange(ROWS) < 40})
+    found = judge(evidence)["slice/label=few"]
+    assert (found.verdict, found.value) == ("passed", 0.125)
+    assert "no evident fall beyond max_slice_drop 0.1" in found.sentence
+
+
 def test_a_slice_of_few_rows_decides_nothing():
     evidence = replace(GOOD, candidate=rows(29, first=571), slices={"label=rare": np.arange(ROWS) >= 571})
     found = judge(evidence)["slice/label=rare"]
