@@ -196,6 +196,36 @@ class RoundGate(Section):
     after_refusal: Literal["retry", "drop", "stop"] = "retry"
 
 
+class ReleaseGate(Section):
+    """What must hold before a run's kept model becomes the champion. `None` switches a bound off.
+
+    Against the champion, on the validation set: with `confidence`, accuracy falls by less than `margin`
+    and loss rises by less than `max_loss_rise` (nats). Sampling error counts against the candidate here.
+    At each party (`max_party_drop`) and in each slice of `min_slice_rows` rows (`max_slice_drop`), where
+    rows are few, it counts for the candidate: refused is a fall that chance does not explain.
+    By itself: `min_accuracy` on validation, `min_party_accuracy` and `min_party_macro_f1` on every party's
+    holdout, `max_ece` (expected calibration error), `max_model_bytes`, `max_latency_ms` for one text at the
+    coordinator (95th percentile), `require_contracts`: no party of the model's round broke its data
+    contract. With `approval: person` somebody approves within `approval_deadline` seconds.
+    """
+
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
+    max_loss_rise: NonNegative | None = None
+    min_accuracy: Share | None = None
+    min_party_accuracy: Share | None = None
+    min_party_macro_f1: Share | None = None
+    max_party_drop: NonNegative | None = 0.10
+    max_slice_drop: NonNegative | None = 0.10
+    min_slice_rows: int = Field(30, ge=1)
+    max_ece: Share | None = 0.15
+    max_model_bytes: int | None = Field(None, ge=1)
+    max_latency_ms: PositiveFloat | None = None
+    require_contracts: bool = True
+    approval: Literal["none", "person"] = "none"
+    approval_deadline: PositiveFloat = 86_400.0
+
+
 class Salvage(Section):
     """What becomes of an update that came too late for its own round: it counts in the next one.
 
@@ -243,6 +273,7 @@ class Recipe(Section):
     evaluate_at_parties: bool = True
     key_metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     gate: RoundGate = RoundGate()
+    release: ReleaseGate = ReleaseGate()
     early_stopping: EarlyStopping | None = None
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 def show_round(run: CoordinatorRun, record: Record) -> None:
     """A table of parties, the gate's reasoning, and how far the run is."""
     key = f"{run.run}-round-{record.round}"
-    _best_effort(
+    best_effort(
         lambda: create_table_artifact(
             table=party_table(record),
             key=f"{key}-parties",
@@ -53,7 +53,7 @@ def show_round(run: CoordinatorRun, record: Record) -> None:
 def show_run(run: CoordinatorRun, closed: Closed) -> None:
     """The run in one page: how the scores went, and which model is kept."""
     markdown = run_markdown(run.records, closed)
-    _best_effort(
+    best_effort(
         lambda: create_markdown_artifact(
             markdown=markdown, key=f"{run.run}-report", description="All rounds, and the model that is kept."
         )
@@ -156,7 +156,8 @@ def _show_progress(run: CoordinatorRun) -> None:
         run.progress_artifact = created
 
 
-def _best_effort(*shows: Callable[[], object]) -> None:
+def best_effort(*shows: Callable[[], object]) -> None:
+    """Call each; a Prefect server that is away, or does not take one, costs a warning."""
     if not server_answers():
         get_run_logger().warning("The Prefect server does not answer; artifacts are left out")
         return

@@ -59,6 +59,7 @@ def test_the_first_recipe_spells_out_every_knob():
         ("", recipe),
         ("local", recipe.local),
         ("gate", recipe.gate),
+        ("release", recipe.release),
         ("update", recipe.update),
     ):
         spelled = document[section] if section else document
