@@ -12,7 +12,6 @@ from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.collection import CollectionState, collection_state
 from fedmodels.protocol.deciding import Collected, changed, decide
-from fedmodels.protocol.dropping import may_drop
 from fedmodels.protocol.messages import (
     Announcement,
     Candidate,
@@ -26,6 +25,7 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.progress import is_taken, opening_head, refuse_closed, takeover
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
 from fedmodels.protocol.restarts import restart_after, session_fate
+from fedmodels.protocol.resting import may_drop
 from fedmodels.protocol.state import Collection, RunState, Verdict, advance
 from fedmodels.protocol.steps import (
     Announce,
@@ -371,7 +371,7 @@ class Coordinator:
 
     def _worst(self, decision: Decision) -> str | None:
         """Whom a refused round drops: drawn, so that two coordinators may differ in it."""
-        if not may_drop(self.plan.recipe, decision):
+        if not may_drop(self.plan.recipe, self.plan.parties, self._state.records, decision):
             return None
         return self.world.random.choice([update.party for update in decision.accepted])
 
