@@ -7,11 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, OutOption, RecipeOption, cells, console, print_json, print_table
+from flows.cli.output import JsonFlag, OutOption, cells, console, print_json, print_table
 
 
 def train(
-    recipe: RecipeOption = "reviews",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="RECIPE",
+            help="Name of a recipe, or path of its file (reviews).",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Id of the new run; made from recipe and time if not given."),
@@ -33,7 +41,6 @@ def train(
         begin,
         follow,
         resumable,
-        running_store,
         write_report,
     )
     from flows.measuring import StartUp
@@ -45,10 +52,11 @@ def train(
 
     home = load_settings().home
     if resume:
-        agreed = resumable(running_store(home), check_identifier("run", resume))
+        wanted = load_recipe(recipe) if recipe else None
+        agreed = resumable(home, check_identifier("run", resume), wanted)
         request = Request(agreed, resume, resume=True)
     else:
-        agreed = load_recipe(recipe)
+        agreed = load_recipe(recipe or "reviews")
         request = Request(
             agreed, check_identifier("run", run) if run else new_run_id(agreed.name, datetime.now(UTC))
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import task
 
-from fedmodels.errors import InputError, RunConflict
+from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import (
@@ -92,7 +92,7 @@ def resume_run(run: CoordinatorRun) -> int:
     Raises:
         InputError: there is no such run.
         RunConflict: the run is over, or another coordinator took it at the same moment.
-        IntegrityError: the chain of its records is broken.
+        IntegrityError: the chain of its records is broken, or its plan or HEAD is another run's.
     """
     stored = run.store.read(plan_key(run.run))
     if stored is None:
@@ -104,6 +104,12 @@ def resume_run(run: CoordinatorRun) -> int:
     opening = opening_head(run.run, plan.base_model_sha256, run.owner)
     run.store.create(head_key(run.run), canonical_json(opening))
     head, version = _read_head(run)
+    if {plan.run, head.run} != {run.run}:
+        raise IntegrityError(
+            f"Where the run {run.run} lies there are plan or HEAD of another one",
+            fix="see fedcart runs verify, and start a new run",
+            code="run-foreign",
+        )
     records = tuple(_standing_record(run, number) for number in range(1, head.round + 1))
     check_chain(head, records)
     run.hold(RunState(plan=plan, head=head, records=records, took_over_at=head.round), version)

@@ -54,6 +54,8 @@ class CoordinatorRun:
         """Party to the lease in which it says why it does not take part."""
         self.deaths: dict[str, Deaths] = {}
         """Party to the deaths of its sessions in the open round."""
+        self.lost: dict[str, int] = {}
+        """Party to the round in which its session ended with a refusal."""
         self.watch = RoundWatch()
         self.interruption = Interruption()
         self.plan_sha256 = ""

@@ -1,11 +1,12 @@
 """Coordinators that take a run over from each other, on the real store; no flow is run for it."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fedmodels.errors import IntegrityError, RunConflict
+from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.recording import closing
 from fedmodels.protocol.state import Collection
@@ -154,3 +155,25 @@ def waiting_once(hold, barrier):
             wait(timeout=30)
 
     return held
+
+
+def test_a_run_that_lies_where_another_one_should_is_not_resumed(take_over):
+    run = take_over()
+    copied = CoordinatorRun("copied-1", load_role_settings(run.home, "coordinator"))
+    with pytest.raises(InputError) as unknown:
+        resume_run.fn(copied)
+    assert unknown.value.code == "run-unknown"
+    run.store.create(plan_key("copied-1"), run.store.read(plan_key(run.run)))
+    with pytest.raises(IntegrityError) as foreign:
+        resume_run.fn(copied)
+    assert foreign.value.code == "run-foreign"
+
+
+def test_a_resume_with_another_recipe_names_what_differs(federation, take_over):
+    run = take_over()
+    other = federation.recipe("changed", num_rounds=7)
+    refused = federation.call("train", "--resume", run.run, "--recipe", str(other), "--json")
+    assert refused.returncode == 2
+    error = json.loads(refused.stdout)["error"]
+    assert error["code"] == "recipe-changed"
+    assert "num_rounds" in error["message"]
