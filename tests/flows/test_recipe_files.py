@@ -60,6 +60,7 @@ def test_the_first_recipe_spells_out_every_knob():
         ("local", recipe.local),
         ("gate", recipe.gate),
         ("update", recipe.update),
+        ("contract", recipe.contract),
     ):
         spelled = document[section] if section else document
         assert set(spelled) == set(type(value).model_fields)
