@@ -87,6 +87,14 @@ def clean_label(value: object) -> str:
     return "0" if label == "-0" else label
 
 
+def fold(text: str) -> str:
+    """Letters and digits of a text, case-folded; the text itself when it has none.
+
+    Texts that are equal in it are near-duplicates: they differ in case, blanks and punctuation alone.
+    """
+    return "".join(character for character in text.casefold() if character.isalnum()) or text
+
+
 def clean_rows(texts: Sequence[object], labels: Sequence[object]) -> tuple[LabelledTexts, dict[str, int]]:
     """Clean every text and label; drop empty texts, repeated rows and texts with contradicting labels.
 

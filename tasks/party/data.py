@@ -1,5 +1,7 @@
 """A party's data: cleaned, split and checked in its own process; only counts leave it."""
 
+from datetime import UTC, datetime
+
 from prefect import task
 
 from fedmodels.errors import DataRefused
@@ -44,15 +46,22 @@ def validate_data(session: PartySession) -> DataReport:
     Raises:
         DataRefused: a critical expectation failed; the message names it and no value.
     """
-    from validation.contract import check_labelled_text
+    from fedmodels.data.times import newest_time
+    from validation.contract import as_json, check_contract, rows_in_memory
+    from validation.facts import age_in_days
 
     plan = session.joined_plan
     prepared = session.prepared
     if prepared is None:
         raise DataRefused(f"Party {session.party} has no prepared data", fix="prepare them first")
-    verdict, full = check_labelled_text(prepared.train, prepared.holdout, plan.recipe.data, plan.labels)
+    contract, age = plan.recipe.contract, None
+    if contract.freshness is not None:
+        newest = newest_time(session.table_paths, contract.freshness.column, error=DataRefused)
+        age = age_in_days(newest, datetime.now(UTC))
+    rows = rows_in_memory(prepared.train, prepared.holdout, prepared.counts)
+    verdict, full = check_contract(rows, plan.recipe.data, plan.labels, contract, age)
     for part, result in full.items():
-        write_json(session.folder / "contract" / f"{part}.json", result)
+        write_json(session.folder / "contract" / f"{part}.json", as_json(result))
     session.report = DataReport(
         rows=len(prepared.train) + len(prepared.holdout),
         train_rows=len(prepared.train),
@@ -64,9 +73,8 @@ def validate_data(session: PartySession) -> DataReport:
     )
     if not verdict.passed:
         session.prepared = None  # rows that are refused neither train nor vote
-        critical = [name for name in verdict.failed if name.startswith("critical:")]
         raise DataRefused(
-            f"The data of party {session.party} fail {', '.join(critical)}",
+            f"The data of party {session.party} fail {', '.join(verdict.critical)}",
             fix="correct the table; the full result lies in the party's own folder",
             code="contract-failed",
         )

@@ -80,11 +80,16 @@ class PartySession:
             )
         return found
 
+    @property
+    def table_paths(self) -> tuple[Path, ...]:
+        """The files of the party's tables for the recipe of this run, `train` first."""
+        return tuple(path for path in (self.tables.train, self.tables.holdout) if path)
+
     def table_fingerprint(self) -> tuple[tuple[int, int], ...]:
         """Size and time of change of the party's tables: equal means that nothing was rewritten."""
-        paths = [path for path in (self.tables.train, self.tables.holdout) if path]
         return tuple(
-            (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
+            (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0)
+            for path in self.table_paths
         )
 
     def round_folder(self, round_number: int) -> Path:
