@@ -28,7 +28,7 @@ CONFIG_VARIABLE = "FEDCART_CONFIG"
 
 
 class Tables(BaseModel):
-    """Paths of one role's own tables for one recipe. A party has `train`; the coordinator the rest."""
+    """Paths of one role's own tables for one recipe. A party has `train`; the coordinator the sets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,6 +37,9 @@ class Tables(BaseModel):
     public: Path | None = None
     validation: Path | None = None
     table: Path | None = None
+    expectations: Path | None = Field(
+        None, description="YAML file of what a party expects of its own tables, beyond the recipe"
+    )
 
 
 class PartyPolicy(BaseModel):

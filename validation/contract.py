@@ -153,7 +153,15 @@ def _finding(result: "ExpectationValidationResult", part: str) -> Finding:
         passed=bool(result.success),
         rows=rows,
         unexpected=unexpected,
+        evaluated=not _raised(result.exception_info),
     )
+
+
+def _raised(info: Mapping[str, Any] | None) -> bool:
+    """Whether an exception ended the evaluation; the facts of several metrics lie one level deeper."""
+    facts = info or {}
+    nested = (fact for fact in facts.values() if isinstance(fact, dict))
+    return bool(facts.get("raised_exception")) or any(fact.get("raised_exception") for fact in nested)
 
 
 def _count(value: object) -> int | None:

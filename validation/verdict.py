@@ -21,6 +21,8 @@ class Finding:
     """Rows that it looked at; `None` where it looks at the table as a whole."""
     unexpected: int | None = None
     """Rows that break it."""
+    evaluated: bool = True
+    """False when it could not be evaluated, for want of its column say; it has then failed."""
 
     @property
     def name(self) -> str:

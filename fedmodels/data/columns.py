@@ -75,10 +75,22 @@ def column_names(reading: Reading) -> list[str]:
     if is_parquet(reading):
         names: list[str] = parquet_schema(reading).names
     else:
-        with reading.path.open(encoding="utf-8-sig", newline="") as stream, _csv_faults(reading):
-            line = stream.readline()
-            names = next(csv.reader([line], delimiter=_delimiter(line, reading)))
+        names = next(csv.reader([_csv_header(reading)], delimiter=csv_delimiter(reading)))
     return names
+
+
+def csv_delimiter(reading: Reading) -> str:
+    """What separates the fields of a CSV file.
+
+    Raises:
+        FedcartError: as `column_batches`.
+    """
+    return _delimiter(_csv_header(reading), reading)
+
+
+def _csv_header(reading: Reading) -> str:
+    with reading.path.open(encoding="utf-8-sig", newline="") as stream, _csv_faults(reading):
+        return stream.readline()
 
 
 def parquet_schema(reading: Reading) -> "pa.Schema":

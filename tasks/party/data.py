@@ -1,7 +1,5 @@
 """A party's data: cleaned, split and checked in its own process; only counts leave it."""
 
-from datetime import UTC, datetime
-
 from prefect import task
 
 from fedmodels.errors import DataRefused
@@ -37,6 +35,23 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     return dict(session.prepared.counts)
 
 
+@task(task_run_name="check_expectations · {session.party}", **LOCAL)
+@tagged
+@sealed("join")
+def check_expectations(session: PartySession) -> str:
+    """Refuse a contract, or expectations of the party's own, that its tables cannot be held against.
+
+    Raises:
+        InputError: the party's own expectations are wrong.
+        DataRefused: the recipe names a column that a table does not have.
+    """
+    from tasks.party.contract import check_terms
+
+    if session.has_tables:
+        check_terms(session.terms)
+    return session.party
+
+
 @task(task_run_name="validate_data · {session.party}", **LOCAL)
 @tagged
 @sealed("data")
@@ -46,20 +61,13 @@ def validate_data(session: PartySession) -> DataReport:
     Raises:
         DataRefused: a critical expectation failed; the message names it and no value.
     """
-    from fedmodels.data.times import newest_time
-    from validation.contract import as_json, check_contract, rows_in_memory
-    from validation.facts import age_in_days
+    from tasks.party.contract import check_rows
+    from validation.contract import as_json
 
-    plan = session.joined_plan
     prepared = session.prepared
     if prepared is None:
         raise DataRefused(f"Party {session.party} has no prepared data", fix="prepare them first")
-    contract, age = plan.recipe.contract, None
-    if contract.freshness is not None:
-        newest = newest_time(session.table_paths, contract.freshness.column, error=DataRefused)
-        age = age_in_days(newest, datetime.now(UTC))
-    rows = rows_in_memory(prepared.train, prepared.holdout, prepared.counts)
-    verdict, full = check_contract(rows, plan.recipe.data, plan.labels, contract, age)
+    verdict, full = check_rows(session.terms, prepared)
     for part, result in full.items():
         write_json(session.folder / "contract" / f"{part}.json", as_json(result))
     session.report = DataReport(

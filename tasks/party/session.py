@@ -14,6 +14,7 @@ from infra.keys import PrivateKey, load_private_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.party.contract import Terms
 from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
@@ -81,15 +82,25 @@ class PartySession:
         return found
 
     @property
-    def table_paths(self) -> tuple[Path, ...]:
-        """The files of the party's tables for the recipe of this run, `train` first."""
-        return tuple(path for path in (self.tables.train, self.tables.holdout) if path)
+    def has_tables(self) -> bool:
+        """Whether the party's settings name a table for the recipe of this run."""
+        found = self._tables.get(self.joined_plan.recipe.name)
+        return found is not None and found.train is not None
+
+    @property
+    def terms(self) -> Terms:
+        """The contract of this run, and the tables that it is about."""
+        return Terms(self.joined_plan.recipe, self.joined_plan.labels, self.tables)
 
     def table_fingerprint(self) -> tuple[tuple[int, int], ...]:
-        """Size and time of change of the party's tables: equal means that nothing was rewritten."""
+        """Size and time of change of the party's tables, and of what it expects of them.
+
+        Equal means that nothing was rewritten.
+        """
+        tables = self.tables
+        paths = [path for path in (tables.train, tables.holdout, tables.expectations) if path]
         return tuple(
-            (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0)
-            for path in self.table_paths
+            (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
         )
 
     def round_folder(self, round_number: int) -> Path:
