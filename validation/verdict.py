@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 from fedmodels.contract_schema import Severity
+from fedmodels.words import counted
+
+COLUMNS = ("part", "expectation", "column", "severity", "verdict", "rows", "unexpected")
+"""Headings of `Finding.cells`."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,18 @@ class Finding:
         where = ".".join(word for word in ("" if self.part == "train" else self.part, self.column) if word)
         return f"{self.severity}:{self.expectation}:{where}"
 
+    @property
+    def said(self) -> str:
+        """The verdict in two words at most."""
+        if not self.evaluated:
+            return "not evaluated"
+        return "passed" if self.passed else "failed"
+
+    def cells(self) -> tuple[str, ...]:
+        """What a table shows of it, under `COLUMNS`."""
+        counts = ("" if count is None else str(count) for count in (self.rows, self.unexpected))
+        return (self.part, self.expectation, self.column, self.severity, self.said, *counts)
+
 
 @dataclass(frozen=True)
 class ContractVerdict:
@@ -56,6 +72,15 @@ class ContractVerdict:
     def evaluated(self) -> int:
         """Number of expectations."""
         return len(self.findings)
+
+    def in_words(self) -> str:
+        """One sentence for a person."""
+        warnings = len(self.failed) - len(self.critical)
+        said = "The contract is kept" if self.passed else "The contract is broken"
+        return (
+            f"{said}: of {counted(self.evaluated, 'expectation')}, {len(self.critical)} critical and "
+            f"{counted(warnings, 'warning')} failed."
+        )
 
     def __add__(self, other: "ContractVerdict") -> "ContractVerdict":
         return ContractVerdict(self.findings + other.findings)
