@@ -1,21 +1,23 @@
 """A party's data against the contract of the recipe and its own expectations; everything stays with it."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmodels.data.columns import Reading, column_names
+from fedmodels.data.counts import TableCounts
 from fedmodels.data.prepared import PreparedTables
+from fedmodels.data.times import newest_time
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.settings import Tables
+from validation.verdict import ContractVerdict
 
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
     from validation.own_expectations import OwnExpectations, OwnTable
-    from validation.verdict import ContractVerdict
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,18 @@ class Terms:
         """The files of the tables, `train` first."""
         named: dict[OwnTable, Path | None] = {"train": self.tables.train, "holdout": self.tables.holdout}
         return {name: path for name, path in named.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of the data."""
+
+    verdict: ContractVerdict
+    full: "dict[str, ExpectationSuiteValidationResult]"
+    """By part, what Great Expectations said of it, with values of the rows."""
+    counts: TableCounts
+    until: datetime | None
+    """When the verdict ends though nothing changes; `None` when it does not."""
 
 
 def check_terms(terms: Terms) -> None:
@@ -55,38 +69,52 @@ def check_terms(terms: Terms) -> None:
             column_names(Reading(path, (fresh.column,), f"The {name} table", DataRefused))
 
 
-def check_rows(
-    terms: Terms, prepared: PreparedTables, now: datetime | None = None
-) -> "tuple[ContractVerdict, dict[str, ExpectationSuiteValidationResult]]":
+def check_rows(terms: Terms, prepared: PreparedTables, now: datetime) -> Outcome:
     """Hold a party's data against its contract.
 
     Args:
         terms: the contract, and where the party's tables lie.
         prepared: the clean rows of those tables.
-        now: the time from which the age of the newest row is counted; by default this moment.
-
-    Returns:
-        The verdict, and by part the full result with values of the rows.
+        now: the time from which the age of the newest row is counted.
 
     Raises:
         InputError: the party's own expectations are wrong.
         DataRefused: a table is missing or damaged, or has no column of times that the recipe names.
     """
-    from fedmodels.data.times import newest_time
     from validation.contract import check_contract, rows_in_memory
     from validation.facts import age_in_days
     from validation.own_tables import check_own_tables
 
-    data, contract, age = terms.recipe.data, terms.recipe.contract, None
-    if contract.freshness is not None:
-        newest = newest_time(terms.paths.values(), contract.freshness.column, error=DataRefused)
-        age = age_in_days(newest, now or datetime.now(UTC))
+    data, contract, age, until = terms.recipe.data, terms.recipe.contract, None, None
+    if fresh := contract.freshness:
+        newest = newest_time(terms.paths.values(), fresh.column, error=DataRefused)
+        age = age_in_days(newest, now)
+        until = freshness_ends(newest, fresh.max_age_days, now)
     rows = rows_in_memory(prepared.train, prepared.holdout, prepared.counts)
     verdict, full = check_contract(rows, data, terms.labels, contract, age)
     if (own := _own(terms)) is not None:
         of_own, of_own_full = check_own_tables(own, terms.paths, data)
         verdict, full = verdict + of_own, {**full, **of_own_full}
-    return verdict, full
+    return Outcome(verdict, full, rows.counts, until)
+
+
+def freshness_ends(newest: datetime | None, max_age_days: float, now: datetime) -> datetime | None:
+    """When a verdict on freshness ends though no row changes: what is fresh grows old.
+
+    Args:
+        newest: time of the newest row, if any has one.
+        max_age_days: the contract's bound.
+        now: when the verdict was found.
+
+    Returns:
+        `None` when it does not end, since old rows stay old; `now` for a row of the future.
+    """
+    if newest is None:
+        return None
+    if newest > now:
+        return now
+    old = newest + timedelta(days=max_age_days)
+    return old if old >= now else None
 
 
 def _own(terms: Terms) -> "OwnExpectations | None":

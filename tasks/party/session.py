@@ -20,6 +20,7 @@ from tasks.round_folder import open_round_folder
 if TYPE_CHECKING:
     from fedmodels.data.prepared import PreparedTables
     from fedmodels.workbench import Workbench
+    from tasks.party.kept_contract import ContractCheck
 
 
 class PartySession:
@@ -36,6 +37,7 @@ class PartySession:
         self.poll_seconds = settings.poll_seconds
         self.store: ObjectStore = store_from_settings(settings)
         self.signing_key: PrivateKey = load_private_key(settings.signing_key)
+        self.workspace: Path = settings.workspace
         self.folder: Path = settings.workspace / "runs" / run
         self.models: Path = self.folder / "models"
         """Local copies of the global models that are needed now."""
@@ -50,6 +52,9 @@ class PartySession:
         """Of the prepared training rows, under the party's own key."""
         self.report: DataReport | None = None
         self.refused: FedcartError | None = None
+        self.contract_key: str | None = None
+        """Hash of all that decides the contract's verdict, made before the tables were read."""
+        self.contract: ContractCheck | None = None
         self.fingerprint: tuple[tuple[int, int], ...] | None = None
         self.seconds: dict[str, float] = {}
         self.compute: list[tuple[float, float]] = []

@@ -144,3 +144,51 @@ def test_old_rows_are_not_fresh(tmp_path):
     prepare_data.fn(session)
     with pytest.raises(DataRefused, match=r"critical:expect_column_values_to_be_between:facts\.age_days"):
         validate_data.fn(session)
+
+
+def test_unchanged_data_are_not_validated_twice(tmp_path):
+    session = make_session(tmp_path)
+    prepare_data.fn(session)
+    first = validate_data.fn(session)
+    assert not session.contract.unchanged
+    again = make_session(tmp_path)
+    prepare_data.fn(again)
+    assert validate_data.fn(again) == first
+    assert again.contract.unchanged
+    write(tmp_path / "train.csv", [*ROWS, ("one more", "1")])
+    prepare_data.fn(again)
+    validate_data.fn(again)
+    assert not again.contract.unchanged
+
+
+def test_refused_data_that_have_not_changed_stay_refused(tmp_path):
+    for unchanged in (False, True):
+        session = make_session(tmp_path)
+        write(tmp_path / "train.csv", [(text, f"unknown {label}") for text, label in ROWS])
+        prepare_data.fn(session)
+        with pytest.raises(DataRefused):
+            validate_data.fn(session)
+        assert session.contract.unchanged is unchanged
+        assert session.prepared is None
+
+
+def test_a_verdict_on_tables_that_changed_meanwhile_is_not_kept(tmp_path):
+    session = make_session(tmp_path)
+    prepare_data.fn(session)
+    write(tmp_path / "train.csv", ROWS[:30])
+    validate_data.fn(session)
+    again = make_session(tmp_path)
+    write(tmp_path / "train.csv", ROWS)
+    prepare_data.fn(again)
+    validate_data.fn(again)
+    assert not again.contract.unchanged
+
+
+def test_what_great_expectations_says_stays_in_the_partys_folder(tmp_path):
+    session = make_session(tmp_path)
+    prepare_data.fn(session)
+    validate_data.fn(session)
+    folder = session.workspace / "contract" / "own"
+    assert {path.name for path in folder.iterdir()} >= {"train.json", "index.html", "train.html"}
+    outside = [path for path in tmp_path.rglob("*.html") if folder not in path.parents]
+    assert outside == []
