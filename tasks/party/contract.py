@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fedmodels.data.columns import Reading, column_names
 from fedmodels.data.counts import TableCounts
-from fedmodels.data.prepared import PreparedTables
+from fedmodels.data.prepared import PreparedTables, prepare_party_tables
 from fedmodels.data.times import newest_time
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
@@ -67,6 +67,18 @@ def check_terms(terms: Terms) -> None:
     if fresh is not None:
         for name, path in paths.items():
             column_names(Reading(path, (fresh.column,), f"The {name} table", DataRefused))
+
+
+def check_tables(terms: Terms, now: datetime) -> Outcome:
+    """`check_rows`, for tables that nobody has read yet.
+
+    Raises:
+        InputError, DataRefused: as `check_terms` and `check_rows`.
+    """
+    check_terms(terms)
+    tables, recipe = terms.tables, terms.recipe
+    prepared = prepare_party_tables(tables.train, tables.holdout, recipe.data, terms.labels, seed=recipe.seed)
+    return check_rows(terms, prepared, now)
 
 
 def check_rows(terms: Terms, prepared: PreparedTables, now: datetime) -> Outcome:
