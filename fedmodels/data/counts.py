@@ -39,3 +39,8 @@ def count_rows(train: LabelledTexts, holdout: LabelledTexts, cleaned: Mapping[st
         holdout_in_train=sum(fold(text) in folded for text in holdout.texts),
         cleaned=cleaned,
     )
+
+
+def positive(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts that are not zero, sorted by name."""
+    return {name: count for name, count in sorted(counts.items()) if count}
