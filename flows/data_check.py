@@ -36,7 +36,7 @@ def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractChec
         contract_folder(workspace, recipe.name),
         terms,
         contract_key(terms),
-        lambda now: check_tables(terms, now),
+        lambda now, scratch: check_tables(terms, now, scratch),
     )
 
 

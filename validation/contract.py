@@ -7,13 +7,14 @@ counts would, and the full results, which the caller keeps in a folder of the pa
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fedmodels.contract_schema import Contract, LabelledTextContract, Severity
 from fedmodels.data.counts import TableCounts, count_rows
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.recipe import DataConfig
-from validation.engines import BatchOf, frame_batch, quiet_context
+from validation.engines import BatchOf, frame_batch, quiet_context, sqlite_batch
 from validation.facts import facts_frame, labels_frame, text_facts
 from validation.suites.labelled_text import Engine, Part, labelled_text_frame
 from validation.suites.registry import kind_of
@@ -52,6 +53,16 @@ def rows_in_memory(
         holdout=lambda context: frame_batch(labelled_text_frame(holdout))(context),
         counts=count_rows(train, holdout, cleaned or {}),
     )
+
+
+def rows_on_disk(path: Path, counts: TableCounts) -> PartyRows:
+    """Rows that lie in a file of SQLite, in the tables or views `train` and `holdout`.
+
+    Args:
+        path: the file.
+        counts: of its rows.
+    """
+    return PartyRows("sqlite", sqlite_batch(path, "train"), sqlite_batch(path, "holdout"), counts)
 
 
 def check_labelled_text(
@@ -145,6 +156,8 @@ def _finding(result: "ExpectationValidationResult", part: str) -> Finding:
     config = result.expectation_config
     assert config is not None
     rows, unexpected = (_count(result.result.get(name)) for name in ("element_count", "unexpected_count"))
+    if rows == 0 and unexpected is None:  # SQL's sum over no rows
+        unexpected = 0
     return Finding(
         part=part,
         expectation=config.type,

@@ -1,15 +1,17 @@
 """A party's tables as they are stored, against what the party itself expects of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.data.columns import Reading, column_names, most_rows
+from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, most_rows
+from fedmodels.data.disk import frames_to_disk, row_file
 from fedmodels.data.frames import table_frames
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import DataConfig
 from validation.contract import check_batch
-from validation.engines import BatchOf, frame_batch, quiet_context
+from validation.engines import BatchOf, frame_batch, quiet_context, sqlite_batch
 from validation.own_expectations import FILE, OwnExpectations, OwnTable, own_suite
 from validation.verdict import ContractVerdict
 
@@ -47,9 +49,20 @@ def own_suites(
 
 
 def check_own_tables(
-    own: OwnExpectations, tables: Mapping[OwnTable, Path], data: DataConfig
+    own: OwnExpectations,
+    tables: Mapping[OwnTable, Path],
+    data: DataConfig,
+    most_in_memory: int,
+    scratch: Path,
 ) -> "tuple[ContractVerdict, dict[str, ExpectationSuiteValidationResult]]":
     """Hold a party's tables, as they are stored, against its own expectations.
+
+    Args:
+        own: the party's file.
+        tables: where the party's tables lie.
+        data: the recipe's `data` section.
+        most_in_memory: rows above which a table is checked from disk.
+        scratch: private folder for such a table.
 
     Returns:
         The verdict, which names no column of the party's, and by `own_TABLE` the full result.
@@ -61,14 +74,21 @@ def check_own_tables(
     context, whole = quiet_context(), ContractVerdict()
     full: dict[str, ExpectationSuiteValidationResult] = {}
     for table, suite in own_suites(own, tables, data).items():
-        batch = _batch(_reading(tables[table], table, data))
-        verdict, full[f"own_{table}"] = check_batch(batch, suite, "own", context)
+        reading = _reading(tables[table], table, data)
+        with _batch(reading, table, most_in_memory, scratch) as batch:
+            verdict, full[f"own_{table}"] = check_batch(batch, suite, "own", context)
         whole += verdict
     return whole, full
 
 
-def _batch(reading: Reading) -> BatchOf:
-    return frame_batch(next(table_frames(reading, max(1, most_rows(reading)))))
+@contextmanager
+def _batch(reading: Reading, table: OwnTable, most_in_memory: int, scratch: Path) -> Iterator[BatchOf]:
+    if most_rows(reading) <= most_in_memory:
+        yield frame_batch(next(table_frames(reading, most_in_memory)))
+        return
+    with row_file(scratch) as path:
+        frames_to_disk(path, table, table_frames(reading, BATCH_ROWS))
+        yield sqlite_batch(path, table)
 
 
 def _reading(path: Path, table: OwnTable, data: DataConfig) -> Reading:

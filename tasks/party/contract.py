@@ -1,12 +1,14 @@
 """A party's data against the contract of the recipe and its own expectations; everything stays with it."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.data.columns import Reading, column_names
+from fedmodels.data.columns import Reading, column_names, most_rows
 from fedmodels.data.counts import TableCounts
+from fedmodels.data.disk import prepare_on_disk, row_file, rows_to_disk
 from fedmodels.data.prepared import PreparedTables, prepare_party_tables
 from fedmodels.data.times import newest_time
 from fedmodels.errors import DataRefused
@@ -17,6 +19,7 @@ from validation.verdict import ContractVerdict
 if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
+    from validation.contract import PartyRows
     from validation.own_expectations import OwnExpectations, OwnTable
 
 
@@ -69,31 +72,49 @@ def check_terms(terms: Terms) -> None:
             column_names(Reading(path, (fresh.column,), f"The {name} table", DataRefused))
 
 
-def check_tables(terms: Terms, now: datetime) -> Outcome:
-    """`check_rows`, for tables that nobody has read yet.
+def check_tables(terms: Terms, now: datetime, scratch: Path) -> Outcome:
+    """`check_rows`, for tables that nobody has read yet; large ones are never in memory.
 
     Raises:
         InputError, DataRefused: as `check_terms` and `check_rows`.
     """
+    from validation.contract import rows_on_disk
+
     check_terms(terms)
-    tables, recipe = terms.tables, terms.recipe
-    prepared = prepare_party_tables(tables.train, tables.holdout, recipe.data, terms.labels, seed=recipe.seed)
-    return check_rows(terms, prepared, now)
+    recipe, (train, holdout) = terms.recipe, (terms.tables.train, terms.tables.holdout)
+    if train is None or _most_rows(terms) <= recipe.contract.rows_in_memory:
+        prepared = prepare_party_tables(train, holdout, recipe.data, terms.labels, seed=recipe.seed)
+        return check_rows(terms, prepared, now, scratch)
+    with row_file(scratch) as path:
+        counts = prepare_on_disk(path, train, holdout, recipe.data, terms.labels, seed=recipe.seed)
+        return _check(terms, rows_on_disk(path, counts), now, scratch)
 
 
-def check_rows(terms: Terms, prepared: PreparedTables, now: datetime) -> Outcome:
+def check_rows(terms: Terms, prepared: PreparedTables, now: datetime, scratch: Path) -> Outcome:
     """Hold a party's data against its contract.
 
     Args:
         terms: the contract, and where the party's tables lie.
         prepared: the clean rows of those tables.
         now: the time from which the age of the newest row is counted.
+        scratch: private folder for what is checked from disk.
 
     Raises:
         InputError: the party's own expectations are wrong.
         DataRefused: a table is missing or damaged, or has no column of times that the recipe names.
     """
-    from validation.contract import check_contract, rows_in_memory
+    from validation.contract import rows_in_memory, rows_on_disk
+
+    train, holdout, cleaned = prepared.train, prepared.holdout, prepared.counts
+    if len(train) + len(holdout) <= terms.recipe.contract.rows_in_memory:
+        return _check(terms, rows_in_memory(train, holdout, cleaned), now, scratch)
+    with row_file(scratch) as path:
+        counts = rows_to_disk(path, train, holdout, Counter(cleaned), terms.labels)
+        return _check(terms, rows_on_disk(path, counts), now, scratch)
+
+
+def _check(terms: Terms, rows: "PartyRows", now: datetime, scratch: Path) -> Outcome:
+    from validation.contract import check_contract
     from validation.facts import age_in_days
     from validation.own_tables import check_own_tables
 
@@ -102,12 +123,19 @@ def check_rows(terms: Terms, prepared: PreparedTables, now: datetime) -> Outcome
         newest = newest_time(terms.paths.values(), fresh.column, error=DataRefused)
         age = age_in_days(newest, now)
         until = freshness_ends(newest, fresh.max_age_days, now)
-    rows = rows_in_memory(prepared.train, prepared.holdout, prepared.counts)
     verdict, full = check_contract(rows, data, terms.labels, contract, age)
     if (own := _own(terms)) is not None:
-        of_own, of_own_full = check_own_tables(own, terms.paths, data)
+        of_own, of_own_full = check_own_tables(own, terms.paths, data, contract.rows_in_memory, scratch)
         verdict, full = verdict + of_own, {**full, **of_own_full}
     return Outcome(verdict, full, rows.counts, until)
+
+
+def _most_rows(terms: Terms) -> int:
+    columns = (terms.recipe.data.text, terms.recipe.data.label)
+    return sum(
+        most_rows(Reading(path, columns, f"The {name} table", DataRefused))
+        for name, path in terms.paths.items()
+    )
 
 
 def freshness_ends(newest: datetime | None, max_age_days: float, now: datetime) -> datetime | None:

@@ -70,7 +70,7 @@ def validate_data(session: PartySession) -> DataReport:
         contract_folder(session.workspace, session.terms.recipe.name),
         session.terms,
         session.contract_key if session.fingerprint == session.table_fingerprint() else None,
-        lambda now: check_rows(session.terms, prepared, now),
+        lambda now, scratch: check_rows(session.terms, prepared, now, scratch),
     )
     session.contract, verdict = checked, checked.verdict
     session.report = DataReport(

@@ -79,7 +79,7 @@ def contract_key(terms: Terms) -> str:
 
 
 def check_unless_kept(
-    folder: Path, terms: Terms, key: str | None, check: Callable[[datetime], Outcome]
+    folder: Path, terms: Terms, key: str | None, check: Callable[[datetime, Path], Outcome]
 ) -> ContractCheck:
     """The verdict that is kept for `key`, or a new one, which is then kept.
 
@@ -88,7 +88,7 @@ def check_unless_kept(
         terms: what is checked.
         key: of `contract_key`, made before the tables were read; `None` when they have changed meanwhile,
             so that nobody knows what it stands for: the verdict is then new and not kept.
-        check: finds a new verdict, as of a time.
+        check: finds a new verdict as of a time, with a private folder for what it leaves on disk meanwhile.
 
     Raises:
         FedcartError: as `check`; or the disk is full.
@@ -97,7 +97,10 @@ def check_unless_kept(
     kept = _read(folder)
     if kept is not None and kept.key == key and (kept.until is None or now < kept.until):
         return _told(folder, kept, unchanged=True)
-    outcome = check(now)
+    folder.mkdir(parents=True, exist_ok=True)
+    for private in (folder.parent, folder):
+        private.chmod(0o700)
+    outcome = check(now, folder)
     counts = outcome.counts
     found = _Kept(
         key=key or "",
@@ -132,9 +135,6 @@ def _write(folder: Path, terms: Terms, outcome: Outcome, found: _Kept) -> None:
     from validation.contract import as_json
     from validation.docs import contract_pages
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for private in (folder.parent, folder):
-        private.chmod(0o700)
     for old in (folder / _VERDICT, *folder.glob("*.json"), *folder.glob("*.html")):
         old.unlink(missing_ok=True)
     for part, result in outcome.full.items():

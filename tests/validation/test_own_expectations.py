@@ -5,8 +5,9 @@ import pytest
 
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
+from validation import own_tables
 from validation.own_expectations import read_own_expectations
-from validation.own_tables import check_own_tables, own_suites
+from validation.own_tables import own_suites
 
 SECRET = "jane.doe@example.org"
 COLUMN = "credits"
@@ -31,13 +32,19 @@ def train(request, tmp_path):
     return path
 
 
+@pytest.fixture(params=[100, 5], ids=["memory", "disk"])
+def check_own_tables(request, tmp_path):
+    """Tables of twenty rows, which are more or fewer than memory may hold."""
+    return lambda own, tables, data: own_tables.check_own_tables(own, tables, data, request.param, tmp_path)
+
+
 def own(folder, *entries):
     path = folder / "expectations.yaml"
     path.write_text("expectations:\n" + "".join(f"  - {entry}\n" for entry in entries))
     return read_own_expectations(path)
 
 
-def test_rows_that_keep_them(tmp_path, train):
+def test_rows_that_keep_them(check_own_tables, tmp_path, train):
     verdict, full = check_own_tables(own(tmp_path, BETWEEN + "}"), {"train": train}, DATA)
     (finding,) = verdict.findings
     assert (finding.passed, finding.severity, finding.rows, finding.unexpected) == (True, "critical", 20, 0)
@@ -45,7 +52,7 @@ def test_rows_that_keep_them(tmp_path, train):
 
 
 @pytest.mark.parametrize("severity", ["critical", "warning"])
-def test_a_failure_names_type_and_severity_and_no_column(tmp_path, train, severity):
+def test_a_failure_names_type_and_severity_and_no_column(check_own_tables, tmp_path, train, severity):
     entry = BETWEEN.replace("max_value: 5", "max_value: 4") + f", severity: {severity}}}"
     verdict, _ = check_own_tables(own(tmp_path, entry), {"train": train}, DATA)
     assert verdict.failed == (f"{severity}:expect_column_values_to_be_between:own",)
@@ -66,19 +73,19 @@ def test_a_failure_names_type_and_severity_and_no_column(tmp_path, train, severi
         "{type: expect_column_values_to_be_in_set, kwargs: {column: label, value_set: [a]}, table: holdout}",
     ],
 )
-def test_any_expectation_of_great_expectations(tmp_path, train, entry):
+def test_any_expectation_of_great_expectations(check_own_tables, tmp_path, train, entry):
     verdict, _ = check_own_tables(own(tmp_path, entry), {"train": train, "holdout": train}, DATA)
     assert verdict.passed is ("holdout" not in entry)
     assert all(finding.evaluated for finding in verdict.findings)
 
 
-def test_a_column_that_should_exist_and_does_not_is_a_finding(tmp_path, train):
+def test_a_column_that_should_exist_and_does_not_is_a_finding(check_own_tables, tmp_path, train):
     entry = "{type: expect_column_to_exist, kwargs: {column: basket}}"
     verdict, _ = check_own_tables(own(tmp_path, entry), {"train": train}, DATA)
     assert verdict.failed == ("critical:expect_column_to_exist:own",)
 
 
-def test_what_cannot_be_evaluated_has_failed_and_says_so(tmp_path, train):
+def test_what_cannot_be_evaluated_has_failed_and_says_so(check_own_tables, tmp_path, train):
     entry = "{type: expect_column_values_to_match_regex, kwargs: {column: text, regex: '('}}"
     verdict, _ = check_own_tables(own(tmp_path, entry), {"train": train}, DATA)
     assert (verdict.passed, verdict.findings[0].evaluated) == (False, False)

@@ -41,7 +41,8 @@ def look(tmp_path, terms):
     evaluated = []
 
     def check(key, until=None):
-        def found(now):
+        def found(now, scratch):
+            assert scratch == folder
             evaluated.append(now)
             counts = TableCounts(30, 10, {"0": 15, "1": 15}, 0, {"empty_texts": 1})
             return Outcome(ContractVerdict((FINDING,)), {}, counts, until)
