@@ -12,6 +12,7 @@ from fedmodels.errors import DataRefused, FedcartError, StoreRefused, TrainingFa
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
+from tasks.party.artifacts import show_contract
 from tasks.party.boundary import sealed, silence_tracebacks
 from tasks.party.data import check_expectations, data_changed, prepare_data, validate_data
 from tasks.party.evaluation import evaluate_candidate, next_candidate
@@ -87,13 +88,15 @@ def join(session: PartySession, session_id: str) -> None:
 
 
 def inspect_data(session: PartySession) -> None:
-    """Prepare and check the party's rows; a fault is kept, and told at the next round."""
+    """Prepare, check and show the party's rows; a fault is kept, and told at the next round."""
     session.refused = None
     try:
         prepare_data(session)
         validate_data(session)
     except FedcartError as error:
         session.refused = error
+    with suppress(FedcartError):  # what is only shown must not cost a round
+        show_contract(session)
 
 
 def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:

@@ -76,3 +76,23 @@ def test_a_fault_of_the_disk_while_they_are_checked_costs_nothing_yet(joining):
     noted = joining(TrainingFailed("The disk is full", code="disk-full"))
     party_session.join(SimpleNamespace(), "session")
     assert noted == ["join_run", "load_model"]
+
+
+@pytest.mark.parametrize("refused", [None, DataRefused("A label is unknown", code="contract-failed")])
+def test_a_contract_is_shown_whatever_it_found_and_a_fault_of_that_costs_nothing(monkeypatch, refused):
+    noted = []
+
+    def validate(_session):
+        if refused:
+            raise refused
+
+    def show(_session):
+        noted.append("shown")
+        raise TrainingFailed("The disk is full", code="disk-full")
+
+    monkeypatch.setattr(party_session, "prepare_data", lambda _session: None)
+    monkeypatch.setattr(party_session, "validate_data", validate)
+    monkeypatch.setattr(party_session, "show_contract", show)
+    session = SimpleNamespace(refused="something of before")
+    party_session.inspect_data(session)
+    assert (session.refused, noted) == (refused, ["shown"])
