@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from fedmodels.contract_schema import Contract, LabelledTextContract, Severity
 from fedmodels.data.counts import TableCounts, count_rows
+from fedmodels.data.disk import view_to_parquet
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.recipe import DataConfig
-from validation.engines import BatchOf, frame_batch, quiet_context, sqlite_batch
+from validation.engines import BatchOf, frame_batch, quiet_context, spark_batch, sqlite_batch
 from validation.facts import facts_frame, labels_frame, text_facts
 from validation.suites.labelled_text import Engine, Part, labelled_text_frame
 from validation.suites.registry import kind_of
@@ -55,13 +56,21 @@ def rows_in_memory(
     )
 
 
-def rows_on_disk(path: Path, counts: TableCounts) -> PartyRows:
-    """Rows that lie in a file of SQLite, in the tables or views `train` and `holdout`.
+def rows_on_disk(path: Path, counts: TableCounts, *, spark: bool = False) -> PartyRows:
+    """Rows that lie in a file of SQLite, checked there or, from Parquet beside it, by Spark.
 
     Args:
-        path: the file.
+        path: of `row_file`, filled.
         counts: of its rows.
+        spark: who checks them.
     """
+    if spark:
+        private = path.parent
+        files = {view: private / f"{view}.parquet" for view in ("train", "holdout")}
+        for view, file in files.items():
+            view_to_parquet(path, view, file)
+        train, holdout = (spark_batch(file, private) for file in files.values())
+        return PartyRows("spark", train, holdout, counts)
     return PartyRows("sqlite", sqlite_batch(path, "train"), sqlite_batch(path, "holdout"), counts)
 
 

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, most_rows
+from fedmodels.contract_schema import Contract
+from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, csv_delimiter, is_parquet, most_rows
 from fedmodels.data.disk import frames_to_disk, row_file
 from fedmodels.data.frames import table_frames
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import DataConfig
 from validation.contract import check_batch
-from validation.engines import BatchOf, frame_batch, quiet_context, sqlite_batch
+from validation.engines import BatchOf, frame_batch, quiet_context, spark_batch, sqlite_batch
 from validation.own_expectations import FILE, OwnExpectations, OwnTable, own_suite
 from validation.verdict import ContractVerdict
 
@@ -52,7 +53,7 @@ def check_own_tables(
     own: OwnExpectations,
     tables: Mapping[OwnTable, Path],
     data: DataConfig,
-    most_in_memory: int,
+    contract: Contract,
     scratch: Path,
 ) -> "tuple[ContractVerdict, dict[str, ExpectationSuiteValidationResult]]":
     """Hold a party's tables, as they are stored, against its own expectations.
@@ -61,7 +62,7 @@ def check_own_tables(
         own: the party's file.
         tables: where the party's tables lie.
         data: the recipe's `data` section.
-        most_in_memory: rows above which a table is checked from disk.
+        contract: the recipe's `contract` section, of which the engine counts and `rows_in_memory`.
         scratch: private folder for such a table.
 
     Returns:
@@ -75,16 +76,19 @@ def check_own_tables(
     full: dict[str, ExpectationSuiteValidationResult] = {}
     for table, suite in own_suites(own, tables, data).items():
         reading = _reading(tables[table], table, data)
-        with _batch(reading, table, most_in_memory, scratch) as batch:
+        with _batch(reading, table, contract, scratch) as batch:
             verdict, full[f"own_{table}"] = check_batch(batch, suite, "own", context)
         whole += verdict
     return whole, full
 
 
 @contextmanager
-def _batch(reading: Reading, table: OwnTable, most_in_memory: int, scratch: Path) -> Iterator[BatchOf]:
-    if most_rows(reading) <= most_in_memory:
-        yield frame_batch(next(table_frames(reading, most_in_memory)))
+def _batch(reading: Reading, table: OwnTable, contract: Contract, scratch: Path) -> Iterator[BatchOf]:
+    if contract.engine == "spark":
+        yield spark_batch(reading.path, scratch, None if is_parquet(reading) else csv_delimiter(reading))
+        return
+    if most_rows(reading) <= contract.rows_in_memory:
+        yield frame_batch(next(table_frames(reading, contract.rows_in_memory)))
         return
     with row_file(scratch) as path:
         frames_to_disk(path, table, table_frames(reading, BATCH_ROWS))

@@ -136,6 +136,24 @@ def rows_to_disk(
         return _count(file, labels, cleaned)
 
 
+def view_to_parquet(path: Path, view: str, target: Path) -> None:
+    """Write the rows of a view, `train` or `holdout`, as Parquet, a part of them at a time.
+
+    Args:
+        path: of `row_file`, filled.
+        view: which rows.
+        target: the file to write, in a private folder.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in ("text", "label", "text_folded")])
+    with _open(path) as file, pq.ParquetWriter(target, schema) as writer:
+        rows = file.execute(f"SELECT text, label, text_folded FROM {view}")  # noqa: S608 (a view of ours)
+        while part := rows.fetchmany(BATCH_ROWS):
+            writer.write_table(pa.table(list(zip(*part, strict=True)), schema=schema))
+
+
 def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> None:
     """Put a table with all its columns into a file, a frame at a time.
 

@@ -61,8 +61,10 @@ def check_terms(terms: Terms) -> None:
         InputError: the party's own expectations are wrong, or the engine is not installed.
         DataRefused: the recipe names a column of times that a table does not have.
     """
+    from validation.engines import require_engine
     from validation.own_tables import own_suites
 
+    require_engine(terms.recipe.contract)
     paths = {name: path for name, path in terms.paths.items() if path.exists()}
     own, fresh = _own(terms), terms.recipe.contract.freshness
     if own is not None and len(paths) == len(terms.paths):
@@ -78,8 +80,6 @@ def check_tables(terms: Terms, now: datetime, scratch: Path) -> Outcome:
     Raises:
         InputError, DataRefused: as `check_terms` and `check_rows`.
     """
-    from validation.contract import rows_on_disk
-
     check_terms(terms)
     recipe, (train, holdout) = terms.recipe, (terms.tables.train, terms.tables.holdout)
     if train is None or _most_rows(terms) <= recipe.contract.rows_in_memory:
@@ -87,7 +87,7 @@ def check_tables(terms: Terms, now: datetime, scratch: Path) -> Outcome:
         return check_rows(terms, prepared, now, scratch)
     with row_file(scratch) as path:
         counts = prepare_on_disk(path, train, holdout, recipe.data, terms.labels, seed=recipe.seed)
-        return _check(terms, rows_on_disk(path, counts), now, scratch)
+        return _check_on_disk(terms, path, counts, now, scratch)
 
 
 def check_rows(terms: Terms, prepared: PreparedTables, now: datetime, scratch: Path) -> Outcome:
@@ -100,17 +100,27 @@ def check_rows(terms: Terms, prepared: PreparedTables, now: datetime, scratch: P
         scratch: private folder for what is checked from disk.
 
     Raises:
-        InputError: the party's own expectations are wrong.
+        InputError: the party's own expectations are wrong, or the engine is not installed.
         DataRefused: a table is missing or damaged, or has no column of times that the recipe names.
     """
-    from validation.contract import rows_in_memory, rows_on_disk
+    from validation.contract import rows_in_memory
+    from validation.engines import require_engine
 
+    contract = terms.recipe.contract
+    require_engine(contract)
     train, holdout, cleaned = prepared.train, prepared.holdout, prepared.counts
-    if len(train) + len(holdout) <= terms.recipe.contract.rows_in_memory:
+    if contract.engine == "pandas" and len(train) + len(holdout) <= contract.rows_in_memory:
         return _check(terms, rows_in_memory(train, holdout, cleaned), now, scratch)
     with row_file(scratch) as path:
         counts = rows_to_disk(path, train, holdout, Counter(cleaned), terms.labels)
-        return _check(terms, rows_on_disk(path, counts), now, scratch)
+        return _check_on_disk(terms, path, counts, now, scratch)
+
+
+def _check_on_disk(terms: Terms, path: Path, counts: TableCounts, now: datetime, scratch: Path) -> Outcome:
+    from validation.contract import rows_on_disk
+
+    rows = rows_on_disk(path, counts, spark=terms.recipe.contract.engine == "spark")
+    return _check(terms, rows, now, scratch)
 
 
 def _check(terms: Terms, rows: "PartyRows", now: datetime, scratch: Path) -> Outcome:
@@ -125,7 +135,7 @@ def _check(terms: Terms, rows: "PartyRows", now: datetime, scratch: Path) -> Out
         until = freshness_ends(newest, fresh.max_age_days, now)
     verdict, full = check_contract(rows, data, terms.labels, contract, age)
     if (own := _own(terms)) is not None:
-        of_own, of_own_full = check_own_tables(own, terms.paths, data, contract.rows_in_memory, scratch)
+        of_own, of_own_full = check_own_tables(own, terms.paths, data, contract, scratch)
         verdict, full = verdict + of_own, {**full, **of_own_full}
     return Outcome(verdict, full, rows.counts, until)
 

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from fedmodels.contract_schema import LabelledTextContract
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
 from validation import own_tables
@@ -35,7 +36,8 @@ def train(request, tmp_path):
 @pytest.fixture(params=[100, 5], ids=["memory", "disk"])
 def check_own_tables(request, tmp_path):
     """Tables of twenty rows, which are more or fewer than memory may hold."""
-    return lambda own, tables, data: own_tables.check_own_tables(own, tables, data, request.param, tmp_path)
+    contract = LabelledTextContract(rows_in_memory=request.param)
+    return lambda own, tables, data: own_tables.check_own_tables(own, tables, data, contract, tmp_path)
 
 
 def own(folder, *entries):

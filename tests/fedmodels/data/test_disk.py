@@ -7,12 +7,20 @@ import time
 from collections import Counter
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fedmodels.data.counts import count_rows
-from fedmodels.data.disk import _open, frames_to_disk, prepare_on_disk, row_file, rows_to_disk
+from fedmodels.data.disk import (
+    _open,
+    frames_to_disk,
+    prepare_on_disk,
+    row_file,
+    rows_to_disk,
+    view_to_parquet,
+)
 from fedmodels.data.prepared import prepare_party_tables
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused
@@ -92,6 +100,18 @@ def test_it_is_gone_after_a_fault_too(tmp_path):
         prepare_on_disk(file, path, None, DATA, LABELS, seed=1)
     assert caught.value.code == "table-empty"
     assert list(folder.iterdir()) == []
+
+
+def test_a_view_as_parquet(tmp_path):
+    with row_file(tmp_path) as file:
+        rows_to_disk(file, LabelledTexts(("A b", "c"), ("good", "")), LabelledTexts(), Counter(), LABELS)
+        for view in ("train", "holdout"):
+            view_to_parquet(file, view, tmp_path / f"{view}.parquet")
+    train = pq.read_table(tmp_path / "train.parquet")
+    assert sorted(train.column("text").to_pylist()) == ["A b", "c"]
+    assert set(train.column("label").to_pylist()) == {"good", None}
+    assert len(set(train.column("text_folded").to_pylist())) == 2
+    assert pq.read_table(tmp_path / "holdout.parquet").num_rows == 0
 
 
 def test_frames_with_all_their_columns(tmp_path):

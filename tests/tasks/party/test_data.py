@@ -1,5 +1,8 @@
 """What a session knows of its party's rows once they are prepared."""
 
+from contextlib import suppress
+from importlib.util import find_spec
+
 import pytest
 
 from fedmodels.contract_schema import LabelledTextContract
@@ -192,3 +195,32 @@ def test_what_great_expectations_says_stays_in_the_partys_folder(tmp_path):
     assert {path.name for path in folder.iterdir()} >= {"train.json", "index.html", "train.html"}
     outside = [path for path in tmp_path.rglob("*.html") if folder not in path.parents]
     assert outside == []
+
+
+@pytest.mark.skipif(find_spec("pyspark") is not None, reason="pyspark is installed")
+def test_an_engine_that_is_not_installed_is_refused_while_joining(tmp_path):
+    session = make_session(tmp_path, {"engine": "spark"})
+    with pytest.raises(InputError, match="install the extra") as caught:
+        check_expectations.fn(session)
+    assert caught.value.code == "engine-missing"
+    prepare_data.fn(session)
+    with pytest.raises(InputError) as caught:
+        validate_data.fn(session)
+    assert caught.value.code == "engine-missing"
+    assert list((session.workspace / "contract" / "own").iterdir()) == []
+
+
+@pytest.mark.skipif(find_spec("pyspark") is None, reason="needs the extra spark")
+@pytest.mark.parametrize("label", ["0", "2"])
+def test_spark_gives_the_verdict_of_pandas(tmp_path, label):
+    own = expectations(tmp_path, IN_SET % ("[0]", "warning"))
+    failed = {}
+    for engine in ("pandas", "spark"):
+        session = make_session(tmp_path, {"engine": engine}, expectations=own)
+        write(tmp_path / "train.csv", [*ROWS, ("one more", label)])
+        prepare_data.fn(session)
+        with suppress(DataRefused):
+            validate_data.fn(session)
+        failed[engine] = session.report.failed_expectations
+        assert all(finding.evaluated for finding in session.contract.verdict.findings)
+    assert failed["spark"] == failed["pandas"]
