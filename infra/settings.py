@@ -60,6 +60,11 @@ class PartyPolicy(BaseModel):
     require_clipping_norm: float | None = Field(
         None, gt=0.0, description="update.clipping_norm must be set, and be no larger"
     )
+    allow_text_pattern: bool = Field(
+        True,
+        description="takes a contract that holds a regular expression: its verdict says of the texts"
+        " whether they match",
+    )
     allow_evaluation: bool = Field(
         True, description="scores candidates on its holdout; if not, it abstains from that"
     )
