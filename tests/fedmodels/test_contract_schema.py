@@ -1,12 +1,16 @@
 """The contract of a recipe: its bounds are told before any training, and travel with the plan."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from fedmodels.contract_schema import KIND_OF, LabelledTextContract
 from fedmodels.faults import describe_faults
 from fedmodels.recipe import Recipe
 
+ROOT = Path(__file__).parents[2]
 DATA = {"parties": {"a": {"train": "a"}, "b": {"train": "b"}}, "coordinator": {"table": "c"}}
 
 
@@ -54,3 +58,14 @@ def test_every_use_case_has_a_kind_of_contract(monkeypatch):
     monkeypatch.setitem(KIND_OF, "review-sentiment", "purchases")
     with pytest.raises(ValidationError, match="use_case review-sentiment learns from purchases"):
         parse()
+
+
+def test_the_documented_contract_is_the_default():
+    page = (ROOT / "docs" / "contracts.md").read_text()
+    block = page.split("```yaml\n")[1].split("```")[0]
+    assert parse(**yaml.safe_load(block)["contract"]) == LabelledTextContract()
+
+
+def test_the_first_recipe_spells_out_the_default():
+    document = yaml.safe_load((ROOT / "recipes" / "reviews.yaml").read_text())
+    assert parse(**document["contract"]) == LabelledTextContract()
