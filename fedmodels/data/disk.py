@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,7 +156,7 @@ def view_to_parquet(path: Path, view: str, target: Path) -> None:
 
 
 def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> None:
-    """Put a table with all its columns into a file, a frame at a time.
+    """Put a table with all its columns into a file, a frame at a time. Decimals become floating point.
 
     Raises:
         DataRefused: a column holds what SQLite has no type for, lists for instance.
@@ -165,7 +166,9 @@ def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> 
     with _open(path) as file:
         try:
             for frame in frames:
-                frame.to_sql(table, file, if_exists="append", index=False, chunksize=BATCH_ROWS)
+                _without_decimals(frame).to_sql(
+                    table, file, if_exists="append", index=False, chunksize=BATCH_ROWS
+                )
         except DatabaseError as error:
             if isinstance(error.__cause__, sqlite3.OperationalError):
                 raise error.__cause__ from None
@@ -175,6 +178,13 @@ def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> 
                 code="table-column-type",
             ) from None
         file.commit()
+
+
+def _without_decimals(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """SQLite has no decimals; a column of them stands in a frame as objects."""
+    of_objects = frame.select_dtypes(object)
+    plain = of_objects.map(lambda value: float(value) if isinstance(value, Decimal) else value)
+    return frame.assign(**{str(name): plain[name] for name in plain})
 
 
 @contextmanager

@@ -5,6 +5,8 @@ import os
 import sqlite3
 import time
 from collections import Counter
+from datetime import date
+from decimal import Decimal
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -115,10 +117,19 @@ def test_a_view_as_parquet(tmp_path):
 
 
 def test_frames_with_all_their_columns(tmp_path):
-    frame = pd.DataFrame({"stars": [1, 2], "when": pd.to_datetime(["2024-05-01", "2024-05-02"])})
+    frame = pd.DataFrame(
+        {
+            "stars": [1, 2],
+            "when": pd.to_datetime(["2024-05-01", "2024-05-02"]),
+            "price": pd.Series([Decimal("1.25"), None], dtype=object),
+            "photo": pd.Series([b"\xff", b""], dtype=object),
+            "sold": [date(2024, 5, 1), None],
+        }
+    )
     with row_file(tmp_path) as file:
         frames_to_disk(file, "own", [frame, frame])
-        assert sqlite3.connect(file).execute("SELECT COUNT(*), MAX(stars) FROM own").fetchone() == (4, 2)
+        asked = "SELECT COUNT(*), MAX(stars), SUM(price), COUNT(photo), MAX(sold) FROM own"
+        assert sqlite3.connect(file).execute(asked).fetchone() == (4, 2, 2.5, 4, "2024-05-01")
 
 
 def test_a_column_that_sqlite_cannot_hold(tmp_path):
