@@ -6,23 +6,15 @@ written into the run's `plan.json`, so that a plan alone repeats a training.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fedmodels.contract_schema import KIND_OF, Contract, LabelledTextContract
 from fedmodels.identifiers import Identifier
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
+from fedmodels.section import NonNegative, PositiveFloat, Section, Share
 
 SALVAGING_STRATEGIES = frozenset({"fedavg"})
 """Strategies whose update still means something in the next round. One with control variates of its own
 round, or masks that only that round's cohort can take off, does not belong here."""
-
-
-class Section(BaseModel):
-    """Base of every part of a recipe: immutable, and an unknown key is a fault."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -36,7 +28,7 @@ class ModelConfig(Section):
     source: str = Field("package:all-minilm-l6-v2", min_length=1)
     init: Literal["pretrained", "random"] = "pretrained"
     max_length: int = Field(64, ge=4, le=8192)
-    config: dict[str, int | float | str | bool] = {}
+    config: dict[str, int | float | str | bool] = Field({})
 
     @model_validator(mode="after")
     def _overrides_need_random_weights(self) -> Self:
@@ -252,6 +244,7 @@ class Recipe(Section):
     seed: int = Field(42, ge=0, le=2**31 - 1)
     data: DataConfig
     model: ModelConfig = ModelConfig()
+    contract: Contract = LabelledTextContract()
 
     num_rounds: int = Field(3, ge=1, le=10_000)
     max_failed_rounds: int = Field(2, ge=0)
@@ -282,6 +275,15 @@ class Recipe(Section):
             raise ValueError(
                 f"min_available_parties is {self.min_available_parties}, "
                 f"but data.parties names only {len(self.data.parties)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _contract_fits(self) -> Self:
+        kind = KIND_OF[self.use_case]
+        if self.contract.kind != kind:
+            raise ValueError(
+                f"contract.kind is {self.contract.kind}, but use_case {self.use_case} learns from {kind}"
             )
         return self
 

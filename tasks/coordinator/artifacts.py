@@ -1,10 +1,9 @@
 """What a person sees of a round in the Prefect UI. Best effort: the bucket holds the truth."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
-import httpx
 from prefect import task
 from prefect.artifacts import (
     create_markdown_artifact,
@@ -12,16 +11,14 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.exceptions import PrefectException
-from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
 from fedmodels.protocol.dropping import dropped_in_words
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
-from infra.deployments.starting import server_answers
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
+from tasks.showing import best_effort
 from tasks.tagging import tagged
 
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
@@ -154,18 +151,6 @@ def _show_progress(run: CoordinatorRun) -> None:
         )
         assert isinstance(created, UUID)
         run.progress_artifact = created
-
-
-def best_effort(*shows: Callable[[], object]) -> None:
-    """Call each; a Prefect server that is away, or does not take one, costs a warning."""
-    if not server_answers():
-        get_run_logger().warning("The Prefect server does not answer; artifacts are left out")
-        return
-    for show in shows:
-        try:
-            show()
-        except (PrefectException, httpx.HTTPError) as error:
-            get_run_logger().warning("The Prefect server did not take an artifact: %s", type(error).__name__)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,7 +3,8 @@
 from prefect.artifacts import create_markdown_artifact
 
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
-from tasks.coordinator.artifacts import best_effort, plain
+from tasks.coordinator.artifacts import plain
+from tasks.showing import best_effort
 
 MARKS = {"passed": "✓ passed", "failed": "✗ refused", "not-checked": "– not checked", "reported": "reported"}
 
