@@ -23,7 +23,7 @@ from validation.drift.policy import DriftPolicy
 MOST_TESTS = 1
 Matrix = NDArray[np.float32]
 _ENOUGH_EXCEEDANCES = 20
-_BLOCK = 256
+_BLOCK = 64
 
 
 @dataclass(frozen=True, repr=False)

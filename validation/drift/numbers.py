@@ -13,6 +13,8 @@ from validation.drift.policy import DriftPolicy
 from validation.drift.significance import chi_squared, kolmogorov_smirnov, pool_rare, share_change
 
 MOST_TESTS = 3
+ROWS_A_BIN = 40
+"""Rows of the reference for each of its bins: the bounds of emptier ones are too uncertain for chi-squared."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,7 +51,7 @@ def profile_sorted(
     present: Floats, missing: int, policy: DriftPolicy, rng: np.random.Generator
 ) -> NumberProfile:
     """The profile of ascending numbers [n]."""
-    edges = quantile_edges(present, policy.bins)
+    edges = quantile_edges(present, min(policy.bins, max(3, len(present) // ROWS_A_BIN)))
     sample = present
     if len(present) > policy.sample_rows:
         sample = np.sort(rng.choice(present, policy.sample_rows, replace=False))

@@ -93,15 +93,17 @@ def measure_calibration(
     """Hold the calibration of fresh `Scored` rows against its profile; a fall of the error is no drift.
 
     Returns:
-        Fresh rows, and the measure `calibration`: the rise of the expected calibration error (ECE).
+        Fresh rows, and the measure `calibration`: the rise of the expected calibration error (ECE), beyond
+        the rise that the numbers of rows alone would give.
 
     Raises:
         DataRefused: as `profile_calibration`.
     """
     fresh = _sums(read_scored(name, values, policy.min_rows))
     rise = calibration_error(fresh) - calibration_error(profile)
-    p = _bootstrap(profile, fresh, rise, resamples, rng)
-    return fresh.rows, [Measure("calibration", "bootstrap", rise, p, max(0.0, rise), policy.calibration)]
+    p, usual = _bootstrap(profile, fresh, rise, resamples, rng)
+    effect = max(0.0, rise - usual)
+    return fresh.rows, [Measure("calibration", "bootstrap", rise, p, effect, policy.calibration)]
 
 
 def calibration_error(profile: CalibrationProfile) -> float:
@@ -143,17 +145,20 @@ def _bootstrap(
     rise: float,
     resamples: int,
     rng: np.random.Generator,
-) -> float:
-    """Probability of as large a rise when both sides are draws of the pooled rows, each of its own size.
+) -> tuple[float, float]:
+    """The rise of ECE when both sides are draws of the pooled rows, each of its own size.
 
     The sizes matter: on few rows the ECE of a calibrated model is well above 0. The sums of a bin are drawn
     as normal variables with their pooled mean and variance, independent of each other: what resampling a
     Poisson number of rows tends to, at a cost that does not grow with the rows.
+
+    Returns:
+        The probability of a rise of `rise` or more, and the mean rise.
     """
     rows = reference.rows + fresh.rows
     mean = (reference.gaps + fresh.gaps) / rows
     deviation = np.sqrt((reference.squares + fresh.squares) / rows)
-    reached = 0
+    reached, total = 0, 0.0
     for start in range(0, resamples, _BLOCK):
         block = min(_BLOCK, resamples - start)
         errors = [
@@ -162,5 +167,7 @@ def _bootstrap(
             )
             for side in (reference, fresh)
         ]
-        reached += int((errors[1] - errors[0] >= rise).sum())
-    return (1 + reached) / (1 + resamples)
+        rises = errors[1] - errors[0]
+        reached += int((rises >= rise).sum())
+        total += float(rises.sum())
+    return (1 + reached) / (1 + resamples), total / resamples
