@@ -17,6 +17,10 @@ from fedmodels.errors import DataRefused
 from fedmodels.words import counted
 
 Floats = NDArray[np.float64]
+LARGEST = 1e100
+"""Numbers beyond it are refused: their squares have no float any more, and no spread could be taken."""
+LARGEST_IN_EMBEDDING = 1e15
+"""The same for float32."""
 _CATEGORY_TYPES = {str: "str", bool: "bool", int: "int"}
 
 
@@ -82,12 +86,12 @@ def read_losses(name: str, values: Values, least: int) -> Floats:
 
 def read_embeddings(name: str, values: Values, least: int) -> NDArray[np.float32]:
     """The embeddings of a column, [n, d] in float32; none may be missing. Raises as `read_numbers`."""
-    rows = _floats(name, values, dimensions=2).astype(np.float32)
+    rows = _floats(name, values, dimensions=2)
     if rows.shape[1] == 0:
         raise _wrong_type(name, "embeddings of width 0", "at least one number a row")
     _require_rows(name, len(rows), len(rows), least)
-    _require_finite(name, rows)
-    return rows
+    _require_finite(name, rows, LARGEST_IN_EMBEDDING)
+    return rows.astype(np.float32)
 
 
 def read_scored(name: str, values: Values, least: int) -> Scored:
@@ -182,12 +186,11 @@ def _require_rows(name: str, present: int, rows: int, least: int) -> None:
         raise too_few_rows(name, present, least)
 
 
-def _require_finite(name: str, values: NDArray[Any]) -> None:
-    strange = int(values.size - np.isfinite(values).sum())
+def _require_finite(name: str, values: Floats, largest: float = LARGEST) -> None:
+    strange = int(values.size - (np.abs(values) <= largest).sum())
     if strange:
-        verb = "is" if strange == 1 else "are"
         raise DataRefused(
-            f"Feature {name} holds {counted(strange, 'number')} that {verb} not finite",
+            f"Feature {name} holds {counted(strange, 'number')} not finite or beyond {largest:g} in size",
             fix="remove or correct them",
             code="drift-not-finite",
         )

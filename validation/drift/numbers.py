@@ -14,7 +14,7 @@ from validation.drift.significance import chi_squared, kolmogorov_smirnov, pool_
 
 MOST_TESTS = 3
 ROWS_A_BIN = 40
-"""Rows of the reference for each of its bins: the bounds of emptier ones are too uncertain for chi-squared."""
+"""Rows of the reference for each bin: the bounds of emptier ones are too uncertain for chi-squared."""
 
 
 @dataclass(frozen=True, repr=False)
