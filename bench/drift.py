@@ -34,10 +34,9 @@ POLICY = DriftPolicy()
 PERSISTENCE = PersistencePolicy()
 ROWS = (200, 500, 1000)
 """Fresh rows; the reference has twice as many."""
-HOURS = 30 * 24
 HOURLY_ROWS = {"own rows": (200, 1), "last day": (20, 24)}
 """Rows that come each hour, and hours that a check looks back."""
-TIMED_ROWS, TIMED_REPEATS = 100_000, 5
+TIMED_REPEATS = 5
 
 
 def main() -> None:
@@ -47,6 +46,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000, help="draws of the false alarms")
     parser.add_argument("--repeats", type=int, default=100, help="draws of each shift")
     parser.add_argument("--months", type=int, default=3, help="simulated months of hourly checks")
+    parser.add_argument("--hours", type=int, default=720, help="hours of a month")
+    parser.add_argument("--timed-rows", type=int, default=100_000, help="rows of which seconds are taken")
     parser.add_argument("--plot", type=Path, help="draw the detection rates into this PNG or SVG file")
     arguments = parser.parse_args()
     begun = time.process_time()
@@ -55,11 +56,14 @@ def main() -> None:
         "draws": arguments.draws,
         "repeats": arguments.repeats,
         "false_alarms": {str(rows): false_alarms(rows, arguments.draws) for rows in ROWS},
-        "false_retrainings": {name: false_retrainings(name, arguments.months) for name in HOURLY_ROWS},
+        "false_retrainings": {
+            name: false_retrainings(name, arguments.months, arguments.hours) for name in HOURLY_ROWS
+        },
         "detection": {
             shift: {str(rows): detection(shift, rows, arguments.repeats) for rows in ROWS} for shift in SHIFTS
         },
-        "seconds": seconds(TIMED_ROWS, TIMED_REPEATS),
+        "seconds": seconds(arguments.timed_rows, TIMED_REPEATS),
+        "timed_rows": arguments.timed_rows,
     }
     document |= {"cpu_seconds_in_all": round(time.process_time() - begun, 1), "environment": environment()}
     if arguments.plot:
@@ -85,11 +89,11 @@ def detection(shift: str, rows: int, repeats: int) -> float:
     return float(np.mean([feature in report.drifted_features for report in reports]))
 
 
-def false_retrainings(name: str, months: int) -> dict[str, Any]:
+def false_retrainings(name: str, months: int, hours: int) -> dict[str, Any]:
     """Retrainings in each of some months of hourly checks in which nothing changes."""
-    counts = [_month(name, month) for month in range(months)]
+    counts = [_month(name, month, hours) for month in range(months)]
     judged, significant = ([count[which] for count in counts] for which in (0, 1))
-    return {"as_judged": judged, "by_significance_alone": significant, "checks": HOURS}
+    return {"as_judged": judged, "by_significance_alone": significant, "checks": hours}
 
 
 def seconds(rows: int, repeats: int) -> dict[str, float]:
@@ -121,7 +125,7 @@ def _significant(report: DriftReport) -> tuple[str, ...]:
     )
 
 
-def _month(name: str, month: int) -> tuple[int, int]:
+def _month(name: str, month: int, month_hours: int) -> tuple[int, int]:
     """Retrainings of one month: as judged, and those that significance alone would have started."""
     hourly, hours = HOURLY_ROWS[name]
     rng = np.random.default_rng(derive_seed(name, month))
@@ -129,7 +133,7 @@ def _month(name: str, month: int) -> tuple[int, int]:
     reference = _reference(2000, rng)
     retrainings = [0, 0]
     checks: tuple[list[PastCheck], list[PastCheck]] = ([], [])
-    for hour in range(HOURS):
+    for hour in range(month_hours):
         window = last_rows(joined(window, draw_rows(World(), hourly, rng)), hourly * hours)
         report = compare(reference, window, POLICY, rng)
         for which, drifted in enumerate((report.drifted_features, _significant(report))):
@@ -158,10 +162,12 @@ def _table(document: dict[str, Any]) -> list[list[str]]:
     for name, months in document["false_retrainings"].items():
         for key in ("as_judged", "by_significance_alone"):
             each = ", ".join(map(str, months[key]))
-            table.append([f"false retrainings a month, {name}, {key.replace('_', ' ')}", each, "", ""])
+            table.append([f"false retrainings a month, {name}, {key.replace('_', ' ')}", each])
     for name, taken in document["seconds"].items():
-        table.append([f"seconds for {TIMED_ROWS} rows: {name.replace('_', ', ')}", f"{taken:.3f}", "", ""])
-    return table
+        table.append(
+            [f"seconds for {document['timed_rows']} rows: {name.replace('_', ', ')}", f"{taken:.3f}"]
+        )
+    return [[*row, *[""] * (len(table[0]) - len(row))] for row in table]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+MOST_SPREADS = 1e9
+"""Beyond it a change is no further away: JSON has no infinity."""
 
 
 def population_stability_index(reference: Counts, fresh: Counts) -> float:
@@ -31,6 +33,13 @@ def population_stability_index(reference: Counts, fresh: Counts) -> float:
 def total_variation(reference: Counts, fresh: Counts) -> float:
     """Half the sum of the differences of the shares, in [0, 1]: of two rows of counts, [k] each."""
     return float(np.abs(reference / reference.sum() - fresh / fresh.sum()).sum() / 2)
+
+
+def in_spreads(change: float, spread: float) -> float:
+    """A change of 0 or more in units of a spread; 0 without change, whatever the spread."""
+    if change == 0:
+        return 0.0
+    return min(change / spread, MOST_SPREADS) if spread > change / MOST_SPREADS else MOST_SPREADS
 
 
 def distribution_distances(reference: Floats, fresh: Floats) -> tuple[float, float]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.drift.columns import Floats, Values, read_numbers
-from validation.drift.distances import distribution_distances, population_stability_index
+from validation.drift.distances import distribution_distances, in_spreads, population_stability_index
 from validation.drift.findings import Measure
 from validation.drift.policy import DriftPolicy
 from validation.drift.significance import chi_squared, kolmogorov_smirnov, pool_rare, share_change
@@ -94,7 +94,7 @@ def measure_sorted(
     ks, distance = distribution_distances(profile.sample, present)
     p_ks = kolmogorov_smirnov(ks, len(profile.sample), len(present))
     spread = profile.spread or float(np.concatenate([profile.sample, present]).std())
-    moved = distance / spread if distance else 0.0
+    moved = in_spreads(distance, spread)
     binned, ordered = f"{prefix}chi_squared", f"{prefix}kolmogorov_smirnov"
     return [
         Measure(f"{prefix}psi", binned, statistic, p_bins, psi, policy.psi),

@@ -4,6 +4,7 @@ The reference must be scored on rows that the model was not trained on, the part
 training rows a model is better and surer than it will ever be on fresh ones.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from validation.drift.columns import Floats, Scored, Values, read_losses, read_scored
+from validation.drift.distances import in_spreads
 from validation.drift.findings import Measure
 from validation.drift.policy import DriftPolicy
 from validation.drift.significance import mean_rise
@@ -68,8 +70,8 @@ def measure_losses(
     variance = float(losses.var(ddof=1))
     change = float(losses.mean()) - profile.mean
     p = mean_rise(change, profile.variance, variance, profile.rows, len(losses))
-    spread = np.sqrt(profile.variance) or np.sqrt(variance) or abs(change)
-    rise = float(change / spread) if change > 0 else 0.0
+    spread = math.sqrt(profile.variance) or math.sqrt(variance) or abs(change)
+    rise = in_spreads(max(0.0, change), spread)
     return len(losses), [Measure("loss", "welch_loss", change, p, rise, policy.loss)]
 
 

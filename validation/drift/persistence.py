@@ -37,7 +37,11 @@ class PersistencePolicy:
 
 @dataclass(frozen=True)
 class PastCheck:
-    """One check, as it is remembered."""
+    """One check, as it is remembered.
+
+    Raises:
+        InputError: `drift-check`: it ends before it begins, or covers nothing.
+    """
 
     reference: str
     """Hash of the reference that it was held against."""
@@ -47,6 +51,14 @@ class PastCheck:
     """Where they end, exclusively."""
     drifted: tuple[str, ...] = ()
     """Features that drifted."""
+
+    def __post_init__(self) -> None:
+        if not self.begin < self.end:
+            raise InputError(
+                f"A drift check covers rows from {self.begin!r} to {self.end!r}, which are none",
+                fix="give it the bounds of its rows",
+                code="drift-check",
+            )
 
 
 def persistent_drift(checks: Sequence[PastCheck], policy: PersistencePolicy) -> tuple[str, ...]:
@@ -87,11 +99,7 @@ def _counted(checks: Sequence[PastCheck], policy: PersistencePolicy) -> list[Pas
             continue
         after = counted[-1]
         shared = min(check.end, after.end) - after.begin
-        length = check.end - check.begin
-        if (
-            check.reference == after.reference
-            and shared <= policy.most_overlap * length
-            and check.end < after.end
-        ):
+        few_shared = shared <= policy.most_overlap * (check.end - check.begin)
+        if few_shared and check.reference == after.reference:
             counted.append(check)
     return counted

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from validation.drift.distances import distribution_distances, population_stability_index, total_variation
+from validation.drift.distances import (
+    MOST_SPREADS,
+    distribution_distances,
+    in_spreads,
+    population_stability_index,
+    total_variation,
+)
 
 samples = st.lists(st.floats(-1e6, 1e6), min_size=4, max_size=30).map(
     lambda values: np.sort(np.array(values))
@@ -49,6 +55,12 @@ def test_nothing_is_apart_from_itself(values):
 def test_total_variation_by_hand():
     assert total_variation(counts(60, 40), counts(2, 8)) == pytest.approx(0.4)
     assert total_variation(counts(1, 0), counts(0, 1)) == 1.0
+
+
+def test_a_change_in_spreads_is_finite():
+    assert in_spreads(3.0, 2.0) == 1.5
+    assert in_spreads(0.0, 0.0) == 0.0
+    assert in_spreads(1.0, 1e-310) == in_spreads(1.0, 0.0) == MOST_SPREADS
 
 
 @given(samples, samples)

@@ -1,9 +1,11 @@
 """How many checks must agree, which of them count, and what one lucky or unlucky day may do."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedmodels.errors import InputError
 from validation.drift.persistence import PastCheck, PersistencePolicy, persistent_drift
 
 POLICY = PersistencePolicy()  # 3 of 4
@@ -50,8 +52,15 @@ def test_checks_without_new_rows_do_not_count():
 
 
 def test_a_new_reference_starts_afresh():
-    checks = hourly("price", "price") + hourly("price", reference="r2")
-    assert persistent_drift(checks, POLICY) == ()
+    before, after = hourly("price", "price", ""), hourly("", "", "price", reference="r2")
+    assert persistent_drift([*before[:2], *after[2:]], POLICY) == ()
+    assert persistent_drift([*before[:2], *hourly("", "", "price")[2:]], POLICY) == ("price",)
+
+
+def test_a_check_of_nothing_is_none():
+    with pytest.raises(InputError) as refused:
+        PastCheck("r1", 5, 5)
+    assert refused.value.code == "drift-check"
 
 
 def test_one_check_can_be_enough():

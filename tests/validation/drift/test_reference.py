@@ -55,6 +55,9 @@ def test_a_round_trip_through_json_and_arrays_changes_nothing(tmp_path):
 def test_the_hash_follows_the_rows():
     assert reference_hash(build()) == reference_hash(build())
     assert reference_hash(build()) != reference_hash(build(rows(seed=1)))
+    document, arrays = pack(build())
+    arrays["meaning/sample"] = -arrays["meaning/sample"]
+    assert reference_hash(unpack(document, arrays)) != reference_hash(build())
 
 
 def test_what_it_prints_is_no_value():

@@ -37,12 +37,12 @@ def test_one_cell_has_nothing_to_differ_in():
     assert chi_squared(counts(50), counts(70)) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize("shift", [0.0, 0.1, 0.3])
-@pytest.mark.parametrize("rows", [(100, 100), (2000, 300)])
+@pytest.mark.parametrize("shift", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("rows", [(97, 113), (2000, 300)])
 def test_kolmogorov_smirnov_is_close_to_the_exact_test(shift, rows):
     rng = np.random.default_rng(3)
     found = stats.ks_2samp(rng.normal(size=rows[0]), rng.normal(shift, 1, rows[1]), method="exact")
-    assert kolmogorov_smirnov(found.statistic, *rows) == pytest.approx(found.pvalue, rel=0.2, abs=0.01)
+    assert kolmogorov_smirnov(found.statistic, *rows) == pytest.approx(found.pvalue, rel=0.1)
 
 
 @pytest.mark.parametrize("table", [(0, 50, 3, 60), (4, 900, 9, 400), (30, 100, 30, 100), (50, 50, 20, 21)])
