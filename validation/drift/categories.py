@@ -71,7 +71,7 @@ def measure_categories(
         np.fromiter((known.get(each, 0) for each in names), np.int64, len(names)),
         np.fromiter((read.counts[each] for each in names), np.int64, len(names)),
     )
-    statistic, p = chi_squared(*cells)
+    statistic, p = chi_squared(*cells, policy.design_effect)
     if profile.kind == "label":
         mix = Measure("label_shift", "chi_squared", statistic, p, total_variation(*cells), policy.label_shift)
     else:
@@ -94,6 +94,7 @@ def _measure_new(profile: CategoryProfile, new: int, fresh_rows: int, policy: Dr
     once = sum(rows == 1 for _, rows in profile.counts)
     twice = sum(rows == 2 for _, rows in profile.counts)
     factor = once / (once + 2 * twice) if once else 1.0
-    p = share_rise(round(once * factor), round(profile.rows * factor), new, fresh_rows)
+    counts = once * factor, profile.rows * factor, new, fresh_rows
+    p = share_rise(*(round(count / policy.design_effect) for count in counts))
     rise = new / fresh_rows - once / profile.rows
     return Measure("new_category", "fisher_new", rise, p, max(0.0, rise), policy.new_category)

@@ -4,7 +4,8 @@ A. Gretton, K. Borgwardt, M. Rasch, B. Schölkopf and A. Smola, "A Kernel Two-Sa
 kernel is exp(-|x - y|² / (2 s²)) with s² the median squared distance of the pooled rows (their median
 heuristic; pooled, so that it does not know the sides and the permutation test stays exact). Ours differs
 in that permutations stop early once the p-value cannot become small: J. Besag and P. Clifford, "Sequential
-Monte Carlo p-values", Biometrika 1991, whose p-values are exact too.
+Monte Carlo p-values", Biometrika 1991, whose p-values are exact too. Permuting takes rows for independent,
+and no design effect mends it: where rows come in groups, hand in one embedding a group.
 
 Shapes: n rows of the reference, m fresh rows, N = n + m, width d.
 """

@@ -89,10 +89,11 @@ def measure_sorted(
 ) -> list[Measure]:
     """PSI, KS and Wasserstein of ascending numbers [m]; `prefix` is put before each name."""
     cells = pool_rare(profile.counts, bin_counts(present, profile.edges))
-    statistic, p_bins = chi_squared(*cells)
+    statistic, p_bins = chi_squared(*cells, policy.design_effect)
     psi = population_stability_index(*cells)
     ks, distance = distribution_distances(profile.sample, present)
-    p_ks = kolmogorov_smirnov(ks, len(profile.sample), len(present))
+    rows = len(profile.sample) / policy.design_effect, len(present) / policy.design_effect
+    p_ks = kolmogorov_smirnov(ks, *rows)
     spread = profile.spread or float(np.concatenate([profile.sample, present]).std())
     moved = in_spreads(distance, spread)
     binned, ordered = f"{prefix}chi_squared", f"{prefix}kolmogorov_smirnov"
@@ -110,7 +111,8 @@ def measure_missing(reference: tuple[int, int], fresh: tuple[int, int], policy: 
         return []
     rows, fresh_rows = present + missing, fresh_present + fresh_missing
     change = fresh_missing / fresh_rows - missing / rows
-    p = share_change(missing, rows, fresh_missing, fresh_rows)
+    worth = [round(count / policy.design_effect) for count in (missing, rows, fresh_missing, fresh_rows)]
+    p = share_change(*worth)
     return [Measure("missing", "fisher_missing", change, p, abs(change), policy.missing)]
 
 

@@ -69,7 +69,8 @@ def measure_losses(
     losses = read_losses(name, values, policy.min_rows)
     variance = float(losses.var(ddof=1))
     change = float(losses.mean()) - profile.mean
-    p = mean_rise(change, profile.variance, variance, profile.rows, len(losses))
+    worth = profile.rows / policy.design_effect, len(losses) / policy.design_effect
+    p = mean_rise(change, profile.variance, variance, *worth)
     spread = math.sqrt(profile.variance) or math.sqrt(variance) or abs(change)
     rise = in_spreads(max(0.0, change), spread)
     return len(losses), [Measure("loss", "welch_loss", change, p, rise, policy.loss)]
@@ -103,7 +104,7 @@ def measure_calibration(
     """
     fresh = _sums(read_scored(name, values, policy.min_rows))
     rise = calibration_error(fresh) - calibration_error(profile)
-    p, usual = _bootstrap(profile, fresh, rise, resamples, rng)
+    p, usual = _bootstrap(profile, fresh, rise, policy.design_effect, resamples, rng)
     effect = max(0.0, rise - usual)
     return fresh.rows, [Measure("calibration", "bootstrap", rise, p, effect, policy.calibration)]
 
@@ -145,6 +146,7 @@ def _bootstrap(
     reference: CalibrationProfile,
     fresh: CalibrationProfile,
     rise: float,
+    design_effect: float,
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
@@ -159,7 +161,7 @@ def _bootstrap(
     """
     rows = reference.rows + fresh.rows
     mean = (reference.gaps + fresh.gaps) / rows
-    deviation = np.sqrt((reference.squares + fresh.squares) / rows)
+    deviation = np.sqrt((reference.squares + fresh.squares) / rows * design_effect)
     reached, total = 0, 0.0
     for start in range(0, resamples, _BLOCK):
         block = min(_BLOCK, resamples - start)

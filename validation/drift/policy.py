@@ -22,6 +22,10 @@ class DriftPolicy:
 
     alpha: float = 0.01
     """Probability of naming any feature, over the whole check, when nothing has changed."""
+    design_effect: float = 1.0
+    """Rows that are worth one independent row. 1 for rows that have nothing to do with each other; sentences
+    of one review, or orders of one customer, are worth fewer, down to one for all of a group (L. Kish, Survey
+    Sampling, 1965). Holds for every test but that of the embeddings."""
     min_rows: int = 100
     """Rows with a value that a feature needs, in the reference and in the fresh data."""
     psi: float = 0.2
@@ -64,6 +68,8 @@ class DriftPolicy:
                 raise _outside(field.name, value, "a finite number of at least 0")
         if not 0 < self.alpha < 0.5:
             raise _outside("alpha", self.alpha, "between 0 and 0.5")
+        if self.design_effect < 1:
+            raise _outside("design_effect", self.design_effect, "at least 1")
 
 
 def _outside(name: str, value: object, bound: str) -> InputError:

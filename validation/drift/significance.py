@@ -16,8 +16,14 @@ LEAST_EXPECTED = 5.0
 """Rows that each cell of a table must be expected to hold for chi-squared to be trusted (Cochran, 1954)."""
 
 
-def chi_squared(reference: Counts, fresh: Counts) -> tuple[float, float]:
+def chi_squared(reference: Counts, fresh: Counts, design_effect: float = 1.0) -> tuple[float, float]:
     """Pearson's test that two rows of counts, [k] each, come from one distribution.
+
+    Args:
+        reference: rows in each cell.
+        fresh: rows in the same cells.
+        design_effect: by which the statistic is divided where rows are not independent (J.N.K. Rao and
+            A.J. Scott, JASA 1981).
 
     Returns:
         The statistic and its p-value at k - 1 degrees of freedom; (0, 1) for a single cell. Every cell
@@ -27,7 +33,7 @@ def chi_squared(reference: Counts, fresh: Counts) -> tuple[float, float]:
         return 0.0, 1.0
     table = np.stack([reference, fresh]).astype(np.float64)
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    statistic = float(((table - expected) ** 2 / expected).sum())
+    statistic = float(((table - expected) ** 2 / expected).sum()) / design_effect
     return statistic, float(special.chdtrc(len(reference) - 1, statistic))
 
 
@@ -56,7 +62,7 @@ def pool_rare(reference: Counts, fresh: Counts) -> tuple[Counts, Counts]:
     return pooled[0], pooled[1]
 
 
-def kolmogorov_smirnov(distance: float, rows: int, other_rows: int) -> float:
+def kolmogorov_smirnov(distance: float, rows: float, other_rows: float) -> float:
     """p-value of a two-sample KS distance, by its limit with Stephens' correction for small samples.
 
     M.A. Stephens, "Use of the Kolmogorov-Smirnov, Cramér-von Mises and Related Statistics Without
@@ -93,7 +99,7 @@ def share_change(hits: int, rows: int, fresh_hits: int, fresh_rows: int) -> floa
     return min(1.0, 2.0 * min(rise, fall))
 
 
-def mean_rise(change: float, variance: float, fresh_variance: float, rows: float, fresh_rows: int) -> float:
+def mean_rise(change: float, variance: float, fresh_variance: float, rows: float, fresh_rows: float) -> float:
     """Welch's test, one-sided: the probability of a rise of `change` or more between equal means.
 
     Args:
@@ -101,13 +107,13 @@ def mean_rise(change: float, variance: float, fresh_variance: float, rows: float
         variance: sample variance of the reference.
         fresh_variance: that of the fresh data.
         rows: rows of the reference; fewer where its mean is known less well than so many would have it.
-        fresh_rows: rows of the fresh data.
+        fresh_rows: rows of the fresh data; fewer where they are not independent.
     """
     parts = variance / rows, fresh_variance / fresh_rows
     squared = sum(parts)
     if squared == 0:
         return 0.0 if change > 0 else 1.0
-    freedom = squared**2 / (parts[0] ** 2 / max(1.0, rows - 1) + parts[1] ** 2 / max(1, fresh_rows - 1))
+    freedom = squared**2 / (parts[0] ** 2 / max(1.0, rows - 1) + parts[1] ** 2 / max(1.0, fresh_rows - 1))
     return float(special.stdtr(freedom, -change / math.sqrt(squared)))
 
 

@@ -86,9 +86,9 @@ def measure_texts(
     rows = _with_words(name, drawn, policy.min_rows)
     shares = _shares(rows, _UnknownWords(profile.vocabulary))
     rise = float(shares.mean()) - profile.unknown_mean
-    p = mean_rise(
-        rise, profile.unknown_variance, float(shares.var(ddof=1)), profile.unknown_rows, len(shares)
-    )
+    variances = profile.unknown_variance, float(shares.var(ddof=1))
+    worth = profile.unknown_rows / policy.design_effect, len(shares) / policy.design_effect
+    p = mean_rise(rise, *variances, *worth)
     unknown = Measure("out_of_vocabulary", "welch_unknown", rise, p, max(0.0, rise), policy.out_of_vocabulary)
     measures = [*measure_sorted(profile.length, _lengths(texts), policy, "length_"), unknown]
     return len(texts), measures + measure_missing(

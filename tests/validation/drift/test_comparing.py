@@ -8,12 +8,14 @@ import pytest
 
 from bench.drift_data import KINDS, SHIFTS, World, draw_rows, without_embeddings
 from fedmodels.errors import DataRefused, InputError
+from validation.drift.columns import Scored
 from validation.drift.comparing import compare
 from validation.drift.findings import Measure, Measured, judge
 from validation.drift.policy import DriftPolicy
 from validation.drift.reference import Reference, build_reference
 
 POLICY = DriftPolicy()
+SHIFTED = World(delivery_mean=5.5, brand_slope=0.5, positive=0.5, missing=0.08, words=20.0, loss_factor=1.3)
 ROWS = 500
 
 
@@ -104,6 +106,44 @@ def test_false_alarms_stay_below_the_nominal_level():
         significant += any(one.adjusted_p < 0.01 for each in report.findings for one in each.measures)
     assert alarms <= 4  # at 1 %, five or more come once in 300 such tests
     assert significant <= 4
+
+
+def test_rows_that_come_in_groups_are_worth_fewer():
+    kinds = {"label": "label", "delivery_days": "number", "loss": "loss", "calibration": "calibration"}
+    alarms = {1.0: 0, 8.0: 0}
+    for draw in range(40):
+        source = rng(draw)
+        kept, fresh = (
+            {name: _grouped(draw_rows(World(), 30, source)[name]) for name in kinds} for _ in range(2)
+        )
+        for design_effect in alarms:
+            policy = DriftPolicy(design_effect=design_effect)
+            reference = build_reference(kept, kinds, policy, rng(draw))
+            alarms[design_effect] += compare(reference, fresh, policy, rng(draw)).drifted
+    assert alarms[1.0] > 20  # 30 independent groups pass for 240 rows
+    assert alarms[8.0] <= 3
+
+
+def _grouped(values):
+    if isinstance(values, Scored):
+        return Scored(_grouped(values.confidence), _grouped(values.correct))
+    return np.repeat(values, 8, axis=0)
+
+
+def test_the_design_effect_costs_power_and_leaves_the_effect():
+    kinds = {name: kind for name, kind in KINDS.items() if name != "embedding"}
+    kept, fresh = draw_rows(World(), 1000, rng(0)), draw_rows(SHIFTED, 500, rng(1))
+    reports = []
+    for design_effect in (1.0, 4.0):
+        policy = DriftPolicy(design_effect=design_effect)
+        reports.append(compare(build_reference(kept, kinds, policy, rng(0)), fresh, policy, rng(0)))
+    pairs = zip(
+        *((one for each in report.findings for one in each.measures) for report in reports), strict=True
+    )
+    for plain, worth_less in pairs:
+        assert worth_less.effect == pytest.approx(plain.effect, abs=0.01)
+        if plain.p_value < 0.01:
+            assert worth_less.p_value > plain.p_value or worth_less.name == "calibration"
 
 
 def measured(name, *measures):

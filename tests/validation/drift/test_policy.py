@@ -15,6 +15,7 @@ from validation.drift.policy import DriftPolicy
         ("alpha", 0.0),
         ("alpha", 0.5),
         ("alpha", "low"),
+        ("design_effect", 0.9),
         ("psi", -0.1),
         ("ks", math.nan),
         ("loss", math.inf),
