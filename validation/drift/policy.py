@@ -54,7 +54,7 @@ class DriftPolicy:
     """Values of a number that the reference keeps for KS and Wasserstein."""
     text_rows: int = 20_000
     """Fresh texts whose words are looked up, drawn where there are more: this takes most of the time."""
-    embedding_rows: int = 500
+    embedding_rows: int = 300
     """Embeddings that the reference keeps, and that are drawn from fresh data: a kernel costs n²."""
 
     def __post_init__(self) -> None:
