@@ -182,7 +182,7 @@ def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> 
 
 def _without_decimals(frame: "pd.DataFrame") -> "pd.DataFrame":
     """SQLite has no decimals; a column of them stands in a frame as objects."""
-    of_objects = frame.select_dtypes(object)
+    of_objects = frame.select_dtypes(["object", "str"])
     plain = of_objects.map(lambda value: float(value) if isinstance(value, Decimal) else value)
     return frame.assign(**{str(name): plain[name] for name in plain})
 

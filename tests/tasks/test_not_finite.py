@@ -13,7 +13,9 @@ from tasks.coordinator.sets import finite_scores
 from tests.fedmodels.protocol.builders import recipe_for
 
 DECISION = Decision(run="r", round=2, base_sha256="0" * 64, accepted=(), refused=())
-RUN = SimpleNamespace(sets={"validation": ()}, plan=SimpleNamespace(recipe=recipe_for()))
+RUN = SimpleNamespace(
+    sets={"validation": ()}, plan=SimpleNamespace(recipe=recipe_for(), parties=("a", "b")), records=[]
+)
 
 
 class Broken:
