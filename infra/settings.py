@@ -70,6 +70,16 @@ class PartyPolicy(BaseModel):
     )
 
 
+class Schedules(BaseModel):
+    """When the deployments of `fedcart deploy` run: cron expressions in UTC, or `off`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training: str = Field("0 2 * * *", description="a training of the recipe")
+    release: str = Field("*/15 * * * *", description="a look for a finished run that was not released yet")
+    housekeeping: str = Field("30 3 * * *", description="sweeping, and rejecting what nobody approved")
+
+
 class Settings(BaseSettings):
     """Everything about the place where a process runs. Secrets print as asterisks."""
 
@@ -95,6 +105,7 @@ class Settings(BaseSettings):
     tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")
     model_folders: dict[str, Path] = Field({}, description="recipe name to a local model folder")
     policy: PartyPolicy = Field(PartyPolicy(), description="what this party agrees to; parties only")
+    schedules: Schedules = Field(Schedules(), description="read by fedcart deploy alone")
     torch_threads: int = Field(1, ge=1)
     poll_seconds: float = Field(0.05, gt=0.0, description="first wait between two looks at the store")
 

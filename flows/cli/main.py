@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import is_disk_full
-from flows.cli import data, demo, doctor, follow, predict, release, runs, stack, train
+from flows.cli import data, demo, deploy, doctor, follow, predict, release, runs, stack, train
 from flows.cli.output import INTERRUPTED, explain, explain_interruption
 
 
@@ -38,6 +38,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
+app.command("deploy")(deploy.deploy)
 app.command("status")(stack.status)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
