@@ -274,7 +274,7 @@ def test_what_its_owner_swept_is_swept_and_what_others_claim_is_not(finished, ve
 def test_an_update_that_its_party_took_back_is_held_against_nobody_else(finished, bucket_home, tmp_path):
     """The record says so; the same in a round whose record does not is a deletion."""
     run = FinishedRun(bucket_home, "taken-1", seed=3)
-    for number, taken_back in ((1, "shop-b"), (2, "")):
+    for number, taken_back in ((1, ""), (2, "shop-b")):
         run.announce(number)
         for party in PARTIES:
             run.submit(party, number)
@@ -287,10 +287,10 @@ def test_an_update_that_its_party_took_back_is_held_against_nobody_else(finished
     report = verify_run(run.store, "taken-1", tmp_path)
     told = {item.object: item.verdict for item in report.findings if item.verdict != "ok"}
     assert told == {
-        receipt_key("shop-b", "taken-1", 1): "not checked",
-        receipt_key("shop-b", "taken-1", 2): "deleted",
-        update_key("shop-b", run.updates["shop-b", 2].update_sha256): "deleted",
-        "average of round 2": "not checked",
+        receipt_key("shop-b", "taken-1", 1): "deleted",
+        update_key("shop-b", run.updates["shop-b", 1].update_sha256): "deleted",
+        "average of round 1": "not checked",
+        receipt_key("shop-b", "taken-1", 2): "not checked",
     }
 
 
