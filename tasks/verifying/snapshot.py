@@ -96,15 +96,6 @@ class Snapshot:
         return held
 
     @cached_property
-    def keys_by_hash(self) -> Mapping[str, tuple[str, ...]]:
-        """SHA-256 of bytes to every key where they stand: more than one is a copy."""
-        found: dict[str, tuple[str, ...]] = {}
-        for key, data in self.objects.items():
-            digest = sha256_hex(data)
-            found[digest] = (*found.get(digest, ()), key)
-        return found
-
-    @cached_property
     def last_round(self) -> int:
         """Highest round of which any message stands."""
         names = [key.split("/rounds/")[1].split("/")[0] for key in self.objects if "/rounds/" in key]
