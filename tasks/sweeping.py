@@ -8,8 +8,9 @@ What goes, once it is older than the bound:
 
 So a global model stays while its run stands, and updates go when their run has been over for long enough.
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
-it. What goes is noted below the role's own prefix first, so that `fedcart runs verify` tells swept
-from deleted.
+it. What goes is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
+deleted. The note comes first: after a crash a blob that is gone without one would pass for deleted for ever,
+while one that is noted and still there is taken out of its note, by this sweep at its end or by the next.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,15 @@ from itertools import chain
 from typing import Literal
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.sweeping import Sweep, SweptObject, blob_name, check_bound, references
+from fedmodels.protocol.sweeping import (
+    NOTE_LIMIT,
+    SHORTEST_BOUND,
+    Sweep,
+    SweptObject,
+    blob_name,
+    check_bound,
+    references,
+)
 from infra.layout import (
     COORDINATOR,
     all_releases_prefix,
@@ -30,9 +39,11 @@ from infra.layout import (
     run_prefix,
     runs_prefix,
     sweep_key,
+    sweeps_prefix,
 )
 from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
 from infra.object_store import ObjectStore
+from tasks.exchange import read_from_party
 
 READERS = 8
 
@@ -74,12 +85,42 @@ def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
     the missing blob.
     """
     chosen = find_sweepable(store, role, older_than)
-    blobs = [item for item in chosen if item.upload is None]
-    if blobs:
-        objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in blobs)
-        note = canonical_json(Sweep(role=role, older_than=older_than, objects=objects))
-        store.create(sweep_key(role, sha256_hex(note)), note)
-    return [item for item in chosen if _remove(store, item, older_than)]
+    objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in chosen if item.upload is None)
+    note = _write(store, Sweep(role=role, older_than=older_than, objects=objects))
+    gone = [item for item in chosen if _remove(store, item, older_than)]
+    _settle_notes(store, role, note)
+    return gone
+
+
+def _write(store: ObjectStore, note: Sweep) -> str | None:
+    """Put a note unless it is empty; return its key."""
+    if not note.objects:
+        return None
+    data = canonical_json(note)
+    key = sweep_key(note.role, sha256_hex(data))
+    store.create(key, data)
+    return key
+
+
+def _settle_notes(store: ObjectStore, role: str, own: str | None) -> None:
+    """Take out of the role's notes what is there after all: spared, put again, or left by a sweep that died.
+
+    The narrower note stands before the wider one goes. A young note that is not this sweep's `own` may be
+    that of another sweep, which is about to remove what it names, and stays as it is.
+    """
+    standing: frozenset[str] | None = None
+    for key in list(store.list_keys(sweeps_prefix(role))):
+        if key != own and (store.age(key) or 0.0) < SHORTEST_BOUND:
+            continue
+        note = read_from_party(store, key, Sweep, NOTE_LIMIT)
+        if note is None:
+            continue
+        if standing is None:
+            standing = frozenset(store.list_keys(blobs_prefix(role)))
+        left = tuple(item for item in note.objects if item.key not in standing)
+        if left != note.objects:
+            _write(store, note.model_copy(update={"objects": left}))
+            store.delete(key)
 
 
 def _remove(store: ObjectStore, item: Sweepable, older_than: float) -> bool:

@@ -27,13 +27,13 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.sweeping import Sweep
 from infra.layout import (
     COORDINATOR,
+    blobs_prefix,
     closed_key,
     evaluation_key,
     head_key,
     parties_prefix,
     plan_key,
     receipt_key,
-    role_prefix,
     round_key,
     run_prefix,
     runs_prefix,
@@ -83,7 +83,7 @@ class Snapshot:
     parties: tuple[str, ...]
     runs: frozenset[str]
     swept: Mapping[str, str]
-    """Key of a removed object to the role that removed it."""
+    """Key of an update that its party says it swept, to that party."""
     _parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was parsed already: each message is asked for many times."""
 
@@ -114,7 +114,7 @@ def key_of(kind: type[Message], run: str, round_number: int = 0, party: str = ""
 
 
 def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
-    """Fetch every message of a run, the coordinator's and the parties', and the lists of what was swept.
+    """Fetch every message of a run, the coordinator's and the parties', and what parties say they swept.
 
     Raises:
         InputError: nothing of such a run stands in the bucket.
@@ -129,16 +129,16 @@ def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
             fix="see fedcart runs list",
             code="run-unknown",
         )
-    sweeps = {key: role for role in roles for key in store.list_keys(sweeps_prefix(role))}
+    sweeps = {key: party for party in parties for key in store.list_keys(sweeps_prefix(party))}
     read = partial(store.read, checked=False)  # damaged or not: what is wrong with it is found out here
     with ThreadPoolExecutor(READERS) as readers:
         found = dict(zip([*keys, *sweeps], readers.map(read, [*keys, *sweeps]), strict=True))
     objects = {key: data for key in keys if (data := found[key]) is not None}
     swept = {}
-    for key, role in sweeps.items():
+    for key, party in sweeps.items():  # of the coordinator's, nothing is swept that a message names
         message, _ = _parse(Sweep, found[key] or b"")
         own = [item.key for item in message.objects] if message else []
-        swept.update({name: role for name in own if name.startswith(role_prefix(role))})
+        swept.update({name: party for name in own if name.startswith(blobs_prefix(party))})
     involved = [party for party in parties if any(key.startswith(run_prefix(party, run)) for key in keys)]
     return Snapshot(run, objects, tuple(involved), runs, swept)
 

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from fedmodels.errors import InputError, StoreRefused
-from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.sweeping import Sweep, SweptObject
 from infra import store_answers
-from infra.layout import closed_key, model_key, run_prefix, sweeps_prefix, update_key
+from infra.layout import closed_key, model_key, run_prefix, sweep_key, sweeps_prefix, update_key
 from infra.leftovers import list_uploads
 from infra.object_store import ObjectStore
 from tasks.sweeping import find_sweepable, sweep
@@ -48,6 +49,13 @@ def orphan(store, role: str) -> str:
     key = (model_key if role == "coordinator" else lambda h: update_key(role, h))(sha256_hex(data))
     store.put_blob(key, data)
     return key
+
+
+def noted(finished, party: str) -> set[str]:
+    """What the party's notes say that it swept."""
+    store = finished.stores[party]
+    notes = [Sweep.model_validate_json(store.read(key)) for key in store.list_keys(sweeps_prefix(party))]
+    return {item.key for note in notes for item in note.objects}
 
 
 def updates(finished, party: str) -> set[str]:
@@ -130,6 +138,36 @@ def test_a_blob_that_is_put_again_while_the_sweep_runs_stays(finished, later, mo
     gone = sweep(store, "shop-a", 7 * DAY)
     assert again not in {item.key for item in gone}
     assert updates(finished, "shop-a") == {again}
+    assert noted(finished, "shop-a") == {item.key for item in gone}, "and no note says that it went"
+
+
+def test_what_a_sweep_that_died_did_not_remove_is_taken_out_of_its_note(finished, later, monkeypatch):
+    """It dies at its second removal; the next one spares what is left."""
+    store, mine = finished.stores["shop-a"], sorted(updates(finished, "shop-a"))
+    delete = ObjectStore.delete
+
+    def die(self, key):
+        if key == mine[1]:
+            raise KeyboardInterrupt
+        delete(self, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(store, "shop-a", 7 * DAY)
+    assert updates(finished, "shop-a") == set(mine[1:])
+    assert noted(finished, "shop-a") == set(mine), "it was written before anything went"
+    assert sweep(store, "shop-a", 9 * DAY) == []
+    assert noted(finished, "shop-a") == {mine[0]}
+
+
+def test_the_note_of_a_sweep_that_may_go_on_stays(finished):
+    """Another sweep of the same role wrote it less than an hour ago."""
+    store, key = finished.stores["shop-a"], sorted(updates(finished, "shop-a"))[0]
+    note = Sweep(role="shop-a", older_than=DAY, objects=(SweptObject(key=key, bytes=1),))
+    store.create(sweep_key("shop-a", "other"), canonical_json(note))
+    assert sweep(store, "shop-a", DAY) == []
+    assert noted(finished, "shop-a") == {key}
 
 
 def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, later):

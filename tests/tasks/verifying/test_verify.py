@@ -260,15 +260,30 @@ def test_an_average_that_does_not_follow_from_its_decision_is_named(finished, ve
 def test_what_its_owner_swept_is_swept_and_what_others_claim_is_not(finished, verify, tampering):
     update = finished.updates["shop-a", 3]
     key = update_key("shop-a", update.update_sha256)
-
-    def sweep(role):
-        message = Sweep(role=role, older_than=3600.0, objects=(SweptObject(key=key, bytes=1),))
-        return {sweep_key(role, "0001"): canonical_json(message)}
-
-    with tampering({key: None, **sweep("shop-a")}):
+    with tampering({key: None, **noted("shop-a", key)}):
         assert verify() == {key: "swept", "average of round 3": "swept"}
-    with tampering({key: None, **sweep("shop-b")}):
+    with tampering({key: None, **noted("shop-b", key)}):
         assert verify() == {key: "deleted", "average of round 3": "not checked"}
+    with tampering({key: None, closed_key(RUN): None, **noted("shop-a", key)}):
+        told = {key: "deleted", closed_key(RUN): "deleted", "average of round 3": "not checked"}
+        assert verify() == told, "an open run keeps its updates"
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"),
+    [("shop-b", "receipt"), ("shop-a", "evaluation"), ("coordinator", "decision"), ("coordinator", "model")],
+)
+def test_nobody_sweeps_messages_or_a_model_that_one_names(finished, verify, tampering, role, kind):
+    """Who deletes such a thing and notes it as swept has deleted it all the same."""
+    key = keys_of(finished)[kind]
+    with tampering({key: None, **noted(role, key)}):
+        assert broken(verify()) == {key: "deleted"}
+
+
+def noted(role: str, key: str) -> dict[str, bytes | None]:
+    """The note of a sweep that removed `key`, by its own key."""
+    message = Sweep(role=role, older_than=3600.0, objects=(SweptObject(key=key, bytes=1),))
+    return {sweep_key(role, "0001"): canonical_json(message)}
 
 
 def test_an_update_that_its_party_took_back_is_held_against_nobody_else(finished, bucket_home, tmp_path):
