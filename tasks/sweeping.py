@@ -7,6 +7,11 @@ What goes, once it is older than the bound:
     a party's              blobs that no message refers to of a run that is open, or closed within the bound
 
 So a global model stays while its run stands, and updates go when their run has been over for long enough.
+The coordinator reads what parties wrote as far as a message can be long, whole or damaged: nobody takes
+anything longer for a message, and what the coordinator needs, its own messages name. So what a party leaves
+cannot hold up its sweep, and can only spare blobs, by naming them. A message of the sweeping role's own, or
+of the coordinator's, that does not arrive as it was put stops a sweep: what it referred to is not known.
+
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
 it. What goes is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
 deleted. The note comes first: after a crash a blob that is gone without one would pass for deleted for ever,
@@ -44,6 +49,7 @@ from infra.layout import (
 from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
 from infra.object_store import ObjectStore
 from tasks.exchange import read_from_party
+from validation.admission import RECEIPT_LIMIT
 
 READERS = 8
 
@@ -139,8 +145,8 @@ def _unneeded(
 ) -> Iterator[Sweepable]:
     """Old blobs that nothing refers to which still stands."""
     standing, over = _runs(store, role, older_than)
-    needed = references(_messages(store, role, standing))
-    past = references(_messages(store, role, over)) if over else frozenset()
+    needed = _references(store, role, standing)
+    past = _references(store, role, over) if over else frozenset()
     for blob in old:
         name = blob_name(blob.key)
         if name not in needed:
@@ -159,16 +165,26 @@ def _runs(store: ObjectStore, role: str, older_than: float) -> tuple[list[str], 
     return sorted(runs - over), sorted(over)
 
 
-def _messages(store: ObjectStore, role: str, runs: Iterable[str]) -> Iterator[bytes]:
-    """Every message of these runs that the role may read: the coordinator's, and a party's own.
+def _references(store: ObjectStore, role: str, runs: Iterable[str]) -> frozenset[str]:
+    """What the messages of these runs refer to that the role may read: the coordinator's, a party's own.
 
     Releases refer to global models too, and outlive the run that made one.
     """
+
+    def look(place: tuple[str, str]) -> frozenset[str]:
+        who, key = place
+        if who in (role, COORDINATOR):
+            data = store.read(key)
+        else:
+            data = store.read(key, RECEIPT_LIMIT, checked=False)
+        return frozenset() if data is None else references([data])
+
     roles = _readable(store, role)
-    of_runs = chain.from_iterable(store.list_keys(run_prefix(who, run)) for run in runs for who in roles)
-    keys = chain(of_runs, store.list_keys(all_releases_prefix())) if role == COORDINATOR else of_runs
+    places = [(who, key) for run in runs for who in roles for key in store.list_keys(run_prefix(who, run))]
+    if role == COORDINATOR:
+        places += [(COORDINATOR, key) for key in store.list_keys(all_releases_prefix())]
     with ThreadPoolExecutor(READERS) as readers:
-        yield from (data for data in readers.map(store.read, keys) if data is not None)
+        return frozenset(chain.from_iterable(readers.map(look, places)))
 
 
 def _readable(store: ObjectStore, role: str) -> tuple[str, ...]:

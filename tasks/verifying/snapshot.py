@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from fedmodels.protocol.messages import (
     Record,
     Signed,
 )
-from fedmodels.protocol.sweeping import Sweep
+from fedmodels.protocol.sweeping import NOTE_LIMIT, Sweep
 from infra.layout import (
     COORDINATOR,
     blobs_prefix,
@@ -34,12 +34,14 @@ from infra.layout import (
     parties_prefix,
     plan_key,
     receipt_key,
+    role_prefix,
     round_key,
     run_prefix,
     runs_prefix,
     sweeps_prefix,
 )
 from infra.object_store import ObjectStore
+from validation.admission import RECEIPT_LIMIT
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Kind = TypeVar("Kind", bound=Message, covariant=True)
@@ -130,7 +132,12 @@ def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
             code="run-unknown",
         )
     sweeps = {key: party for party in parties for key in store.list_keys(sweeps_prefix(party))}
-    read = partial(store.read, checked=False)  # damaged or not: what is wrong with it is found out here
+
+    def read(key: str) -> bytes | None:
+        """Damaged or not: what is wrong with it is found out later. Of a party's, no more than can count."""
+        limit = None if key.startswith(role_prefix(COORDINATOR)) else RECEIPT_LIMIT
+        return store.read(key, NOTE_LIMIT if key in sweeps else limit, checked=False)
+
     with ThreadPoolExecutor(READERS) as readers:
         found = dict(zip([*keys, *sweeps], readers.map(read, [*keys, *sweeps]), strict=True))
     objects = {key: data for key in keys if (data := found[key]) is not None}

@@ -22,10 +22,12 @@ from infra.layout import (
     sweep_key,
     update_key,
 )
+from infra.object_store import ObjectStore
 from tasks.verifying.messages import examine_messages
 from tasks.verifying.run import verify_run
 from tasks.verifying.snapshot import read_snapshot
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+from validation.admission import RECEIPT_LIMIT
 
 RUN = "tiny-1"
 TUNED = "not recomputable: fine-tuned"
@@ -278,6 +280,22 @@ def test_nobody_sweeps_messages_or_a_model_that_one_names(finished, verify, tamp
     key = keys_of(finished)[kind]
     with tampering({key: None, **noted(role, key)}):
         assert broken(verify()) == {key: "deleted"}
+
+
+def test_of_what_a_party_wrote_no_more_is_read_than_can_count(finished, verify, tampering, monkeypatch):
+    sizes, read = [], ObjectStore.read
+    key = receipt_key("shop-b", RUN, 1)
+
+    def counted(self, key, *limit, **options):
+        found = read(self, key, *limit, **options)
+        sizes.append(len(found or b""))
+        return found
+
+    with tampering({key: b" " * (RECEIPT_LIMIT + 1000)}):
+        monkeypatch.setattr(ObjectStore, "read", counted)
+        assert broken(verify()) == {key: "changed"}
+        monkeypatch.undo()
+    assert max(sizes) == RECEIPT_LIMIT + 1
 
 
 def noted(role: str, key: str) -> dict[str, bytes | None]:
