@@ -86,9 +86,11 @@ def find_sweepable(store: ObjectStore, role: str, older_than: float) -> list[Swe
 def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
     """Remove what `find_sweepable` finds; return what went.
 
-    A blob is looked at once more right before it goes, and stays when it was put again meanwhile. What a
-    round puts between that look and the removal, a few milliseconds, would be lost: its round would stop at
-    the missing blob.
+    A blob is looked at once more right before it goes, and stays when it was put again meanwhile. One that is
+    put between that look and the removal is taken all the same: a removal under a condition does not help,
+    since the store's version of an object is a hash of its bytes, and those are the same. But whoever puts a
+    blob looks for it once a message names it, and puts it again. So it is lost only where the removal comes
+    after that look, though the look before the removal came before the put.
     """
     chosen = find_sweepable(store, role, older_than)
     objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in chosen if item.upload is None)
