@@ -14,9 +14,10 @@ from fedmodels.errors import FedcartError
 from fedmodels.identifiers import new_run_id
 from fedmodels.recipe import Recipe, RoundGate
 from flows.data_preparation import prepare_data
-from flows.following import Request, api_url, begin, coordinator_store, follow, write_report
+from flows.following import Request, api_url, begin, coordinator_store, follow
 from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
+from flows.reports import write_report
 from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, up
 from tasks.cancelling import cancel_run

@@ -1,13 +1,12 @@
 """Starting a run on the deployments that are up, and following it to its end."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import InputError, RunError, StackError, TransientError
+from fedmodels.errors import RunError, StackError, TransientError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
@@ -17,7 +16,7 @@ from infra.local.plan import read_stack
 from infra.local.processes import of_flow_run
 from infra.local.stack import STORE, living_parts
 from infra.local.workers import worker_name
-from infra.locations import role_settings, runs_folder, stack_folder
+from infra.locations import role_settings, stack_folder
 from infra.object_store import ObjectStore
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
@@ -294,23 +293,3 @@ def resumable(store: ObjectStore, run: str) -> Recipe:
     plan = read_plan(store, run)
     refuse_closed(read_message(store, closed_key(run), Closed))
     return plan.recipe
-
-
-def write_report(home: Path, summary: dict[str, Any]) -> Path:
-    """Keep the document beside the run's model; return its path."""
-    path = runs_folder(home) / str(summary["run_id"]) / "report.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
-    return path
-
-
-def read_report(home: Path, run: str) -> dict[str, Any]:
-    """What `write_report` kept of a run, or nothing."""
-    path = runs_folder(home) / run / "report.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        raise InputError(f"The report {path} is damaged", fix="delete it", code="report-damaged") from None
-    return dict(found)

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, OutOption, RecipeOption, cells, console, print_json, print_table
+from flows.cli.output import (
+    JsonFlag,
+    OutOption,
+    RecipeOption,
+    cells,
+    console,
+    print_json,
+    print_table,
+    write_json_file,
+)
 
 
 def train(
@@ -34,16 +43,21 @@ def train(
         follow,
         resumable,
         running_store,
-        write_report,
     )
     from flows.measuring import StartUp
-    from flows.model_folders import copy_model
+    from flows.model_folders import check_model_target, copy_model
     from flows.recipes import load_recipe
+    from flows.reports import write_report
     from infra.local.memory import PeakMemory
     from infra.local.stack import process_ids
     from infra.settings import load_settings
+    from infra.whole_files import check_file_target
 
     home = load_settings().home
+    if out:
+        check_file_target(out)
+    if model_out:
+        check_model_target(model_out)
     if resume:
         agreed = resumable(running_store(home), check_identifier("run", resume))
         request = Request(agreed, resume, resume=True)
@@ -65,8 +79,7 @@ def train(
     if model_out:
         copy_model(home, request.run, model_out)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(_document(summary), encoding="utf-8")
+        write_json_file(out, summary)
     if as_json:
         print_json(summary)
     else:
@@ -140,9 +153,3 @@ def _with_error(final: dict[str, Any]) -> str:
         f"accuracy {final['accuracy']:.3f} ± {error:.3f}, macro F1 {final['macro_f1']:.3f}, "
         f"loss {final['loss']:.3f} on the coordinator's holdout ({final['num_examples']} rows)"
     )
-
-
-def _document(summary: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(summary, indent=2) + "\n"
