@@ -19,7 +19,7 @@ from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
 from flows.reports import write_report
 from infra.local.memory import PeakMemory
-from infra.local.stack import down, process_ids, up
+from infra.local.stack import down, process_ids, stands, up
 from tasks.cancelling import cancel_run
 
 Say = Callable[[str], None]
@@ -42,7 +42,7 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
     """Bring everything up, train, and return the run's document with times and peak memory.
 
     A stack that was up before is left up; one that was started here is stopped, whatever happens,
-    unless `keep` is set.
+    unless `keep` is set. A store that ran alone, for another command, is no stack.
 
     Args:
         wanted: recipe, home folder and flags.
@@ -50,7 +50,7 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
         watch: makes a context manager from a title, which gives the function that shows progress.
     """
     begin_time = time.perf_counter()
-    goes_down = not (wanted.keep or process_ids(wanted.home))
+    goes_down = not (wanted.keep or stands(wanted.home))
     try:
         with PeakMemory(lambda: process_ids(wanted.home)) as memory:
             _bring_up(wanted, say)
