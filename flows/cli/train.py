@@ -113,11 +113,11 @@ def show_summary(summary: dict[str, Any]) -> None:
         ],
     )
     console.print(
-        "[dim]overhead: seconds of a round in which no party trains; MB up: sent by the parties[/]",
+        "[dim]overhead: seconds of a round in which nobody trains or scores; MB up: sent by the parties[/]",
         soft_wrap=True,
     )
     if summary["rounds"]:
-        show_parties(summary["rounds"][-1], summary.get("baselines", {}))
+        show_parties(summary["rounds"][-1], summary.get("baselines", {}), summary["final"])
     for row in summary["rounds"]:
         for refusal in row["refused"]:
             console.print(f"round {row['round']}: {refusal['party']} does not count ({refusal['code']})")
@@ -127,22 +127,42 @@ def show_summary(summary: dict[str, Any]) -> None:
     console.print(f"{summary['status']}: {reason}. Kept model {model}: {scored}.")
 
 
-def show_parties(last_round: dict[str, Any], baselines: dict[str, Any]) -> None:
-    """One row a party: its size, its loss, how the shared model does on its own rows, and alone."""
+def show_parties(last_round: dict[str, Any], baselines: dict[str, Any], final: dict[str, Any] | None) -> None:
+    """One row a party: its size, its loss, how the shared model does on its own rows, and what it gains.
+
+    Args:
+        last_round: of the run's document.
+        baselines: party to the scores of the model that it trained alone; empty when none did.
+        final: scores of the kept model on the same set, the coordinator's holdout.
+    """
     columns = [
         ("party", "left"),
         ("examples", "right"),
         ("train loss", "right"),
         ("accuracy, own holdout", "right"),
     ]
-    alone = [("accuracy alone, holdout", "right")] if baselines else []
+    compared = [("accuracy alone, holdout", "right"), ("gain", "right")] if baselines else []
     rows = []
     for party, row in last_round["parties"].items():
         own = f"{row['metrics']['accuracy']:.3f}" if row["metrics"] else None
         loss = f"{row['train_loss']:.3f}" if row["train_loss"] is not None else None
-        extra = [f"{baselines[party]['accuracy']:.3f}" if party in baselines else None] if baselines else []
+        extra = _compared(baselines.get(party), final) if baselines else ()
         rows.append((party, row["num_examples"], loss, own, *extra))
-    print_table(f"Parties in round {last_round['round']}", columns + alone, rows)
+    print_table(f"Parties in round {last_round['round']}", columns + compared, rows)
+    if baselines:
+        console.print(
+            "[dim]gain: accuracy of the kept model less that of the party's own, both on the coordinator's "
+            "holdout[/]",
+            soft_wrap=True,
+        )
+
+
+def _compared(alone: dict[str, Any] | None, final: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    """What a party reached alone, and what the kept model has over it."""
+    if alone is None:
+        return None, None
+    gain = f"{final['accuracy'] - alone['accuracy']:+.3f}" if final else None
+    return f"{alone['accuracy']:.3f}", gain
 
 
 def _with_error(final: dict[str, Any]) -> str:
