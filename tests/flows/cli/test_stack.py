@@ -54,7 +54,7 @@ def test_status_shows_what_runs_where(home: Path):
 def test_doctor_finds_nothing_wrong_on_a_fresh_stack(home: Path):
     result = fedcart(home, "doctor", "--json")
     told = document(result)
-    assert [check for check in told["checks"] if not check["passed"]] == []
+    assert [check for check in told["checks"] if check["passed"] is not True] == []
     assert result.exit_code == 0
     names = {check["check"] for check in told["checks"]}
     assert names >= {"a key is created once", "a key is swapped once", "damaged bytes are refused", "GPU"}
@@ -120,16 +120,6 @@ def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):
     result = fedcart(tmp_path, "up", "--recipe", "no-such-recipe")
     assert isinstance(result.exception, InputError)
     assert stack.process_ids(tmp_path) == []
-
-
-def test_doctor_without_a_stack_checks_the_machine(tmp_path: Path):
-    told = document(fedcart(tmp_path, "doctor", "--json"))
-    assert [check["check"] for check in told["checks"]] == [
-        "Python 3.11",
-        "package versions",
-        "free disk space",
-        "GPU",
-    ]
 
 
 def _parties(home: Path) -> list[str]:
