@@ -9,7 +9,7 @@ from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Closed
 from flows.open_store import open_store
 from infra.layout import closed_key
-from infra.locations import runs_folder
+from infra.locations import kept_model_folder
 from infra.whole_files import check_place
 from tasks.exchange import read_message
 from tasks.reading import read_plan
@@ -22,7 +22,7 @@ def model_folder(home: Path, run: str) -> Path:
     Raises:
         InputError: there is no such run, or it kept no model yet.
     """
-    folder = runs_folder(home) / check_identifier("run", run) / "model"
+    folder = kept_model_folder(home, check_identifier("run", run))
     if (folder / "model.safetensors").exists():
         return folder
     with open_store(home) as store:

@@ -4,14 +4,14 @@ import pytest
 
 from fedmodels.errors import InputError
 from flows.model_folders import check_model_target, copy_model
-from infra.locations import runs_folder
+from infra.locations import kept_model_folder
 
 FILES = ("config.json", "model.safetensors")
 
 
 @pytest.fixture
 def home(tmp_path):
-    kept = runs_folder(tmp_path / "home") / "run-1" / "model"
+    kept = kept_model_folder(tmp_path / "home", "run-1")
     kept.mkdir(parents=True)
     for name in FILES:
         (kept / name).write_text("new")
