@@ -102,6 +102,10 @@ class UpdateRefused(PartyError):
     default_code = "update-refused"
 
 
+TRAINING_CANCELLED = "training-cancelled"
+"""Code of a training that stopped because it was told to."""
+
+
 class TrainingFailed(PartyError):
     """Local training could not finish."""
 

@@ -7,23 +7,15 @@ written into the run's `plan.json`, so that a plan alone repeats a training.
 from types import NoneType
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from fedmodels.contract_schema import KIND_OF, Contract, LabelledTextContract
 from fedmodels.identifiers import Identifier
-
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
+from fedmodels.section import NonNegative, PositiveFloat, Section, Share
 
 SALVAGING_STRATEGIES = frozenset({"fedavg"})
 """Strategies whose update still means something in the next round. One with control variates of its own
 round, or masks that only that round's cohort can take off, does not belong here."""
-
-
-class Section(BaseModel):
-    """Base of every part of a recipe: immutable, and an unknown key is a fault."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Section):
@@ -37,7 +29,7 @@ class ModelConfig(Section):
     source: str = Field("package:all-minilm-l6-v2", min_length=1)
     init: Literal["pretrained", "random"] = "pretrained"
     max_length: int = Field(64, ge=4, le=8192)
-    config: dict[str, int | float | str | bool] = {}
+    config: dict[str, int | float | str | bool] = Field({})
 
     @model_validator(mode="after")
     def _overrides_need_random_weights(self) -> Self:
@@ -203,6 +195,36 @@ class RoundGate(Section):
         return cls(**dict.fromkeys(bounds))
 
 
+class ReleaseGate(Section):
+    """What must hold before a run's kept model becomes the champion. `None` switches a bound off.
+
+    Against the champion, on the validation set: with `confidence`, accuracy falls by less than `margin`
+    and loss rises by less than `max_loss_rise` (nats). Sampling error counts against the candidate here.
+    At each party (`max_party_drop`) and in each slice of `min_slice_rows` rows (`max_slice_drop`), where
+    rows are few, it counts for the candidate: refused is a fall that chance does not explain.
+    By itself: `min_accuracy` on validation, `min_party_accuracy` and `min_party_macro_f1` on every party's
+    holdout, `max_ece` (expected calibration error), `max_model_bytes`, `max_latency_ms` for one text at the
+    coordinator (95th percentile), `require_contracts`: no party of the model's round broke its data
+    contract. With `approval: person` somebody approves within `approval_deadline` seconds.
+    """
+
+    margin: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.05
+    confidence: Annotated[float, Field(ge=0.5, lt=1.0)] = 0.95
+    max_loss_rise: NonNegative | None = None
+    min_accuracy: Share | None = None
+    min_party_accuracy: Share | None = None
+    min_party_macro_f1: Share | None = None
+    max_party_drop: NonNegative | None = 0.10
+    max_slice_drop: NonNegative | None = 0.10
+    min_slice_rows: int = Field(30, ge=1)
+    max_ece: Share | None = 0.15
+    max_model_bytes: int | None = Field(None, ge=1)
+    max_latency_ms: PositiveFloat | None = None
+    require_contracts: bool = True
+    approval: Literal["none", "person"] = "none"
+    approval_deadline: PositiveFloat = 86_400.0
+
+
 class Salvage(Section):
     """What becomes of an update that came too late for its own round: it counts in the next one.
 
@@ -229,6 +251,7 @@ class Recipe(Section):
     seed: int = Field(42, ge=0, le=2**31 - 1)
     data: DataConfig
     model: ModelConfig = ModelConfig()
+    contract: Contract = LabelledTextContract()
 
     num_rounds: int = Field(3, ge=1, le=10_000)
     max_failed_rounds: int = Field(2, ge=0)
@@ -250,6 +273,7 @@ class Recipe(Section):
     evaluate_at_parties: bool = True
     key_metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     gate: RoundGate = RoundGate()
+    release: ReleaseGate = ReleaseGate()
     early_stopping: EarlyStopping | None = None
 
     @model_validator(mode="after")
@@ -258,6 +282,15 @@ class Recipe(Section):
             raise ValueError(
                 f"min_available_parties is {self.min_available_parties}, "
                 f"but data.parties names only {len(self.data.parties)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _contract_fits(self) -> Self:
+        kind = KIND_OF[self.use_case]
+        if self.contract.kind != kind:
+            raise ValueError(
+                f"contract.kind is {self.contract.kind}, but use_case {self.use_case} learns from {kind}"
             )
         return self
 

@@ -15,7 +15,8 @@ from fedmodels.classifier import empty_classifier, load_tokenizer, read_paramete
 from fedmodels.data.prepared import LabelledTexts
 from fedmodels.protocol.messages import Metrics, TensorSpec
 from fedmodels.recipe import LocalTraining
-from fedmodels.training.evaluate import evaluate
+from fedmodels.row_scores import RowScores
+from fedmodels.training.evaluate import evaluate, evaluate_rows, measure_latency
 from fedmodels.training.loop import TrainingResult, train_local
 from fedmodels.training.tokenized import EncodedTexts, encode_texts
 
@@ -129,6 +130,14 @@ class Workbench:
     def evaluate(self, rows: LabelledTexts) -> tuple[Metrics, tuple[Interval, ...]]:
         """Score the model as it is on labelled rows; also the intervals spent inside the model."""
         return evaluate(self.model, self.encode(rows), self.targets(rows))
+
+    def evaluate_rows(self, rows: LabelledTexts) -> tuple[Metrics, RowScores]:
+        """Score the model as it is on labelled rows, as a whole and row by row."""
+        return evaluate_rows(self.model, self.encode(rows), self.targets(rows))
+
+    def measure_latency(self, rows: LabelledTexts) -> float:
+        """Milliseconds for one text, 95th percentile; see `fedmodels/training/evaluate.py`."""
+        return measure_latency(self.model, self.encode(rows))
 
     def targets(self, rows: LabelledTexts) -> list[int]:
         """Class indices of the rows' labels."""

@@ -16,12 +16,19 @@ from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fedmodels.aggregation.fedavg import NOT_FINITE
-from fedmodels.errors import FedcartError, IntegrityError, RunError, TooManyFailures
+from fedmodels.errors import (
+    TRAINING_CANCELLED,
+    FedcartError,
+    IntegrityError,
+    RunError,
+    TooManyFailures,
+    TrainingFailed,
+)
 from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier, new_run_id
-from fedmodels.protocol.dropping import may_drop
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
+from fedmodels.protocol.resting import may_drop
 from fedmodels.protocol.state import Collection, Found, Verdict
 from fedmodels.protocol.steps import (
     Announce,
@@ -229,7 +236,16 @@ def make_candidate(run: CoordinatorRun, decision: Decision) -> Found:
         if error.code != NOT_FINITE:
             raise
         return refused(run, Verdict(decision.round, {}, None, NO_FINITE_AVERAGE), decision)
-    return propose(run, decision.round, fine_tune(run, decision.round, aggregated))
+    try:
+        tuned = fine_tune(run, decision.round, aggregated)
+    except TrainingFailed as error:
+        if error.code != TRAINING_CANCELLED:
+            raise
+        fold_interruption(run)  # raises when another coordinator has the run
+        if run.state.closed is None:
+            raise
+        return run.state.closed
+    return propose(run, decision.round, tuned)
 
 
 def judge_candidate(run: CoordinatorRun, candidate: Candidate, asked: tuple[str, ...]) -> Verdict:
@@ -244,6 +260,6 @@ def judge_candidate(run: CoordinatorRun, candidate: Candidate, asked: tuple[str,
 
 def refused(run: CoordinatorRun, verdict: Verdict, decision: Decision | None) -> Verdict:
     """What the gate refused, with the party that the next rounds leave out, if the recipe wants that."""
-    if decision is None or not may_drop(run.plan.recipe, decision):
+    if decision is None or not may_drop(run.plan.recipe, run.plan.parties, run.records, decision):
         return verdict
     return replace(verdict, dropped=find_worst(run, decision))

@@ -1,12 +1,12 @@
 """Starting a run on the deployments that are up, and following it to its end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import RunError, StackError, TransientError
+from fedmodels.errors import InputError, RunError, StackError, TransientError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
@@ -283,13 +283,40 @@ def _coordinator_ended(run: str, outcome: str) -> RunError:
     )
 
 
-def resumable(store: ObjectStore, run: str) -> Recipe:
+def resumable(home: Path, run: str, wanted: Recipe | None = None) -> Recipe:
     """The recipe of a run that can go on.
 
+    Args:
+        home: folder for everything that fedcart writes.
+        run: id of the run.
+        wanted: the recipe that it is taken to have.
+
     Raises:
-        InputError: there is no such run.
+        InputError: there is no such run, or it was begun with another recipe than the wanted one.
         RunConflict: it is over.
     """
+    store = running_store(home)
     plan = read_plan(store, run)
     refuse_closed(read_message(store, closed_key(run), Closed))
+    if wanted is not None:
+        ours, theirs = (_flat(r) for r in (with_local_model(wanted, home).without_paths(), plan.recipe))
+        if changed := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+            raise InputError(
+                f"The run {run} was begun with another recipe, which differs in {', '.join(changed)}",
+                fix="resume it without --recipe, or start a new run",
+                code="recipe-changed",
+            )
     return plan.recipe
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """Dotted key to value, e.g. `local.epochs`; lists are values."""
+
+    def pairs(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from pairs(f"{prefix}.{key}" if prefix else str(key), inner)
+        else:
+            yield prefix, value
+
+    return dict(pairs("", recipe.model_dump(mode="json")))

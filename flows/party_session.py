@@ -8,12 +8,13 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from fedmodels.errors import DataRefused, FedcartError, StoreRefused
+from fedmodels.errors import DataRefused, FedcartError, StoreRefused, TrainingFailed
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
+from tasks.party.artifacts import show_contract
 from tasks.party.boundary import sealed, sealed_opening
-from tasks.party.data import data_changed, prepare_data, validate_data
+from tasks.party.data import check_expectations, data_changed, prepare_data, validate_data
 from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
     declare_ready,
@@ -73,9 +74,14 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
 
 
 def join(session: PartySession, session_id: str) -> None:
-    """Join the run and load its model; who cannot, or may not, leaves the reason in the lease and ends."""
+    """Join the run and load its model; who cannot, or may not, leaves the reason in the lease and ends.
+
+    Expectations that are wrong are seen here, before the party is ready and any round is announced.
+    """
     try:
         join_run(session, session_id)
+        with suppress(TrainingFailed):  # a disk's fault, say: whoever prepares the data finds it again
+            check_expectations(session)
         load_model(session)
     except FedcartError as error:
         with suppress(FedcartError):  # a store that refuses the party refuses its reason too
@@ -84,13 +90,15 @@ def join(session: PartySession, session_id: str) -> None:
 
 
 def inspect_data(session: PartySession) -> None:
-    """Prepare and check the party's rows; a fault is kept, and told at the next round."""
+    """Prepare, check and show the party's rows; a fault is kept, and told at the next round."""
     session.refused = None
     try:
         prepare_data(session)
         validate_data(session)
     except FedcartError as error:
         session.refused = error
+    with suppress(FedcartError):  # what is only shown must not cost a round
+        show_contract(session)
 
 
 def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:

@@ -88,3 +88,33 @@ def sweeps_prefix(role: str) -> str:
 def sweep_key(role: str, name: str) -> str:
     """Create-only: what one sweep removed."""
     return f"{sweeps_prefix(role)}{name}.json"
+
+
+def all_releases_prefix() -> str:
+    """Below it, one folder a recipe."""
+    return f"{COORDINATOR}/releases/"
+
+
+def releases_prefix(recipe: str) -> str:
+    """Below it, one folder a release of the recipe, the champion and the champions before it."""
+    return f"{all_releases_prefix()}{recipe}/"
+
+
+def release_key(recipe: str, release: int, message: str) -> str:
+    """Create-only: `request`, `report` or `approval` of a release."""
+    return f"{releases_prefix(recipe)}{release:04d}/{message}.json"
+
+
+def champion_key(recipe: str) -> str:
+    """Compare-and-swap: the released model."""
+    return f"{releases_prefix(recipe)}champion.json"
+
+
+def champions_prefix(recipe: str) -> str:
+    """Every content that the champion ever had, by hash, and of swaps that were lost."""
+    return f"{releases_prefix(recipe)}champions/"
+
+
+def past_champion_key(recipe: str, sha256: str) -> str:
+    """Content-addressed: the champion as it was put at some time."""
+    return f"{champions_prefix(recipe)}{sha256}.json"

@@ -32,6 +32,8 @@ DOWNLOAD_TRIES = 3
 SILENCE_S = 60.0
 """Seconds after which a store that says nothing more is taken for gone, and asked again."""
 _SHA256 = "sha256"
+DAMAGED = "store-damaged"
+"""Code of bytes that are not what was put."""
 """Name under which an object carries our hash of its content: not every store checks what it sends."""
 _LARGEST_SINGLE_PUT = 4 * 1024**3
 _MULTIPART = TransferConfig(multipart_chunksize=64 * 1024**2, max_concurrency=4)
@@ -340,9 +342,7 @@ def _check_arrived(key: str, data: bytes, sha256: str | None) -> None:
         StoreBusy: it was damaged on the way, or in the store; another read may show which.
     """
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise StoreBusy(
-            f"The object {key} did not arrive as it was put", fix="try again", code="store-damaged"
-        )
+        raise StoreBusy(f"The object {key} did not arrive as it was put", fix="try again", code=DAMAGED)
 
 
 def _at_most(stream: ByteStream, amount: int) -> bytes:

@@ -29,7 +29,7 @@ CONFIG_VARIABLE = "FEDCART_CONFIG"
 
 
 class Tables(BaseModel):
-    """Paths of one role's own tables for one recipe. A party has `train`; the coordinator the rest."""
+    """Paths of one role's own tables for one recipe. A party has `train`; the coordinator the sets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,6 +38,9 @@ class Tables(BaseModel):
     public: Path | None = None
     validation: Path | None = None
     table: Path | None = None
+    expectations: Path | None = Field(
+        None, description="YAML file of what a party expects of its own tables, beyond the recipe"
+    )
 
 
 class PartyPolicy(BaseModel):
@@ -57,6 +60,11 @@ class PartyPolicy(BaseModel):
     max_local_epochs: int | None = Field(None, ge=0, description="largest local.epochs")
     require_clipping_norm: float | None = Field(
         None, gt=0.0, description="update.clipping_norm must be set, and be no larger"
+    )
+    allow_text_pattern: bool = Field(
+        True,
+        description="takes a contract that holds a regular expression: its verdict says of the texts"
+        " whether they match",
     )
     allow_evaluation: bool = Field(
         True, description="scores candidates on its holdout; if not, it abstains from that"

@@ -4,12 +4,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from fedmodels.errors import IntegrityError
+from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Message, Signed
 from infra.keys import PrivateKey, sign
-from infra.object_store import ObjectStore
+from infra.object_store import DAMAGED, ObjectStore
 
+DAMAGED_READS = 4
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
@@ -35,6 +36,21 @@ def read_message(store: ObjectStore, key: str, kind: type[AnyMessage]) -> AnyMes
     return None if data is None else parse(kind, data, key)
 
 
+def read_bytes_from_party(store: ObjectStore, key: str, limit: int) -> bytes | None:
+    """What a party left at `key`, one byte more than `limit` of it at most; `None` while there is nothing.
+
+    Damage on the way is read again. What stays other than the hash that was put with it is taken as it is,
+    since a party can put any hash: a signature decides, or the reader.
+    """
+    for _ in range(DAMAGED_READS):
+        try:
+            return store.read(key, limit)
+        except StoreBusy as error:
+            if error.code != DAMAGED:
+                raise
+    return store.read(key, limit, checked=False)
+
+
 def read_from_party(store: ObjectStore, key: str, kind: type[AnyMessage], limit: int) -> AnyMessage | None:
     """The message that a party left at `key`; whatever else lies there is as good as none.
 
@@ -44,7 +60,7 @@ def read_from_party(store: ObjectStore, key: str, kind: type[AnyMessage], limit:
         kind: what the party may leave there.
         limit: bytes above which it is none.
     """
-    data = store.read(key, limit)
+    data = read_bytes_from_party(store, key, limit)
     if data is None or len(data) > limit:
         return None
     try:

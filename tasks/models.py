@@ -9,23 +9,50 @@ from pathlib import Path
 
 from fedmodels.errors import TransientError
 from infra.fault_points import fault_effect
+from infra.file_hash import file_sha256
 from infra.layout import model_key
 from infra.object_store import ObjectStore
 
+Identity = tuple[int, int, int]
+"""Inode, size and time of the last change: a file with the same is the one that was hashed."""
+_SOUND: set[Identity] = set()
+"""Files that this process hashed, or wrote and hashed on the way."""
+
 
 def fetch_model(store: ObjectStore, sha256: str, folder: Path) -> tuple[Path, int]:
-    """A local copy of a global model, fetched once; returns its path and the bytes that travelled."""
+    """A local copy of a global model, fetched once; returns its path and the bytes that travelled.
+
+    A copy that is there is hashed before this process uses it for the first time: an earlier process made
+    it, and what lies on a disk may be damaged. One that is, is fetched again.
+    """
     path = model_file(folder, sha256)
-    if path.exists():
+    if path.exists() and _is_sound(path, sha256):
         return path, 0
-    return path, store.download(model_key(sha256), path, sha256)
+    travelled = store.download(model_key(sha256), path, sha256)
+    _SOUND.add(_identity(path))
+    return path, travelled
 
 
 @fault_effect
 def adopt_model(path: Path, sha256: str, folder: Path) -> Path:
     """Move a model that was made here to where `fetch_model` finds it; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
-    return path.replace(model_file(folder, sha256))
+    adopted = path.replace(model_file(folder, sha256))
+    _SOUND.add(_identity(adopted))
+    return adopted
+
+
+def _is_sound(path: Path, sha256: str) -> bool:
+    if _identity(path) not in _SOUND:
+        if file_sha256(path) != sha256:
+            return False
+        _SOUND.add(_identity(path))
+    return True
+
+
+def _identity(path: Path) -> Identity:
+    stands = path.stat()
+    return stands.st_ino, stands.st_size, stands.st_mtime_ns
 
 
 @fault_effect

@@ -3,7 +3,7 @@
 What goes, once it is older than the bound:
 
     multipart uploads      that nobody completed or aborted
-    the coordinator's      blobs that no message of any run refers to
+    the coordinator's      blobs that no message of any run or release refers to
     a party's              blobs that no message refers to of a run that is open, or closed within the bound
 
 So a global model stays while its run stands, and updates go when their run has been over for long enough.
@@ -22,6 +22,7 @@ from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.sweeping import Sweep, SweptObject, blob_name, check_bound, references
 from infra.layout import (
     COORDINATOR,
+    all_releases_prefix,
     blobs_prefix,
     closed_key,
     parties_prefix,
@@ -118,9 +119,13 @@ def _runs(store: ObjectStore, role: str, older_than: float) -> tuple[list[str], 
 
 
 def _messages(store: ObjectStore, role: str, runs: Iterable[str]) -> Iterator[bytes]:
-    """Every message of these runs that the role may read: the coordinator's, and a party's own."""
+    """Every message of these runs that the role may read: the coordinator's, and a party's own.
+
+    Releases refer to global models too, and outlive the run that made one.
+    """
     roles = _readable(store, role)
-    keys = chain.from_iterable(store.list_keys(run_prefix(who, run)) for run in runs for who in roles)
+    of_runs = chain.from_iterable(store.list_keys(run_prefix(who, run)) for run in runs for who in roles)
+    keys = chain(of_runs, store.list_keys(all_releases_prefix())) if role == COORDINATOR else of_runs
     with ThreadPoolExecutor(READERS) as readers:
         yield from (data for data in readers.map(store.read, keys) if data is not None)
 

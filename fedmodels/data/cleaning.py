@@ -87,6 +87,25 @@ def clean_label(value: object) -> str:
     return "0" if label == "-0" else label
 
 
+def fold(text: str) -> str:
+    """Letters and digits of a text, case-folded; the text itself when it has none.
+
+    Texts that are equal in it are near-duplicates: they differ in case, blanks and punctuation alone.
+    """
+    return "".join(character for character in text.casefold() if character.isalnum()) or text
+
+
+def clean_row(value: object, raw_label: object, counts: Counter[str]) -> tuple[str, str]:
+    """One row's clean text, empty when there is none, and its label; adds what was changed to `counts`."""
+    text, changes = clean_text("" if value is None else str(value))
+    label = clean_label(raw_label)
+    counts.update(changes)
+    counts["labels"] += isinstance(raw_label, str) and raw_label != label
+    counts["missing_labels"] += not label
+    counts["empty_texts"] += not text
+    return text, label
+
+
 def clean_rows(texts: Sequence[object], labels: Sequence[object]) -> tuple[LabelledTexts, dict[str, int]]:
     """Clean every text and label; drop empty texts, repeated rows and texts with contradicting labels.
 
@@ -103,16 +122,10 @@ def clean_rows(texts: Sequence[object], labels: Sequence[object]) -> tuple[Label
     counts: Counter[str] = Counter()
     rows: dict[tuple[str, str], None] = {}
     for value, raw_label in zip(texts, labels, strict=True):
-        text, changes = clean_text("" if value is None else str(value))
-        label = clean_label(raw_label)
-        counts.update(changes)
-        counts["labels"] += isinstance(raw_label, str) and raw_label != label
-        counts["missing_labels"] += not label
-        if not text:
-            counts["empty_texts"] += 1
-        elif (text, label) in rows:
+        text, label = clean_row(value, raw_label, counts)
+        if (text, label) in rows:
             counts["exact_duplicates"] += 1
-        else:
+        elif text:
             rows[text, label] = None
     labels_of = Counter(text for text, label in rows if label)
     kept = [row for row in rows if labels_of[row[0]] < 2]

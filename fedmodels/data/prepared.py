@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedmodels.data.cleaning import clean_label, clean_rows
+from fedmodels.data.counts import positive
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.splits import split_by_text
 from fedmodels.data.tables import RawTable, read_table
@@ -86,7 +87,7 @@ def prepare_party_tables(
         counts["train_texts_in_holdout"] = before - len(rows)
     known = frozenset(labels)
     counts["unknown_labels"] = sum(bool(label) and label not in known for label in rows.labels + held.labels)
-    return PreparedTables(rows, held, _positive(counts))
+    return PreparedTables(rows, held, positive(counts))
 
 
 def prepare_coordinator_tables(data: DataConfig, *, seed: int) -> CoordinatorTables:
@@ -128,7 +129,7 @@ def disjoint_tables(
     validation = validation.without_texts(frozenset(holdout.texts))
     public = public.without_texts(frozenset(holdout.texts + validation.texts))
     counts["texts_in_two_sets"] = before - len(public) - len(validation)
-    tables = CoordinatorTables(public, validation, holdout, _positive(counts))
+    tables = CoordinatorTables(public, validation, holdout, positive(counts))
     _check_coordinator(tables, data)
     return tables
 
@@ -185,10 +186,6 @@ def _read_clean(
     rows, changed = clean_rows(raw.texts, raw.labels)
     counts.update(changed)
     return rows
-
-
-def _positive(counts: Counter[str]) -> dict[str, int]:
-    return {name: count for name, count in sorted(counts.items()) if count}
 
 
 def _check_coordinator(tables: CoordinatorTables, data: DataConfig) -> None:

@@ -5,7 +5,6 @@ It holds neither a path nor a value: at a party, its text travels to the coordin
 which reads a file that a person has just named, names it.
 """
 
-import csv
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,17 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedmodels.data.columns import Reading, column_batches, is_parquet, parquet_schema
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import full_disk_told
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_PARQUET_MAGIC = b"PAR1"
-_PARQUET_SUFFIXES = (".parquet", ".pq")
-_CSV_SUFFIXES = (".csv", ".tsv", ".txt")
-_LONGEST_FIELD = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -33,20 +28,6 @@ class RawTable:
 
     texts: tuple[str | None, ...]
     labels: tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """What is read, and how its faults are raised."""
-
-    path: Path
-    text: str
-    label: str
-    subject: str
-    error: type[FedcartError]
-
-    def fault(self, sentence: str, fix: str, code: str) -> FedcartError:
-        return self.error(f"{self.subject} {sentence}", fix=fix, code=code)
 
 
 def read_table(
@@ -75,8 +56,25 @@ def read_table(
         FedcartError: of class `error`, one for each fault: the file is missing, unreadable, of another
             format or cut short, lacks a column, has one of a wrong type, or has no rows.
     """
-    reading = _Reading(path, text, label, f"The {table} table", error)
+    reading = reading_of(path, text, label, table=table, error=error)
     return _read(reading) if may_be_empty else _read_filled(reading)
+
+
+def read_row_batches(reading: Reading) -> Iterator[RawTable]:
+    """The text and the label column of a reading, a part of the rows at a time.
+
+    Raises:
+        FedcartError: as `read_table`.
+    """
+    if is_parquet(reading):
+        _check_types(reading)
+    for texts, labels in column_batches(reading):
+        yield RawTable(tuple(texts), tuple(labels))
+
+
+def reading_of(path: Path, text: str, label: str, *, table: str, error: type[FedcartError]) -> Reading:
+    """A reading of text and label; the arguments are those of `read_table`."""
+    return Reading(path, (text, label), f"The {table} table", error)
 
 
 def read_texts(path: Path, column: str) -> list[str]:
@@ -85,62 +83,43 @@ def read_texts(path: Path, column: str) -> list[str]:
     Raises:
         InputError: as `read_table`.
     """
-    reading = _Reading(path, column, column, f"The file {path}", InputError)
+    reading = Reading(path, (column, column), f"The file {path}", InputError)
     return [text or "" for text in _read_filled(reading).texts]
 
 
-def _read_filled(reading: _Reading) -> RawTable:
+def _read_filled(reading: Reading) -> RawTable:
     raw = _read(reading)
     if not raw.texts:
         raise reading.fault("has no rows", "give a table with rows", "table-empty")
     return raw
 
 
-def _read(reading: _Reading) -> RawTable:
-    path = reading.path
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(len(_PARQUET_MAGIC))
-    except FileNotFoundError:
-        raise reading.fault("does not exist", "correct its path", "table-missing") from None
-    except OSError as fault:
-        reason = os.strerror(fault.errno).lower() if fault.errno else "input/output error"
+def _read(reading: Reading) -> RawTable:
+    texts: list[str | None] = []
+    labels: list[object] = []
+    for batch in read_row_batches(reading):
+        texts += batch.texts
+        labels += batch.labels
+    return RawTable(tuple(texts), tuple(labels))
+
+
+def _check_types(reading: Reading) -> None:
+    import pyarrow.types as types
+
+    schema, (text, label) = parquet_schema(reading), reading.columns
+    of_text, of_label = schema.field(text).type, schema.field(label).type
+    if not _is_text(of_text) and not types.is_null(of_text):
         raise reading.fault(
-            f"cannot be opened: {reason}", "correct its path or rights", "table-unreadable"
-        ) from None
-    suffix = path.suffix.lower()
-    if head == _PARQUET_MAGIC or suffix in _PARQUET_SUFFIXES:
-        return _read_parquet(reading)
-    if suffix in _CSV_SUFFIXES:
-        return _read_csv(reading)
-    raise reading.fault("is neither Parquet nor CSV", "save it as .parquet or .csv", "table-format")
-
-
-def _read_parquet(reading: _Reading) -> RawTable:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names = pq.read_schema(reading.path).names
-        _check_columns(reading, names)
-        columns = pq.read_table(reading.path, columns=list(dict.fromkeys([reading.text, reading.label])))
-        columns.validate(full=True)
-    except (pa.ArrowException, OSError):
-        raise reading.fault("is damaged or cut short", "write it again", "table-damaged") from None
-    texts, labels = columns.column(reading.text), columns.column(reading.label)
-    if not _is_text(texts.type) and not pa.types.is_null(texts.type):
-        raise reading.fault(
-            f"has a text column {reading.text!r} of type {texts.type}",
+            f"has a text column {text!r} of type {of_text}",
             "store texts as strings",
             "table-text-type",
         )
-    if not _is_label(labels.type):
+    if not _is_label(of_label):
         raise reading.fault(
-            f"has a label column {reading.label!r} of type {labels.type}",
+            f"has a label column {label!r} of type {of_label}",
             "store labels as strings, whole numbers or booleans",
             "table-label-type",
         )
-    return RawTable(tuple(texts.to_pylist()), tuple(labels.to_pylist()))
 
 
 def _is_text(kind: "pa.DataType") -> bool:
@@ -158,67 +137,6 @@ def _is_label(kind: "pa.DataType") -> bool:
         return _is_label(kind.value_type)
     plain = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
     return bool(plain or _is_text(kind) or types.is_null(kind) or types.is_decimal(kind))
-
-
-def _read_csv(reading: _Reading) -> RawTable:
-    texts: list[str] = []
-    labels: list[str] = []
-    number = 0
-    try:
-        with reading.path.open(encoding="utf-8-sig", newline="") as stream:
-            delimiter = _delimiter(stream.readline(), reading)
-            stream.seek(0)
-            csv.field_size_limit(_LONGEST_FIELD)
-            rows = csv.reader(stream, delimiter=delimiter, strict=True)
-            header = next(rows)
-            text, label = header.index(reading.text), header.index(reading.label)
-            for number, row in enumerate(rows, start=1):
-                if row and len(row) != len(header):
-                    raise reading.fault(
-                        f"has {len(row)} fields in row {number} and {len(header)} in its header",
-                        "put a text in double quotes if it holds the separator; "
-                        "if a row is too short, write the file again: it may be cut off",
-                        "table-damaged",
-                    )
-                if row:
-                    texts.append(row[text])
-                    labels.append(row[label])
-    except UnicodeDecodeError:
-        raise reading.fault("is not UTF-8 text", "save it in UTF-8", "table-encoding") from None
-    except csv.Error:
-        raise reading.fault(
-            f"is not a readable CSV after row {number}",
-            "write the file again: it may be cut short",
-            "table-damaged",
-        ) from None
-    return RawTable(tuple(texts), tuple(labels))
-
-
-def _delimiter(header: str, reading: _Reading) -> str:
-    """The first of comma, semicolon and tab under which the header has both columns."""
-    if not header.strip():
-        raise reading.fault("has no rows", "give a table with rows", "table-empty")
-    for delimiter in ",;\t":
-        names = next(csv.reader([header], delimiter=delimiter))
-        if reading.text in names and reading.label in names:
-            _check_columns(reading, names)
-            return delimiter
-    _check_columns(reading, next(csv.reader([header])))
-    return ","
-
-
-def _check_columns(reading: _Reading, names: list[str]) -> None:
-    for name in (reading.text, reading.label):
-        if name not in names:
-            raise reading.fault(
-                f"has no column {name!r}",
-                "name the text and label columns as the table does",
-                "table-column-missing",
-            )
-        if names.count(name) > 1:
-            raise reading.fault(
-                f"has {names.count(name)} columns {name!r}", "rename one", "table-column-repeated"
-            )
 
 
 def write_table(rows: LabelledTexts, path: Path, *, text: str = "text", label: str = "label") -> None:

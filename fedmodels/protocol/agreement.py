@@ -8,6 +8,7 @@ a gate, HEAD's epoch.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from fedmodels.protocol.dropping import CHANGED_SINCE, took_back
 from fedmodels.protocol.messages import (
     Announcement,
     Candidate,
@@ -24,7 +25,6 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.progress import why_finished
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 
-CHANGED_SINCE = "changed-since"
 _TOLERANCE = 1e-9
 
 
@@ -161,8 +161,8 @@ def evaluation_faults(
 
 
 def head_faults(head: Head, expected: Head) -> tuple[str, ...]:
-    """What the records do not bear out; they do not determine the epoch."""
-    return tuple(_differing(head, expected.model_dump(exclude={"epoch"})))
+    """What the records do not bear out; they determine neither epoch nor owner."""
+    return tuple(_differing(head, expected.model_dump(exclude={"epoch", "owner"})))
 
 
 def closed_faults(
@@ -182,8 +182,7 @@ def closed_faults(
 
 def changed_since(record: Record | None) -> frozenset[str]:
     """Parties that took back what the decision counts, as the record says: deleted, or written anew."""
-    refused = record.refused if record else ()
-    return frozenset(refusal.party for refusal in refused if refusal.code == CHANGED_SINCE)
+    return took_back(record) if record else frozenset()
 
 
 def misspelt(stated: str, actual: str) -> bool:

@@ -1,12 +1,14 @@
 """How many rounds may fail: for want of parties, in a row and per coordinator; by the gate, in all.
 
 Too few parties is something that passes: the run stops where it stands, and a resume goes on with a fresh
-allowance. A model that the gate refuses again and again is not: the run is closed as failed.
+allowance. So is a party that took back what it had sent; it rests then. A model that the gate refuses again
+and again is not: the run is closed as failed.
 """
 
 from collections.abc import Sequence
 
 from fedmodels.errors import QuorumMissed
+from fedmodels.protocol.dropping import took_back
 from fedmodels.protocol.messages import Decision, Record
 from fedmodels.protocol.progress import why_refused
 from fedmodels.recipe import Recipe
@@ -20,7 +22,7 @@ def has_quorum(decision: Decision, recipe: Recipe) -> bool:
 
 
 def missed_in_a_row(records: Sequence[Record], took_over_at: int) -> int:
-    """Rounds that missed their quorum since the last one that passed, and since the take-over.
+    """Rounds that missed their quorum, or an update, since the last one that passed and the take-over.
 
     Args:
         records: the closed rounds, in order.
@@ -30,13 +32,13 @@ def missed_in_a_row(records: Sequence[Record], took_over_at: int) -> int:
     for record in reversed(records):
         if record.outcome == "passed" or record.round <= took_over_at:
             break
-        missed += record.outcome == "quorum-missed"
+        missed += record.outcome == "quorum-missed" or bool(took_back(record))
     return missed
 
 
 def why_failed(records: Sequence[Record], recipe: Recipe) -> str | None:
     """Why the run is closed as failed, without the last full stop, or `None`."""
-    refused = [record for record in records if record.outcome == "gate-refused"]
+    refused = [r for r in records if r.outcome == "gate-refused" and not took_back(r)]
     stops = recipe.gate.after_refusal == "stop"
     if not refused or (len(refused) <= recipe.max_failed_rounds and not stops):
         return None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from fedmodels.protocol.dropping import CHANGED_SINCE
 from fedmodels.protocol.messages import (
     AcceptedUpdate,
     Announcement,
@@ -131,7 +132,7 @@ def changed(party: str, number: int | None) -> Collected:
         number: round of its receipt when it was salvaged, else `None`.
     """
     reason = f"The update of {party} is no longer the one that was admitted"
-    refusal = Refusal(party=party, code="changed-since", reason=reason, round=number)
+    refusal = Refusal(party=party, code=CHANGED_SINCE, reason=reason, round=number)
     return Collected(party=party, refusal=refusal, round=number)
 
 

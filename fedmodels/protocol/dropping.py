@@ -1,4 +1,4 @@
-"""After the gate refused a round: ask the same parties again, leave the worst one out, or stop.
+"""After a round was refused: ask the same parties again, leave out who spoiled it, or stop.
 
 Derived from the records alone, so that whoever takes over draws the same cohort. The worst contributor is
 the party without whose update the average scores best on validation: a leave-one-out valuation (Ghorbani &
@@ -9,8 +9,8 @@ after a refusal.
 from collections.abc import Mapping, Sequence
 
 from fedmodels.protocol.messages import Decision, Metrics, Record
-from fedmodels.recipe import Recipe
 
+CHANGED_SINCE = "changed-since"
 DROP_ROUNDS = 3
 """Rounds for which the worst contributor of a refused round is left out."""
 
@@ -29,9 +29,15 @@ def draw_number(records: Sequence[Record]) -> int:
 
 
 def dropped_parties(records: Sequence[Record]) -> frozenset[str]:
-    """Parties that the last rounds found to be the worst contributor."""
+    """Parties that spoiled one of the last rounds, as worst contributor or by taking their update back."""
     recent = records[-DROP_ROUNDS:]
-    return frozenset(record.dropped for record in recent if record.dropped is not None)
+    worst = {record.dropped for record in recent if record.dropped is not None}
+    return frozenset(worst.union(*map(took_back, recent)))
+
+
+def took_back(record: Record) -> frozenset[str]:
+    """Parties whose admitted update was another one, or gone, when the round's decision was carried out."""
+    return frozenset(refusal.party for refusal in record.refused if refusal.code == CHANGED_SINCE)
 
 
 def dropped_in_words(party: str) -> str:
@@ -39,13 +45,6 @@ def dropped_in_words(party: str) -> str:
     return (
         f"{party} contributed worst, since the average is best without it: "
         f"it is left out of the next {DROP_ROUNDS} rounds"
-    )
-
-
-def may_drop(recipe: Recipe, decision: Decision) -> bool:
-    """Whether somebody of this decision would be left out: the recipe says so, and enough are left."""
-    return recipe.gate.after_refusal == "drop" and len(decision.accepted) > max(
-        1, recipe.min_available_parties
     )
 
 

@@ -64,6 +64,8 @@ class Head(Message):
 
     run: Identifier
     epoch: Annotated[int, Field(ge=1)]
+    owner: Annotated[str, Field(max_length=64)] = ""
+    """The coordinator that has this epoch, by a name that it drew: two that take it at once differ in it."""
     round: Count
     """Last closed round; 0 before the first."""
     record_sha256: Sha256 | None

@@ -31,6 +31,10 @@ class JoinRules(Protocol):
     def require_clipping_norm(self) -> float | None:
         """Largest L2 norm to which its update must be clipped."""
 
+    @property
+    def allow_text_pattern(self) -> bool:
+        """Whether its contract may hold a regular expression of the coordinator's."""
+
 
 def policy_violations(rules: JoinRules, recipe: Recipe) -> tuple[str, ...]:
     """What of the recipe the rules forbid: a clause each, with key, value and bound; empty if nothing."""
@@ -51,4 +55,6 @@ def policy_violations(rules: JoinRules, recipe: Recipe) -> tuple[str, ...]:
         found.append(
             f"update.clipping_norm is {shown}, at most {largest:g} is required (require_clipping_norm)"
         )
+    if recipe.contract.text_pattern is not None and not rules.allow_text_pattern:
+        found.append("contract.text_pattern is set, and allow_text_pattern is false")
     return tuple(found)

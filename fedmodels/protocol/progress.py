@@ -17,11 +17,12 @@ def improves(key_metric: str, candidate: Metrics, standing: Metrics, min_delta: 
     return (-gain if key_metric == "loss" else gain) > min_delta
 
 
-def opening_head(run: str, base_model_sha256: str) -> Head:
+def opening_head(run: str, base_model_sha256: str, owner: str = "") -> Head:
     """HEAD before the first round: the base model is good, since there is nothing else."""
     return Head(
         run=run,
         epoch=1,
+        owner=owner,
         round=0,
         record_sha256=None,
         model_sha256=base_model_sha256,
@@ -30,6 +31,19 @@ def opening_head(run: str, base_model_sha256: str) -> Head:
         passed_rounds=0,
         failed_rounds=0,
     )
+
+
+def takeover(head: Head, owner: str) -> Head:
+    """HEAD with the next epoch, of `owner`."""
+    return head.model_copy(update={"epoch": head.epoch + 1, "owner": owner})
+
+
+def is_taken(ours: Head, standing: Head) -> bool:
+    """Whether a standing HEAD is another coordinator's than the one that wrote `ours`.
+
+    Of two that resume at once, both write the same epoch, and one of them wins.
+    """
+    return standing.epoch > ours.epoch or standing.owner != ours.owner
 
 
 def follow(head: Head, record: Record, records: Sequence[Record], recipe: Recipe) -> Head:

@@ -12,6 +12,7 @@ that rounds stay synchronous: only the round before is salvaged, so tau is 0 (th
 
 from collections.abc import Mapping, Sequence
 
+from fedmodels.protocol.dropping import dropped_parties
 from fedmodels.protocol.messages import Record
 from fedmodels.recipe import Recipe
 
@@ -21,6 +22,8 @@ NOT_IN_TIME = frozenset({"late", "late-after-resume", "session-died", "session-c
 
 def salvageable(records: Sequence[Record], recipe: Recipe) -> tuple[str, ...]:
     """Parties whose update to the last closed round may still count in the next one; sorted.
+
+    None of those that spoiled a round lately: they are left out of the next one altogether.
 
     Args:
         records: the closed rounds, in order.
@@ -32,7 +35,7 @@ def salvageable(records: Sequence[Record], recipe: Recipe) -> tuple[str, ...]:
     late = {
         refusal.party for refusal in last.refused if refusal.round is None and refusal.code in NOT_IN_TIME
     }
-    return tuple(sorted(late))
+    return tuple(sorted(late - dropped_parties(records)))
 
 
 def staleness(records: Sequence[Record]) -> int:

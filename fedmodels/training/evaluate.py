@@ -1,5 +1,6 @@
 """Scoring and prediction with a classifier as it is: no gradients, no randomness, fp32."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,12 +10,17 @@ from numpy.typing import NDArray
 
 from fedmodels.metrics import log_probabilities, score
 from fedmodels.protocol.messages import Metrics
+from fedmodels.row_scores import RowScores, row_scores
 from fedmodels.training.batching import evaluation_batches
 from fedmodels.training.precision import pick_device
 from fedmodels.training.stopwatch import Stopwatch
 from fedmodels.training.tokenized import EncodedTexts
 
 BATCH_SIZE = 64
+LATENCY_TEXTS = 200
+"""Texts that are timed at most, one by one."""
+WARM_UP_TEXTS = 5
+"""Texts before them that are not: the first ones pay for allocations and kernels."""
 
 
 class Prediction(NamedTuple):
@@ -45,6 +51,42 @@ def evaluate(
     watch = Stopwatch()
     logits = compute_logits(model, examples, batch_size, device, watch)
     return score(logits, np.asarray(labels, dtype=np.int64)), watch.intervals
+
+
+def evaluate_rows(
+    model: Any,
+    examples: EncodedTexts,
+    labels: Sequence[int],
+    batch_size: int = BATCH_SIZE,
+    device: torch.device | None = None,
+) -> tuple[Metrics, RowScores]:
+    """Score a sequence classifier on n labelled texts, n at least 1, as a whole and row by row.
+
+    Raises:
+        TrainingFailed: `evaluation-not-finite`.
+    """
+    actual = np.asarray(labels, dtype=np.int64)
+    logits = compute_logits(model, examples, batch_size, device, Stopwatch())
+    return score(logits, actual), row_scores(logits, actual)
+
+
+def measure_latency(model: Any, examples: EncodedTexts, device: torch.device | None = None) -> float:
+    """95th percentile of the milliseconds that the model takes for one text, without its tokenizer.
+
+    Times up to `LATENCY_TEXTS` of n texts (n at least 1) one by one, in their order. Depends on the machine
+    and on what else it does; it tells a model that is ten times slower from one that is not.
+    """
+    device = device or pick_device()
+    model.to(device).eval()
+    timed = np.arange(min(len(examples), LATENCY_TEXTS))
+    seconds = []
+    with torch.inference_mode():
+        for row in [*timed[:WARM_UP_TEXTS], *timed]:
+            ids, mask = examples.batch(np.array([row]))
+            begin = time.perf_counter()
+            model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits.cpu()
+            seconds.append(time.perf_counter() - begin)
+    return float(1000.0 * np.percentile(seconds[-len(timed) :], 95))
 
 
 def predict(

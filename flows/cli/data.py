@@ -1,8 +1,8 @@
-"""`fedcart data`: fetch, partition and pin the data of a recipe."""
+"""`fedcart data`: fetch, partition and pin the data of a recipe, and check a party's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,8 +10,9 @@ from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json,
 
 if TYPE_CHECKING:
     from flows.data_preparation import DataManifest
+    from tasks.party.kept_contract import ContractCheck
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, partition and pin the data of a recipe.")
+app = typer.Typer(no_args_is_help=True, help="Fetch, partition, pin and check the data of a recipe.")
 
 
 @app.command()
@@ -49,6 +50,28 @@ def partition(recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> No
     from infra.settings import load_settings
 
     _show(partition_data(load_recipe(recipe), load_settings().home), as_json=as_json)
+
+
+@app.command()
+def check(
+    party: Annotated[str, typer.Option(metavar="PARTY", help="Whose data are checked, at that party.")],
+    recipe: RecipeOption = "reviews",
+    as_json: JsonFlag = False,
+) -> None:
+    """Hold a party's data against their contract; exits with 1 when a critical expectation fails.
+
+    Shows verdicts and counts; what is wrong with which value stands on a page in the party's own folder.
+    Data and expectations that have not changed since are not evaluated again.
+    """
+    from flows.data_check import check_party
+    from flows.recipes import load_recipe
+    from infra.settings import load_settings
+
+    with notes.status(f"checking the data of {party}"):
+        checked = check_party(load_recipe(recipe), party, load_settings())
+    _show_check(checked, party, as_json=as_json)
+    if not checked.verdict.passed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -106,3 +129,40 @@ def _show(manifest: "DataManifest", *, as_json: bool) -> None:
         console.print("Each party reads its own table itself; only its path was noted, in its own settings.")
     if manifest.unchanged:
         console.print("Everything was in place already; nothing was changed.")
+
+
+def _show_check(checked: "ContractCheck", party: str, *, as_json: bool) -> None:
+    from validation.verdict import COLUMNS
+
+    verdict = checked.verdict
+    if as_json:
+        print_json(
+            {
+                "party": party,
+                "passed": verdict.passed,
+                "unchanged": checked.unchanged,
+                "rows": {"train": checked.train_rows, "holdout": checked.holdout_rows},
+                "cleaned": checked.cleaned,
+                "failed": list(verdict.failed),
+                "expectations": [
+                    {
+                        "part": finding.part,
+                        "expectation": finding.expectation,
+                        "column": finding.column,
+                        "severity": finding.severity,
+                        "verdict": finding.said,
+                        "rows": finding.rows,
+                        "unexpected": finding.unexpected,
+                    }
+                    for finding in verdict.findings
+                ],
+                "page": str(checked.page),
+            }
+        )
+        return
+    columns = [(name, "right" if name in ("rows", "unexpected") else "left") for name in COLUMNS]
+    print_table(f"Contract of {party}", columns, (finding.cells() for finding in verdict.findings))
+    if checked.unchanged:
+        console.print("Neither data nor expectations have changed since: nothing was evaluated again.")
+    console.print(verdict.in_words())
+    console.print(f"Which values it was: {checked.page}", soft_wrap=True)

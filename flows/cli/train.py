@@ -10,7 +10,6 @@ import typer
 from flows.cli.output import (
     JsonFlag,
     OutOption,
-    RecipeOption,
     cells,
     console,
     print_json,
@@ -20,7 +19,15 @@ from flows.cli.output import (
 
 
 def train(
-    recipe: RecipeOption = "reviews",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="RECIPE",
+            help="Name of a recipe, or path of its file (reviews).",
+        ),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Id of the new run; made from recipe and time if not given."),
@@ -42,7 +49,6 @@ def train(
         begin,
         follow,
         resumable,
-        running_store,
     )
     from flows.measuring import StartUp
     from flows.model_folders import check_model_target, copy_model
@@ -59,10 +65,11 @@ def train(
     if model_out:
         check_model_target(model_out)
     if resume:
-        agreed = resumable(running_store(home), check_identifier("run", resume))
+        wanted = load_recipe(recipe) if recipe else None
+        agreed = resumable(home, check_identifier("run", resume), wanted)
         request = Request(agreed, resume, resume=True)
     else:
-        agreed = load_recipe(recipe)
+        agreed = load_recipe(recipe or "reviews")
         request = Request(
             agreed, check_identifier("run", run) if run else new_run_id(agreed.name, datetime.now(UTC))
         )

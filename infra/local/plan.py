@@ -119,7 +119,7 @@ def _server_port(before: Stack | None, wanted: int | None, lives: bool) -> int:
         return before.server_port
     if wanted is not None:
         return require_free(wanted, "Prefect server")
-    if before and _soon(lambda: port_is_free(before.server_port)):
+    if before and soon(lambda: port_is_free(before.server_port)):
         return before.server_port
     return free_ports(1)[0]
 
@@ -129,7 +129,7 @@ def _store_ports(before: Stack | None, wanted: int | None, lives: bool) -> Store
         if wanted not in (None, before.store.s3):
             raise _other("object store", f"port {before.store.s3}", str(wanted))
         return before.store
-    if before and wanted in (None, before.store.s3) and _soon(lambda: before.store.free):
+    if before and wanted in (None, before.store.s3) and soon(lambda: before.store.free):
         return before.store
     if wanted is not None:
         require_free(wanted, "object store")
@@ -137,7 +137,7 @@ def _store_ports(before: Stack | None, wanted: int | None, lives: bool) -> Store
     return StorePorts.choose(wanted)
 
 
-def _soon(free: Callable[[], bool]) -> bool:
+def soon(free: Callable[[], bool]) -> bool:
     """Whether ports are free, or soon: a killed process holds its own until its last thread has ended."""
     return wait_for(free, timeout=_RELEASE_S) or False
 

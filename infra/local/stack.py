@@ -11,12 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
+from tenacity import retry, retry_if_exception, stop_after_attempt
+
 from fedmodels.errors import StackError
 from infra.deployments import heartbeats
 from infra.deployments.declaration import declare, locked_template
 from infra.local import borrowers, prefect_server, processes, seaweedfs, workers
 from infra.local.lock import locked
-from infra.local.plan import Stack, plan_stack, read_stack, write_stack
+from infra.local.plan import Stack, plan_stack, read_stack, soon, write_stack
+from infra.local.ports import port_is_free
 from infra.local.processes import Record
 from infra.local.roles import prepare_roles, store_folder
 from infra.locations import logs_folder, stack_folder
@@ -25,8 +28,15 @@ from infra.waiting import wait_for
 STORE, SERVER = "store", "server"
 START_TIMEOUT_S = 300.0
 WORKER_GRACE_S, SERVER_GRACE_S = 5.0, 3.0
+PORT_LOST = "port-lost"
+PORT_TRIES = 3
 
 
+def _lost_a_port(error: BaseException) -> bool:
+    return isinstance(error, StackError) and error.code == PORT_LOST
+
+
+@retry(retry=retry_if_exception(_lost_a_port), stop=stop_after_attempt(PORT_TRIES), reraise=True)
 def up(
     home: Path,
     parties: tuple[str, ...],
@@ -42,7 +52,8 @@ def up(
 ) -> Stack:
     """Start what does not run yet, for these parties and those that the stack has; return when it works.
 
-    Harmless when all of it runs. When a part does not start, what this call started is stopped again.
+    Harmless when all of it runs. When a part does not start, what this call started is stopped again; when
+    that is because another program took a port between the choice and the start, others are chosen.
 
     Args:
         home: folder for everything that is written.
@@ -94,7 +105,8 @@ def up(
                 )
             _ensure_store(stack, weed, living.get(STORE))
             on_step("object store")
-            _await(server, lambda: prefect_server.answers(stack.server_port))
+            port = stack.server_port
+            _await(server, lambda: prefect_server.answers(port), lambda: port_is_free(port))
             on_step("Prefect server")
             if launcher:
                 _await_launcher(home, launcher, missing)
@@ -256,13 +268,26 @@ def _ensure_store(stack: Stack, weed: Path, running: Record | None) -> None:
         )
     elif new := sorted(issued.keys() - known.keys()):
         seaweedfs.reload_identities(running.pid)
-        _await(running, lambda: all(seaweedfs.knows(stack.store, stack.bucket, r, issued[r]) for r in new))
+        _await(
+            running,
+            lambda: all(seaweedfs.knows(stack.store, stack.bucket, r, issued[r]) for r in new),
+            lambda: stack.store.free,
+        )
     writer = issued["coordinator"]
-    _await(running, lambda: seaweedfs.accepts_writes(stack.store, stack.bucket, writer))
+    _await(
+        running,
+        lambda: seaweedfs.accepts_writes(stack.store, stack.bucket, writer),
+        lambda: stack.store.free,
+    )
 
 
-def _await(record: Record, condition: Callable[[], bool]) -> None:
+def _await(record: Record, condition: Callable[[], bool], free: Callable[[], bool]) -> None:
     """Wait until the process does what it is for.
+
+    Args:
+        record: of the process.
+        condition: whether it does.
+        free: whether its ports are free, once it has ended.
 
     Raises:
         StackError: it ended before, or takes longer than `START_TIMEOUT_S`.
@@ -272,6 +297,12 @@ def _await(record: Record, condition: Callable[[], bool]) -> None:
         return "works" if condition() else "ended" if record.process is None else None
 
     match wait_for(outcome, timeout=START_TIMEOUT_S):
+        case "ended" if not soon(free):
+            raise StackError(
+                f"The {record.what} found a port of its taken by a program that started at the same moment",
+                fix="try again, or name a port that is free",
+                code=PORT_LOST,
+            )
         case "ended":
             raise _did_not_start(record, "ended while it started")
         case None:

@@ -1,10 +1,9 @@
 """What a person sees of a round in the Prefect UI. Best effort: the bucket holds the truth."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from uuid import UUID
 
-import httpx
 from prefect import task
 from prefect.artifacts import (
     create_markdown_artifact,
@@ -12,16 +11,14 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.exceptions import PrefectException
-from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
 
 from fedmodels.protocol.dropping import dropped_in_words
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
-from infra.deployments.starting import server_answers
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
+from tasks.showing import best_effort
 from tasks.tagging import tagged
 
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
@@ -33,7 +30,7 @@ _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 def show_round(run: CoordinatorRun, record: Record) -> None:
     """A table of parties, the gate's reasoning, and how far the run is."""
     key = f"{run.run}-round-{record.round}"
-    _best_effort(
+    best_effort(
         lambda: create_table_artifact(
             table=party_table(record),
             key=f"{key}-parties",
@@ -53,7 +50,7 @@ def show_round(run: CoordinatorRun, record: Record) -> None:
 def show_run(run: CoordinatorRun, closed: Closed) -> None:
     """The run in one page: how the scores went, and which model is kept."""
     markdown = run_markdown(run.records, closed)
-    _best_effort(
+    best_effort(
         lambda: create_markdown_artifact(
             markdown=markdown, key=f"{run.run}-report", description="All rounds, and the model that is kept."
         )
@@ -154,17 +151,6 @@ def _show_progress(run: CoordinatorRun) -> None:
         )
         assert isinstance(created, UUID)
         run.progress_artifact = created
-
-
-def _best_effort(*shows: Callable[[], object]) -> None:
-    if not server_answers():
-        get_run_logger().warning("The Prefect server does not answer; artifacts are left out")
-        return
-    for show in shows:
-        try:
-            show()
-        except (PrefectException, httpx.HTTPError) as error:
-            get_run_logger().warning("The Prefect server did not take an artifact: %s", type(error).__name__)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -30,7 +30,7 @@ from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch, declined
-from tasks.exchange import parse
+from tasks.exchange import parse, read_bytes_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
@@ -49,7 +49,7 @@ def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) 
     _link_session(run, party)
     key = receipt_key(party, run.run, announcement.round)
     session = SessionWatch(run, party)
-    envelope = _wait(run, announcement, session, lambda: run.store.read(key, RECEIPT_LIMIT)) or _in_time(
+    envelope = _wait(run, announcement, session, lambda: _read(run, key)) or _in_time(
         run, announcement, party, key
     )
     if envelope is None:
@@ -71,7 +71,7 @@ def salvage_updates(
     fresh = {item.party for item in collected if item.refusal is None}
     found = []
     for party in late:
-        envelope = run.store.read(receipt_key(party, run.run, before.round), RECEIPT_LIMIT)
+        envelope = _read(run, receipt_key(party, run.run, before.round))
         if envelope is None:
             continue
         if party in fresh:
@@ -132,7 +132,7 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     session = SessionWatch(run, party)
 
     def look() -> bytes | bool | None:
-        return run.store.read(key, RECEIPT_LIMIT) or interrupted(run) or session.lost() is not None or None
+        return _read(run, key) or interrupted(run) or session.lost() is not None or None
 
     found = wait_for(patient(look), timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     evaluation = None
@@ -143,9 +143,13 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     return evaluation
 
 
+def _read(run: CoordinatorRun, key: str) -> bytes | None:
+    return read_bytes_from_party(run.store, key, RECEIPT_LIMIT)
+
+
 def _recall(run: CoordinatorRun, update: AcceptedUpdate, number: int) -> Collected:
     key = receipt_key(update.party, run.run, update.round or number)
-    envelope = run.store.read(key, RECEIPT_LIMIT)
+    envelope = _read(run, key)
     if envelope is None or sha256_hex(envelope) != update.receipt_sha256:
         return changed(update.party, update.round)
     receipt = parse(Receipt, parse(Signed, envelope, key).payload.encode(), key)
@@ -235,7 +239,7 @@ def _wait(
 
 def _in_time(run: CoordinatorRun, announcement: Announcement, party: str, key: str) -> bytes | None:
     """The receipt that is there after all, if by the store's clock it came before the collection was over."""
-    age, envelope = run.store.age(key), run.store.read(key, RECEIPT_LIMIT)
+    age, envelope = run.store.age(key), _read(run, key)
     if age is None or envelope is None:
         return None
     run.watch.arrive(party, seconds_ago=age)

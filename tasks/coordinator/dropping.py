@@ -8,6 +8,7 @@ from fedmodels.errors import IntegrityError, RunError
 from fedmodels.protocol.dropping import without, worst_contributor
 from fedmodels.protocol.messages import Decision, Metrics
 from tasks.coordinator.aggregating import write_average
+from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import finite_scores, loaded_workbench
 from tasks.policy import STORE
@@ -24,8 +25,11 @@ def find_worst(run: CoordinatorRun, decision: Decision) -> str | None:
     Costs one average and one scoring for each accepted update, and is asked only of a round that the gate
     refused.
     """
-    parties = [update.party for update in decision.accepted]
-    scores = {party: _score_without(run, decision, party) for party in parties}
+    scores: dict[str, Metrics | None] = {}
+    for update in decision.accepted:
+        if interrupted(run):
+            return None
+        scores[update.party] = _score_without(run, decision, update.party)
     worst = worst_contributor(scores, run.plan.recipe.key_metric)
     if worst is not None:
         get_run_logger().warning("Without %s the average of round %d is best", worst, decision.round)

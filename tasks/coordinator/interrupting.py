@@ -4,6 +4,7 @@ import time
 
 from fedmodels.errors import RunConflict, TransientError
 from fedmodels.protocol.messages import Closed, Head
+from fedmodels.protocol.progress import is_taken
 from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key
 from tasks.coordinator.run import CoordinatorRun
@@ -74,5 +75,5 @@ def _look(run: CoordinatorRun) -> Closed | RunConflict | None:
     closed = read_message(run.store, closed_key(run.run), Closed)  # last: HEAD may be swapped next
     if closed is not None:
         return closed
-    taken = head is not None and head.epoch > run.head.epoch
+    taken = head is not None and is_taken(run.head, head)
     return epoch_lost(run.run, run.head.epoch) if taken else None

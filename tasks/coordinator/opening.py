@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prefect import task
 
-from fedmodels.errors import InputError, RunConflict
+from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import (
@@ -18,7 +18,7 @@ from fedmodels.protocol.messages import (
     Plan,
     Record,
 )
-from fedmodels.protocol.progress import opening_head, refuse_closed
+from fedmodels.protocol.progress import opening_head, refuse_closed, takeover
 from fedmodels.protocol.state import RunState
 from fedmodels.recipe import SETS, Recipe
 from infra.layout import (
@@ -71,7 +71,7 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
     plan = _build_plan(run, recipe, parties)
     stored = run.store.create(plan_key(run.run), canonical_json(plan))
     standing, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
-    opening = opening_head(run.run, plan.base_model_sha256)
+    opening = opening_head(run.run, plan.base_model_sha256, run.owner)
     run.store.create(head_key(run.run), canonical_json(opening))
     head, version = _read_head(run)
     if standing != plan or head != opening:
@@ -92,7 +92,7 @@ def resume_run(run: CoordinatorRun) -> int:
     Raises:
         InputError: there is no such run.
         RunConflict: the run is over, or another coordinator took it at the same moment.
-        IntegrityError: the chain of its records is broken.
+        IntegrityError: the chain of its records is broken, or its plan or HEAD is another run's.
     """
     stored = run.store.read(plan_key(run.run))
     if stored is None:
@@ -101,13 +101,19 @@ def resume_run(run: CoordinatorRun) -> int:
         )
     plan, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
     refuse_closed(read_message(run.store, closed_key(run.run), Closed))
-    opening = opening_head(run.run, plan.base_model_sha256)
+    opening = opening_head(run.run, plan.base_model_sha256, run.owner)
     run.store.create(head_key(run.run), canonical_json(opening))
     head, version = _read_head(run)
+    if {plan.run, head.run} != {run.run}:
+        raise IntegrityError(
+            f"Where the run {run.run} lies there are plan or HEAD of another one",
+            fix="see fedcart runs verify, and start a new run",
+            code="run-foreign",
+        )
     records = tuple(_standing_record(run, number) for number in range(1, head.round + 1))
     check_chain(head, records)
     run.hold(RunState(plan=plan, head=head, records=records, took_over_at=head.round), version)
-    _swap_head(run, head.model_copy(update={"epoch": head.epoch + 1}))
+    _swap_head(run, takeover(head, run.owner))
     _read_open_round(run)
     return head.round
 

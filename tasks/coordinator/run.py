@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fedmodels.errors import RunConflict, RunError
 from fedmodels.protocol.messages import Closed, Head, Plan, Record, Session
@@ -31,6 +31,8 @@ class CoordinatorRun:
 
     def __init__(self, run: str, settings: Settings) -> None:
         self.run = run
+        self.owner = uuid4().hex
+        """Who this coordinator is: no other one has the name, not even for the same run."""
         self.home = settings.home
         self.store: ObjectStore = store_from_settings(settings)
         self.publisher = Publisher(self.store)
@@ -52,6 +54,8 @@ class CoordinatorRun:
         """Party to the lease in which it says why it does not take part."""
         self.deaths: dict[str, Deaths] = {}
         """Party to the deaths of its sessions in the open round."""
+        self.lost: dict[str, int] = {}
+        """Party to the round in which its session ended with a refusal."""
         self.watch = RoundWatch()
         self.interruption = Interruption()
         self.plan_sha256 = ""

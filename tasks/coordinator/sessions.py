@@ -138,11 +138,18 @@ class SessionWatch:
 
 
 def _look_after(run: CoordinatorRun, party: str) -> Loss | None:
-    """Look at the session once: it lives, is started again now or soon, or is lost for this round."""
+    """Look at the session once: it lives, is started again now or soon, or is lost for this round.
+
+    One that refused in an earlier round is started once more: what kept it may have been mended.
+    """
     flow_run_id = run.sessions.get(party)
     state = flow_run_state(flow_run_id) if flow_run_id else None
     code, said = _ending(flow_run_id) if flow_run_id and state == "FAILED" else ("", "")
     fate = session_fate(state, code)
+    if fate == "lost" and code and run.lost.setdefault(party, run.state.open_round) < run.state.open_round:
+        del run.lost[party]
+        _start_again(run, party)
+        return None
     if fate == "lost":
         return (code, said) if code else ("session-cancelled", f"The session of party {party} was cancelled")
     if fate == "left":

@@ -5,8 +5,9 @@ from prefect import task
 from fedmodels.errors import DataRefused
 from fedmodels.protocol.messages import DataReport
 from infra.keys import data_hash_key
-from infra.private_files import write_json
 from tasks.party.boundary import sealed
+from tasks.party.contract import check_rows, check_terms
+from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL
 from tasks.tagging import tagged
@@ -26,7 +27,8 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     plan = session.joined_plan
     tables = session.tables
     session.fingerprint = session.table_fingerprint()
-    session.report = None
+    session.contract_key = contract_key(session.terms)
+    session.report, session.contract = None, None
     session.prepared = None
     session.prepared = prepare_party_tables(
         tables.train, tables.holdout, plan.recipe.data, plan.labels, seed=plan.recipe.seed
@@ -35,24 +37,42 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     return dict(session.prepared.counts)
 
 
+@task(task_run_name="check_expectations · {session.party}", **LOCAL)
+@tagged
+@sealed("join")
+def check_expectations(session: PartySession) -> str:
+    """Refuse a contract, or expectations of the party's own, that its tables cannot be held against.
+
+    Raises:
+        InputError: the party's own expectations are wrong.
+        DataRefused: the recipe names a column that a table does not have.
+    """
+    if session.has_tables:
+        check_terms(session.terms)
+    return session.party
+
+
 @task(task_run_name="validate_data · {session.party}", **LOCAL)
 @tagged
 @sealed("data")
 def validate_data(session: PartySession) -> DataReport:
-    """Hold the prepared rows against their contract; the full result stays in the party's folder.
+    """Hold the prepared rows against their contract, unless that was done and nothing has changed since.
+
+    The full result stays in the party's folder.
 
     Raises:
         DataRefused: a critical expectation failed; the message names it and no value.
     """
-    from validation.contract import check_labelled_text
-
-    plan = session.joined_plan
     prepared = session.prepared
     if prepared is None:
         raise DataRefused(f"Party {session.party} has no prepared data", fix="prepare them first")
-    verdict, full = check_labelled_text(prepared.train, prepared.holdout, plan.recipe.data, plan.labels)
-    for part, result in full.items():
-        write_json(session.folder / "contract" / f"{part}.json", result)
+    checked = check_unless_kept(
+        contract_folder(session.workspace, session.terms.recipe.name),
+        session.terms,
+        session.contract_key if session.fingerprint == session.table_fingerprint() else None,
+        lambda now, scratch: check_rows(session.terms, prepared, now, scratch),
+    )
+    session.contract, verdict = checked, checked.verdict
     session.report = DataReport(
         rows=len(prepared.train) + len(prepared.holdout),
         train_rows=len(prepared.train),
@@ -64,9 +84,8 @@ def validate_data(session: PartySession) -> DataReport:
     )
     if not verdict.passed:
         session.prepared = None  # rows that are refused neither train nor vote
-        critical = [name for name in verdict.failed if name.startswith("critical:")]
         raise DataRefused(
-            f"The data of party {session.party} fail {', '.join(critical)}",
+            f"The data of party {session.party} fail {', '.join(verdict.critical)}",
             fix="correct the table; the full result lies in the party's own folder",
             code="contract-failed",
         )

@@ -1,5 +1,7 @@
 """Joining a run: read its plan, take the session's lease, fetch what every round needs."""
 
+from collections.abc import Callable
+
 from prefect import task
 
 from fedmodels.errors import FedcartError, InputError, PolicyForbids
@@ -162,16 +164,21 @@ def _take_lease(session: PartySession, lease: Session) -> None:
 @fault_step
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced."""
-    lease = Session(run=session.run, party=session.party, session=session_id, ready=True)
-    if _holds_lease(session, session_id):
-        _move_lease(session, lease)
+    ready = Session(run=session.run, party=session.party, session=session_id, ready=True)
+    _move_lease(session, ready, lambda standing: standing.session == session_id)
 
 
-def _move_lease(session: PartySession, lease: Session) -> None:
+def _move_lease(
+    session: PartySession, lease: Session, may_move: Callable[[Session], bool] = lambda _standing: True
+) -> None:
+    """Swap the lease in from what stands there, as long as that may be moved."""
     key = session_key(session.party, session.run)
     while True:
         found = session.store.read_version(key)
         if found is None:
             raise InputError(f"The lease {key} vanished", fix="start the session again")
-        if parse(Session, found[0], key) == lease or session.store.swap(key, canonical_json(lease), found[1]):
+        standing = parse(Session, found[0], key)
+        if standing == lease or not may_move(standing):
+            return
+        if session.store.swap(key, canonical_json(lease), found[1]):
             return

@@ -14,11 +14,13 @@ from infra.keys import PrivateKey, load_private_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_from_settings
+from tasks.party.contract import Terms
 from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import PreparedTables
     from fedmodels.workbench import Workbench
+    from tasks.party.kept_contract import ContractCheck
 
 
 class PartySession:
@@ -35,6 +37,7 @@ class PartySession:
         self.poll_seconds = settings.poll_seconds
         self.store: ObjectStore = store_from_settings(settings)
         self.signing_key: PrivateKey = load_private_key(settings.signing_key)
+        self.workspace: Path = settings.workspace
         self.folder: Path = settings.workspace / "runs" / run
         self.models: Path = self.folder / "models"
         """Local copies of the global models that are needed now."""
@@ -49,6 +52,9 @@ class PartySession:
         """Of the prepared training rows, under the party's own key."""
         self.report: DataReport | None = None
         self.refused: FedcartError | None = None
+        self.contract_key: str | None = None
+        """Hash of all that decides the contract's verdict, made before the tables were read."""
+        self.contract: ContractCheck | None = None
         self.fingerprint: tuple[tuple[int, int], ...] | None = None
         self.seconds: dict[str, float] = {}
         self.compute: list[tuple[float, float]] = []
@@ -80,9 +86,24 @@ class PartySession:
             )
         return found
 
+    @property
+    def has_tables(self) -> bool:
+        """Whether the party's settings name a table for the recipe of this run."""
+        found = self._tables.get(self.joined_plan.recipe.name)
+        return found is not None and found.train is not None
+
+    @property
+    def terms(self) -> Terms:
+        """The contract of this run, and the tables that it is about."""
+        return Terms(self.joined_plan.recipe, self.joined_plan.labels, self.tables)
+
     def table_fingerprint(self) -> tuple[tuple[int, int], ...]:
-        """Size and time of change of the party's tables: equal means that nothing was rewritten."""
-        paths = [path for path in (self.tables.train, self.tables.holdout) if path]
+        """Size and time of change of the party's tables, and of what it expects of them.
+
+        Equal means that nothing was rewritten.
+        """
+        tables = self.tables
+        paths = [path for path in (tables.train, tables.holdout, tables.expectations) if path]
         return tuple(
             (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
         )

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from fedmodels.aggregation.fedavg import fedavg_weights
 from fedmodels.protocol.agreement import (
-    CHANGED_SINCE,
     announcement_faults,
     candidate_faults,
     decision_faults,
     evaluation_faults,
 )
+from fedmodels.protocol.dropping import CHANGED_SINCE
 from fedmodels.protocol.messages import (
     Announcement,
     Candidate,

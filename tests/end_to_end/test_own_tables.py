@@ -63,7 +63,7 @@ def test_a_party_whose_data_fail_sits_out_with_a_reason_and_no_value(mixed, fede
     receipt = store.read("parties/shop-c/runs/mixed/rounds/0001/receipt.json").decode()
     assert "expect_column_values_to_be_in_set" in receipt
     assert "terrible-secret" not in receipt
-    full = federation.home / "parties" / "shop-c" / "runs" / "mixed" / "contract" / "train.json"
+    full = federation.home / "parties" / "shop-c" / "contract" / "mixed" / "train.json"
     assert "terrible-secret" in full.read_text()  # the party itself sees which value it was
     assert full.stat().st_mode & 0o077 == 0
 

@@ -1,8 +1,12 @@
 """Coordinators that take a run over from each other, on the real store; no flow is run for it."""
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
-from fedmodels.errors import IntegrityError, RunConflict
+from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.recording import closing
 from fedmodels.protocol.state import Collection
@@ -123,3 +127,53 @@ def test_a_resumed_round_has_one_more_grace(take_over):
     second = take_over()
     assert isinstance(next_step(second.state), Collect)
     assert 0.0 <= second.watch.resumed_at < 60.0
+
+
+def test_of_two_resumes_at_once_one_wins(take_over):
+    """Both read the same HEAD, and swap in the same epoch."""
+    begun = take_over()
+    rivals = [CoordinatorRun(begun.run, load_role_settings(begun.home, "coordinator")) for _ in range(2)]
+    both_have_read = threading.Barrier(2)
+    for rival in rivals:
+        rival.hold = waiting_once(rival.hold, both_have_read)
+    with ThreadPoolExecutor(2) as threads:
+        tries = [threads.submit(resume_run.fn, rival) for rival in rivals]
+    errors = [attempt.exception() for attempt in tries]
+    assert sorted(error.code for error in errors if error) == ["epoch-lost"]
+    (winner,) = [rival for rival, error in zip(rivals, errors, strict=True) if error is None]
+    assert winner.head.epoch == begun.head.epoch + 1
+    assert not interrupted(winner, now=True)
+
+
+def waiting_once(hold, barrier):
+    """Between a resume's look at HEAD and its swap, wait for the other one to have looked."""
+    waits = iter((barrier.wait,))
+
+    def held(*arguments):
+        hold(*arguments)
+        if wait := next(waits, None):
+            wait(timeout=30)
+
+    return held
+
+
+def test_a_run_that_lies_where_another_one_should_is_not_resumed(take_over):
+    run = take_over()
+    copied = CoordinatorRun("copied-1", load_role_settings(run.home, "coordinator"))
+    with pytest.raises(InputError) as unknown:
+        resume_run.fn(copied)
+    assert unknown.value.code == "run-unknown"
+    run.store.create(plan_key("copied-1"), run.store.read(plan_key(run.run)))
+    with pytest.raises(IntegrityError) as foreign:
+        resume_run.fn(copied)
+    assert foreign.value.code == "run-foreign"
+
+
+def test_a_resume_with_another_recipe_names_what_differs(federation, take_over):
+    run = take_over()
+    other = federation.recipe("changed", num_rounds=7)
+    refused = federation.call("train", "--resume", run.run, "--recipe", str(other), "--json")
+    assert refused.returncode == 2
+    error = json.loads(refused.stdout)["error"]
+    assert error["code"] == "recipe-changed"
+    assert "num_rounds" in error["message"]

@@ -12,7 +12,17 @@ MOMENTS: tuple[When, ...] = ("before", "after")
 COORDINATOR = "coordinator"
 WRITES = ("create", "swap", "upload", "put_blob", "delete")
 """Verbs of the store that leave something behind."""
-LOCAL_STEPS = frozenset({"import_libraries", "prepare_data", "validate_data", "fine_tune", "judge"})
+LOCAL_STEPS = frozenset(
+    {
+        "import_libraries",
+        "check_expectations",
+        "prepare_data",
+        "validate_data",
+        "show_contract",
+        "fine_tune",
+        "judge",
+    }
+)
 LOCAL_EFFECTS = frozenset({"adopt_model", "forget_models", "open_round_folder"})
 """What touches the disk or nothing at all: its error is the disk's. All others' is the store's."""
 PREFECT_EFFECTS = frozenset({"start_party_session"})

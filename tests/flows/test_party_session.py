@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import DataRefused, InputError
+from fedmodels.errors import DataRefused, InputError, TrainingFailed
 from flows import party_session
 
 
@@ -71,3 +71,54 @@ def test_a_session_that_comes_up_after_its_run_does_nothing(monkeypatch):
         monkeypatch.setattr(party_session, name, lambda *_arguments, name=name: noted.append(name))
     assert party_session.take_part_in_all.__wrapped__(SimpleNamespace(), "session") == 0
     assert noted == []
+
+
+@pytest.fixture
+def joining(monkeypatch):
+    """The steps of `join`, noted instead of done; returns how to make the check of expectations fail."""
+    noted = []
+    for name in ("join_run", "load_model", "decline", "check_expectations"):
+        monkeypatch.setattr(party_session, name, lambda *_arguments, name=name: noted.append(name))
+
+    def fail_with(error):
+        def check(_session):
+            raise error
+
+        monkeypatch.setattr(party_session, "check_expectations", check)
+        return noted
+
+    return fail_with
+
+
+def test_wrong_expectations_are_told_before_the_party_is_ready(joining):
+    wrong = InputError("Expectation 1 has an unknown type", code="expectation-unknown")
+    noted = joining(wrong)
+    with pytest.raises(InputError):
+        party_session.join(SimpleNamespace(), "session")
+    assert noted == ["join_run", "decline"]
+
+
+def test_a_fault_of_the_disk_while_they_are_checked_costs_nothing_yet(joining):
+    noted = joining(TrainingFailed("The disk is full", code="disk-full"))
+    party_session.join(SimpleNamespace(), "session")
+    assert noted == ["join_run", "load_model"]
+
+
+@pytest.mark.parametrize("refused", [None, DataRefused("A label is unknown", code="contract-failed")])
+def test_a_contract_is_shown_whatever_it_found_and_a_fault_of_that_costs_nothing(monkeypatch, refused):
+    noted = []
+
+    def validate(_session):
+        if refused:
+            raise refused
+
+    def show(_session):
+        noted.append("shown")
+        raise TrainingFailed("The disk is full", code="disk-full")
+
+    monkeypatch.setattr(party_session, "prepare_data", lambda _session: None)
+    monkeypatch.setattr(party_session, "validate_data", validate)
+    monkeypatch.setattr(party_session, "show_contract", show)
+    session = SimpleNamespace(refused="something of before")
+    party_session.inspect_data(session)
+    assert (session.refused, noted) == (refused, ["shown"])

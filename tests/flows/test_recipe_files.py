@@ -59,7 +59,9 @@ def test_the_first_recipe_spells_out_every_knob():
         ("", recipe),
         ("local", recipe.local),
         ("gate", recipe.gate),
+        ("release", recipe.release),
         ("update", recipe.update),
+        ("contract", recipe.contract),
     ):
         spelled = document[section] if section else document
         assert set(spelled) == set(type(value).model_fields)

@@ -12,7 +12,6 @@ from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.collection import CollectionState, collection_state
 from fedmodels.protocol.deciding import Collected, changed, decide
-from fedmodels.protocol.dropping import may_drop
 from fedmodels.protocol.messages import (
     Announcement,
     Candidate,
@@ -23,9 +22,10 @@ from fedmodels.protocol.messages import (
     Refusal,
     RoundSeconds,
 )
-from fedmodels.protocol.progress import opening_head, refuse_closed
+from fedmodels.protocol.progress import is_taken, opening_head, refuse_closed, takeover
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
 from fedmodels.protocol.restarts import restart_after, session_fate
+from fedmodels.protocol.resting import may_drop
 from fedmodels.protocol.state import Collection, RunState, Verdict, advance
 from fedmodels.protocol.steps import (
     Announce,
@@ -77,8 +77,9 @@ def model_of(decision: Decision) -> str:
 class Coordinator:
     """One coordinator, from its start to its end or death."""
 
-    def __init__(self, world: "Simulation", *, resume: bool) -> None:
+    def __init__(self, world: "Simulation", owner: str, *, resume: bool) -> None:
         self.world, self.plan, self.resume = world, world.scenario.plan, resume
+        self.owner = owner
         self.announced_at = 0.0
         self.resumed_at: float | None = None
         self.deaths: dict[tuple[str, int], int] = {}
@@ -139,7 +140,7 @@ class Coordinator:
         raise AssertionError(step)
 
     def _open(self) -> Story:
-        opening = opening_head(RUN, self.plan.base_model_sha256)
+        opening = opening_head(RUN, self.plan.base_model_sha256, self.owner)
         yield from create(plan_key(RUN), self.plan)
         yield from create(head_key(RUN), opening)
         head = yield from self._read_head()
@@ -150,15 +151,14 @@ class Coordinator:
     def _resume(self) -> Story:
         plan = yield from create(plan_key(RUN), self.plan)
         refuse_closed((yield from read(closed_key(RUN))))
-        yield from create(head_key(RUN), opening_head(RUN, plan.base_model_sha256))
+        yield from create(head_key(RUN), opening_head(RUN, plan.base_model_sha256, self.owner))
         head = yield from self._read_head()
         records = []
         for number in range(1, head.round + 1):
             records.append((yield from read(round_key(RUN, number, "record"))))
         check_chain(head, records)
         self._state = RunState(plan=plan, head=head, records=tuple(records), took_over_at=head.round)
-        taken = head.model_copy(update={"epoch": head.epoch + 1})
-        yield from retried(lambda: self._swap_head(taken))
+        yield from retried(lambda: self._swap_head(takeover(head, self.owner)))
         for kind in ("announcement", "decision", "candidate", "record"):
             found = yield from read(self._key(kind))
             if found is not None:
@@ -192,7 +192,7 @@ class Coordinator:
         if closed is not None:
             self._state = advance(self._state, closed)
             return True
-        if head.epoch > self._state.head.epoch:
+        if is_taken(self._state.head, head):
             raise _epoch_lost()
         return False
 
@@ -371,7 +371,7 @@ class Coordinator:
 
     def _worst(self, decision: Decision) -> str | None:
         """Whom a refused round drops: drawn, so that two coordinators may differ in it."""
-        if not may_drop(self.plan.recipe, decision):
+        if not may_drop(self.plan.recipe, self.plan.parties, self._state.records, decision):
             return None
         return self.world.random.choice([update.party for update in decision.accepted])
 

@@ -23,6 +23,7 @@ STOP_SECONDS = 3.0
 """How long after a cancel a request may still be on its way."""
 NAMES = (
     "head-is-monotone",
+    "one-coordinator-an-epoch",
     "chain-is-valid",
     "written-once",
     "counts-once",
@@ -92,6 +93,8 @@ class Checker:
             return
         if head.epoch < before.epoch or head.round < before.round:
             raise Broken("head-is-monotone", f"{_place(before)} became {_place(head)}")
+        if head.epoch == before.epoch and head.owner != before.owner:
+            raise Broken("one-coordinator-an-epoch", f"{before.owner} and {head.owner}: {_place(head)}")
         if head.round > before.round and self.closed_at is not None:
             closed = self.world.store.get(closed_key(RUN))
             late = issued > self.closed_at + STOP_SECONDS

@@ -61,6 +61,16 @@ def _swap_whatever_the_version(key: str, value: Any, _version: int) -> Story:
     return True
 
 
+def _take_over_whoever_it_is(_self: Any, head: Any) -> Story:
+    """Of two that swap at once, the second believes the first one's HEAD to be its own."""
+    yield from coordinator.swap(head_key(RUN), head, _self._version)
+    standing = yield from _self._read_head()
+    own = head.model_copy(update={"owner": standing.owner})
+    if standing != own:
+        raise coordinator._epoch_lost()
+    _self._state = coordinator.advance(_self._state, head)
+
+
 def _everybody_of_the_last_round(records: Any, recipe: Any) -> tuple[str, ...]:
     if recipe.salvage is None or not records:
         return ()
@@ -128,6 +138,14 @@ MUTATIONS = (
         "moves HEAD without compare-and-swap",
         ("head-is-monotone", "chain-is-valid"),
         ((coordinator, "swap", _swap_whatever_the_version),),
+    ),
+    Mutation(
+        "takes another's epoch for its own",
+        ("one-coordinator-an-epoch",),
+        (
+            (coordinator.Coordinator, "_swap_head", _take_over_whoever_it_is),
+            (coordinator, "is_taken", lambda ours, standing: standing.epoch > ours.epoch),
+        ),
     ),
     Mutation(
         "salvages whoever has a receipt, whatever the cohort",

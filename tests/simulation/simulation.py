@@ -74,8 +74,8 @@ class Simulation(World):
     def start_coordinator(self, *, resume: bool) -> None:
         """A person runs `fedcart train`, with `--resume` or without."""
         self.stopped = None
-        coordinator = Coordinator(self, resume=resume)
         name = f"coordinator {len(self.coordinators) + 1}"
+        coordinator = Coordinator(self, name, resume=resume)
         process = self.start(name, coordinator.tell(), self._coordinator_ended)
         coordinator.clock_rate = process.clock
         self.coordinators.append(process)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmodels.data.cleaning import clean_label, clean_rows, clean_text
+from fedmodels.data.cleaning import clean_label, clean_rows, clean_text, fold
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,9 @@ def test_the_order_of_rows_decides_nothing_but_their_order():
     assert sorted(zip(forward.texts, forward.labels, strict=True)) == [("a", "1"), ("c", "1")]
     assert set(forward.texts) == set(backward.texts)
     assert counts == counts_backward
+
+
+def test_folding():
+    assert fold("Great, phone!") == fold("great PHONE")
+    assert fold("!!!") == "!!!"
+    assert fold("好用。") == "好用"

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from fedmodels.protocol.agreement import record_faults
-from fedmodels.protocol.allowance import why_failed
-from fedmodels.protocol.dropping import draw_number, may_drop, without, worst_contributor
+from fedmodels.protocol.allowance import missed_in_a_row, why_failed
+from fedmodels.protocol.dropping import draw_number, without, worst_contributor
 from fedmodels.protocol.messages import AcceptedUpdate, Decision, Metrics
-from fedmodels.protocol.resting import resting_parties
+from fedmodels.protocol.resting import may_drop, resting_parties
+from fedmodels.protocol.salvage import salvageable
 from fedmodels.protocol.steps import announcement_of
 from tests.fedmodels.protocol.builders import BASE, recipe_for, record, state_for
 
@@ -63,13 +64,35 @@ def test_never_below_the_quorum_and_the_dropped_one_rests_before_the_refused_one
 
 
 def test_nobody_is_sought_when_nobody_could_be_left_out():
-    three = decision_of(a=0.5, b=0.25, c=0.25)
-    assert may_drop(recipe_for("abc", gate={"after_refusal": "drop"}), three)
-    assert not may_drop(recipe_for("abc", gate={"after_refusal": "retry"}), three)
+    recipe, three = recipe_for("abc", gate={"after_refusal": "drop"}), decision_of(a=0.5, b=0.25, c=0.25)
+    assert may_drop(recipe, "abc", [], three)
+    assert not may_drop(recipe_for("abc", gate={"after_refusal": "retry"}), "abc", [], three)
     needs_all = recipe_for("abc", gate={"after_refusal": "drop"}, min_available_parties=3)
-    assert not may_drop(needs_all, three)
-    alone = recipe_for("ab", gate={"after_refusal": "drop"}, min_available_parties=1)
-    assert not may_drop(alone, decision_of(a=1.0))
+    assert not may_drop(needs_all, "abc", [], three)
+    assert not may_drop(recipe, "abc", [], decision_of(a=1.0)), "without it nothing is left to average"
+    assert not may_drop(recipe, "abc", [dropping(1, "b")], decision_of(a=0.5, c=0.5)), "b rests already"
+
+
+def test_a_cohort_of_few_may_lose_one_when_others_wait():
+    recipe = recipe_for("abcde", gate={"after_refusal": "drop"}, fraction_train=0.4)
+    assert may_drop(recipe, "abcde", [], decision_of(a=0.5, b=0.5))
+
+
+def test_whoever_took_an_update_back_rests_and_ends_no_run():
+    taken = record(1, "abc", {"c": "changed-since"}, outcome="gate-refused")
+    assert resting_parties([taken], "abc", 2) == {"c"}
+    for after_refusal in ("retry", "stop"):
+        recipe = recipe_for("abc", max_failed_rounds=0, gate={"after_refusal": after_refusal})
+        assert why_failed([taken], recipe) is None
+    again = [taken.model_copy(update={"round": number}) for number in (1, 2, 3)]
+    assert missed_in_a_row(again, 0) == 3, "where it cannot be left out, the run stops and can be resumed"
+
+
+def test_who_is_dropped_is_not_salvaged_either():
+    recipe = recipe_for("abc", salvage={"exponent": 0.5})
+    late = record(1, "ab", {"c": "late"}, outcome="gate-refused")
+    assert salvageable([late], recipe) == ("c",)
+    assert salvageable([late.model_copy(update={"dropped": "c"})], recipe) == ()
 
 
 def test_the_others_weigh_as_if_it_had_sent_nothing():

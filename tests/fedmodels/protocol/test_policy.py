@@ -2,6 +2,7 @@
 
 import pytest
 
+from fedmodels.contract_schema import LabelledTextContract, TextPattern
 from fedmodels.protocol.policy import policy_violations
 from fedmodels.recipe import CoordinatorData, DataConfig, LocalTraining, PartyData, Recipe, UpdateConfig
 from infra.settings import PartyPolicy
@@ -15,6 +16,7 @@ RECIPE = Recipe(
     max_failed_rounds=2,
     local=LocalTraining(epochs=4),
     update=UpdateConfig(clipping_norm=1.5),
+    contract=LabelledTextContract(text_pattern=TextPattern(regex="[a-z]")),
 )
 
 
@@ -30,6 +32,7 @@ def test_without_rules_everything_is_allowed():
         {"max_rounds": 5},
         {"max_local_epochs": 4},
         {"require_clipping_norm": 1.5},
+        {"allow_text_pattern": True},
     ],
     ids=lambda rules: next(iter(rules)),
 )
@@ -48,6 +51,7 @@ def test_the_bound_itself_is_allowed(rules):
             {"require_clipping_norm": 1.0},
             "update.clipping_norm is 1.5, at most 1 is required (require_clipping_norm)",
         ),
+        ({"allow_text_pattern": False}, "contract.text_pattern is set, and allow_text_pattern is false"),
     ],
     ids=lambda rules: next(iter(rules)) if isinstance(rules, dict) else "",
 )
@@ -60,6 +64,11 @@ def test_an_update_that_is_not_clipped_breaks_every_norm():
     assert policy_violations(PartyPolicy(require_clipping_norm=1e9), unclipped) == (
         "update.clipping_norm is not set, at most 1e+09 is required (require_clipping_norm)",
     )
+
+
+def test_a_contract_without_a_pattern_breaks_no_rule_about_it():
+    plain = RECIPE.model_copy(update={"contract": LabelledTextContract()})
+    assert policy_violations(PartyPolicy(allow_text_pattern=False), plain) == ()
 
 
 def test_all_violations_are_told_at_once():

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from fedmodels.errors import TrainingFailed
-from fedmodels.training.evaluate import compute_logits, evaluate, predict
+from fedmodels.training import evaluate as evaluating
+from fedmodels.training.evaluate import (
+    compute_logits,
+    evaluate,
+    evaluate_rows,
+    measure_latency,
+    predict,
+)
 from fedmodels.training.stopwatch import Stopwatch
 from fedmodels.training.tokenized import encode_texts
 
@@ -89,3 +96,20 @@ def test_a_model_with_a_weight_that_is_no_number_has_no_score(tiny, mixed):
     with pytest.raises(TrainingFailed) as caught:
         evaluate(tiny[0], mixed, [1, 1, 0, 0, 0])
     assert caught.value.code == "evaluation-not-finite"
+
+
+def test_rows_add_up_to_the_metrics_of_all(tiny, mixed):
+    labels = [1, 1, 0, 0, 0]
+    metrics, rows = evaluate_rows(tiny[0], mixed, labels, 2)
+    assert metrics == evaluate(tiny[0], mixed, labels, 2)[0]
+    assert rows.accuracy == metrics.accuracy
+    assert rows.losses.mean() == pytest.approx(metrics.loss)
+    predicted = [item.probability for item in predict(tiny[0], mixed, 2)]
+    assert np.allclose(rows.confidences, predicted)
+
+
+def test_latency_times_each_text_once_after_a_warm_up(tiny, mixed, monkeypatch):
+    clock = iter([0.0, 9.0, 0.0, 9.0, *(t for n in range(1, 6) for t in (0.0, n / 1000))])
+    monkeypatch.setattr(evaluating, "WARM_UP_TEXTS", 2)
+    monkeypatch.setattr(evaluating.time, "perf_counter", lambda: next(clock))
+    assert measure_latency(tiny[0], mixed) == pytest.approx(np.percentile([1, 2, 3, 4, 5], 95))

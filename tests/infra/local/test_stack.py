@@ -234,6 +234,26 @@ def test_a_taken_port_is_one_sentence_and_starts_nothing(tmp_path: Path, bring_u
     assert stack.process_ids(tmp_path) == []
 
 
+def test_a_port_that_another_program_takes_first_is_given_up(tmp_path: Path, bring_up, monkeypatch):
+    """Between the choice of a port and the start of its server lie seconds."""
+    with socket.socket() as rival:
+
+        def lose(*arguments):
+            if not rival.getsockname()[1]:
+                rival.bind((HOST, arguments[0].server_port))
+                rival.listen()
+            return start(*arguments)
+
+        start = stack._start_server
+        monkeypatch.setattr(stack, "_start_server", lose)
+        made = bring_up(tmp_path)
+        try:
+            assert made.server_port != rival.getsockname()[1]
+            assert status(tmp_path).state == "up"
+        finally:
+            stack.down(tmp_path)
+
+
 def test_a_missing_store_program_names_its_package(tmp_path: Path, bring_up, monkeypatch):
     monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path))
     monkeypatch.setattr(shutil, "which", lambda _name: None)

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from fedmodels.errors import StoreBusy
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Session
 from infra.layout import evaluation_key, receipt_key, session_key, update_key
@@ -45,6 +46,20 @@ def test_what_is_no_evaluation_is_as_good_as_none(played, run, candidate):
 def test_another_message_that_the_party_signed_is_as_good_as_none(played, run, candidate):
     create_signed(played.stores[PARTY], evaluation_key(PARTY, run.run, 1), LEASE, played.keys[PARTY])
     assert collect_evaluation.fn(run, candidate, PARTY) is None
+
+
+def test_a_wrong_hash_beside_an_object_holds_nobody_up(played, run, candidate):
+    """A party can put any hash with its objects: it is its signature that counts."""
+    store, key = played.stores[PARTY], evaluation_key(PARTY, run.run, 1)
+    sent = played.evaluate(candidate, PARTY, 0.7)
+    data, lying = store.read(key), {"sha256": "0" * 64}
+    store.client.put_object(Bucket=store.bucket, Key=key, Body=data, Metadata=lying)
+    with pytest.raises(StoreBusy):
+        store.read(key)
+    assert collect_evaluation.fn(run, candidate, PARTY) == sent
+    lease = session_key(PARTY, run.run)
+    store.client.put_object(Bucket=store.bucket, Key=lease, Body=canonical_json(LEASE), Metadata=lying)
+    assert sessions.standing_lease(run, PARTY) == LEASE
 
 
 def test_a_good_evaluation_counts(played, run, candidate):

@@ -1,0 +1,46 @@
+"""Counts of a party's clean tables of labelled text, from which its data contract makes shares."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedmodels.data.cleaning import fold
+from fedmodels.data.rows import LabelledTexts
+
+DROPPED = ("empty_texts", "exact_duplicates", "conflicting_labels", "train_texts_in_holdout")
+"""Counts of cleaning that are rows which it took away."""
+
+
+@dataclass(frozen=True)
+class TableCounts:
+    """What a party's tables hold, in rows: each number is a sum over parts, whatever reads them."""
+
+    train: int
+    holdout: int
+    by_label: Mapping[str, int]
+    """Label to its training rows."""
+    holdout_in_train: int
+    cleaned: Mapping[str, int]
+    """What cleaning changed, in rows, as `PreparedTables.counts`."""
+
+    @property
+    def raw(self) -> int:
+        """Rows as the tables hold them, before cleaning took any away."""
+        return self.train + self.holdout + sum(self.cleaned.get(name, 0) for name in DROPPED)
+
+
+def count_rows(train: LabelledTexts, holdout: LabelledTexts, cleaned: Mapping[str, int]) -> TableCounts:
+    """The counts of rows that are in memory."""
+    folded = {fold(text) for text in train.texts} if len(holdout) else set()
+    return TableCounts(
+        train=len(train),
+        holdout=len(holdout),
+        by_label=Counter(train.labels),
+        holdout_in_train=sum(fold(text) in folded for text in holdout.texts),
+        cleaned=cleaned,
+    )
+
+
+def positive(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts that are not zero, sorted by name."""
+    return {name: count for name, count in sorted(counts.items()) if count}

@@ -1,0 +1,232 @@
+"""`fedcart release`: which models asked to be released, what their checks say, and who is champion."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.output import JsonFlag, console, print_json, print_table
+
+if TYPE_CHECKING:
+    from fedmodels.protocol.releases import Champion
+    from tasks.release_reading import ReleaseView
+
+app = typer.Typer(
+    name="release",
+    help="Look at releases, approve, promote and roll back; starts the store alone when it is down.",
+    no_args_is_help=True,
+)
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of the recipe.")]
+ReleaseArgument = Annotated[int, typer.Argument(metavar="RELEASE", min=1, help="Number of the release.")]
+ByOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Who says so; by default your name on this machine.")
+]
+CommentOption = Annotated[str, typer.Option(metavar="TEXT", help="Why, in a sentence.")]
+LIST_COLUMNS = [
+    ("recipe", "left"),
+    ("release", "right"),
+    ("run", "left"),
+    ("model", "left"),
+    ("accuracy", "right"),
+    ("against", "right"),
+    ("checks", "left"),
+    ("standing", "left"),
+]
+CHECK_COLUMNS = [
+    ("check", "left"),
+    ("value", "right"),
+    ("bound", "right"),
+    ("verdict", "left"),
+    ("in words", "left"),
+]
+
+
+@app.command("list")
+def list_releases(
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="Name of the recipe; all of them by default.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """All releases, oldest first, and where each stands."""
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from tasks.release_reading import list_releases as views_of
+    from tasks.release_reading import released_recipes
+
+    with open_named_store(load_settings()) as store:
+        recipes = [_checked(recipe)] if recipe else released_recipes(store)
+        views = [view for name in recipes for view in views_of(store, name)]
+    if as_json:
+        print_json([view.document() for view in views])
+    elif views:
+        print_table("Releases", LIST_COLUMNS, [_list_row(view) for view in views])
+    else:
+        console.print("There is no release" + (f" of {recipe}." if recipe else "."))
+
+
+@app.command("show")
+def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = False) -> None:
+    """One release: its checks with values and bounds, a person's word on it, and where it stands."""
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from tasks.release_reading import read_release
+
+    with open_named_store(load_settings()) as store:
+        view = read_release(store, _checked(recipe), release)
+    if as_json:
+        print_json(view.document())
+        return
+    request, found = view.request, view.found
+    if found:
+        rows = [
+            (check.name, _number(check.value), _number(check.bound), check.verdict, check.sentence)
+            for check in found.report.checks
+        ]
+        print_table(f"Release {release} of {recipe}", CHECK_COLUMNS, rows)
+        if word := found.approval:
+            said = f': "{word.comment}"' if word.comment else ""
+            _say(f"{word.by}: {word.decision}, {found.waited:.0f} s after the report{said}.")
+    asked = f" ({request.reason})" if request.reason else ""
+    model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
+    _say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+
+
+@app.command("promote")
+def promote(
+    recipe: RecipeArgument, release: ReleaseArgument, by: ByOption = None, as_json: JsonFlag = False
+) -> None:
+    """Make a release the champion.
+
+    Refused when a check failed, when a person has not approved it in time, and when another model has
+    become the champion since it was compared.
+    """
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from tasks.releasing import promote as promote_release
+
+    with open_named_store(load_settings()) as store:
+        champion = promote_release(store, _checked(recipe), release, by or _who())
+    _tell_champion(champion, as_json=as_json)
+
+
+@app.command("rollback")
+def rollback(
+    recipe: RecipeArgument,
+    to: Annotated[
+        int | None,
+        typer.Option(metavar="RELEASE", min=1, help="A release that was the champion; by default the last."),
+    ] = None,
+    reason: CommentOption = "",
+    by: ByOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Return to the champion before the present one, or to any that there ever was.
+
+    A second rollback goes further back, not forth again.
+    """
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from tasks.releasing import rollback as roll_back
+
+    with open_named_store(load_settings()) as store:
+        champion = roll_back(store, _checked(recipe), by or _who(), to=to, reason=reason)
+    _tell_champion(champion, as_json=as_json)
+
+
+@app.command("approve")
+def approve(
+    recipe: RecipeArgument,
+    release: ReleaseArgument,
+    comment: CommentOption = "",
+    by: ByOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Approve a release whose recipe asks a person, and make it the champion.
+
+    Once, and before the deadline. The form in Prefect's page does the same.
+    """
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from tasks.releasing import approve as approve_release
+    from tasks.releasing import promote as promote_release
+
+    name = by or _who()
+    with open_named_store(load_settings()) as store:
+        approve_release(store, _checked(recipe), release, name, comment)
+        champion = promote_release(store, recipe, release, name)
+    _tell_champion(champion, as_json=as_json)
+
+
+@app.command("reject")
+def reject(
+    recipe: RecipeArgument,
+    release: ReleaseArgument,
+    comment: CommentOption = "",
+    by: ByOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Reject a release whose recipe asks a person; the champion stays."""
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from tasks.releasing import reject as reject_release
+
+    with open_named_store(load_settings()) as store:
+        word = reject_release(store, _checked(recipe), release, by or _who(), comment)
+    if as_json:
+        print_json(word.model_dump(mode="json"))
+    else:
+        _say(f"Release {release} of {recipe} is rejected by {word.by}; the champion stays.")
+
+
+def _tell_champion(champion: "Champion", *, as_json: bool) -> None:
+    if as_json:
+        print_json(champion.model_dump(mode="json"))
+    else:
+        _say(
+            f"The champion of {champion.recipe} is release {champion.release}: "
+            f"model {champion.model_sha256[:12]} of run {champion.run}."
+        )
+
+
+def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
+    request, report = view.request, view.found.report if view.found else None
+    checks = None if report is None else ", ".join(report.failed) or "passed"
+    accuracy = f"{report.validation.accuracy:.3f}" if report and report.validation else None
+    return (
+        request.recipe,
+        request.release,
+        request.run,
+        request.model_sha256[:12],
+        accuracy,
+        request.champion_release,
+        checks,
+        view.standing,
+    )
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def _checked(recipe: str) -> str:
+    from fedmodels.identifiers import check_identifier
+
+    return check_identifier("recipe", recipe)
+
+
+def _who() -> str:
+    import getpass
+
+    from fedmodels.errors import InputError
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise InputError(
+            "This machine has no name for you", fix="give one with --by", code="name-missing"
+        ) from None
+
+
+def _say(sentence: str) -> None:
+    """One line, whatever stands in it: a comment may hold brackets."""
+    console.print(sentence, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,74 @@
+"""A party's look at its own data: held against the contract of a recipe, on the party's own machine."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmodels.errors import InputError
+from fedmodels.recipe import Recipe
+from flows.data_preparation import data_folder
+from infra.locations import party_folder
+from infra.private_files import read_json
+from infra.settings import Settings, Tables, load_role_settings
+
+if TYPE_CHECKING:
+    from tasks.party.kept_contract import ContractCheck
+
+
+def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractCheck":
+    """The verdict on a party's data, new or kept; everything stays in the party's folder.
+
+    Args:
+        recipe: the recipe.
+        party: one of its parties.
+        settings: of this process: the party's own, or of the machine that plays all parties.
+
+    Raises:
+        InputError: the recipe has no such party, the party no table, nobody knows the classes, or the
+            party's own expectations are wrong.
+        DataRefused: a table is missing or damaged.
+    """
+    from tasks.party.contract import Terms, check_tables
+    from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
+
+    terms = Terms(recipe, _labels(recipe, settings.home), _tables(recipe, party, settings))
+    workspace = settings.workspace if settings.role == party else party_folder(settings.home, party)
+    return check_unless_kept(
+        contract_folder(workspace, recipe.name),
+        terms,
+        contract_key(terms),
+        lambda now, scratch: check_tables(terms, now, scratch),
+    )
+
+
+def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:
+    if party not in recipe.parties:
+        raise InputError(
+            f"The recipe {recipe.name} has no party {party}",
+            fix=f"name one of {', '.join(recipe.parties)}",
+            code="party-unknown",
+        )
+    own = settings if settings.role == party else load_role_settings(settings.home, party)
+    tables = own.tables.get(recipe.name)
+    if tables is None or tables.train is None:
+        raise InputError(
+            f"Party {party} has no table for the recipe {recipe.name} in its settings",
+            fix=f"run fedcart data prepare, or set [tables.{recipe.name}] train in the party's fedcart.toml",
+            code="table-missing",
+        )
+    return tables
+
+
+def _labels(recipe: Recipe, home: Path) -> tuple[str, ...]:
+    """The classes of the recipe, or those of the coordinator's prepared tables, if they lie here."""
+    from fedmodels.data.cleaning import clean_label
+
+    if recipe.data.labels is not None:
+        return tuple(clean_label(label) for label in recipe.data.labels)
+    manifest = read_json(data_folder(home, "coordinator", recipe.name) / "manifest.json")
+    if manifest is None:
+        raise InputError(
+            f"Nobody says which classes the recipe {recipe.name} has",
+            fix="list them in data.labels of the recipe, or run fedcart data prepare",
+            code="labels-unknown",
+        )
+    return tuple(str(label) for label in manifest["labels"])

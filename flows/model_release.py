@@ -1,0 +1,114 @@
+"""One release: the kept model of a run against the champion, a person's word if the recipe asks, the swap.
+
+A flow run that is suspended ends its process and begins again from the top when it is resumed. So every step
+finds in the bucket what stands, by the id of the flow run, and takes only what is missing. An expired pause
+is failed by the Prefect server without any of this running: the deadline's rejection is then written by
+housekeeping, and promotion holds the approval against its deadline itself.
+"""
+
+import math
+from typing import Any, Literal
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from fedmodels.errors import FedcartError, RunConflict
+from fedmodels.identifiers import check_identifier
+from fedmodels.protocol.releases import LONGEST_NAME, LONGEST_WORDS, Approval, ReleaseReport, ReleaseRequest
+from infra.settings import load_settings
+from tasks.release.artifacts import report_markdown, verdict_in_words
+from tasks.release.desk import ReleaseDesk
+from tasks.release.steps import (
+    check_release,
+    find_answer,
+    promote_release,
+    request_release,
+    show_report,
+    take_answer,
+)
+
+BY_RECIPE = "recipe"
+"""Who promotes where the recipe asks nobody."""
+
+
+class ApprovalForm(RunInput):
+    """Approve or reject the release that the report above describes."""
+
+    decision: Literal["approve", "reject"] = Field(description="approve makes the model the champion")
+    by: str = Field(description="your name", min_length=1, max_length=LONGEST_NAME)
+    comment: str = Field("", description="why, in a sentence", max_length=LONGEST_WORDS)
+
+
+@flow(name="model-release", flow_run_name="release · {run}", persist_result=False)
+def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
+    """Check the kept model of a finished run, and make it the champion of its recipe if nothing refuses it.
+
+    Args:
+        run: id of the run.
+        reason: why it was trained, for people.
+    """
+    try:
+        desk = ReleaseDesk(check_identifier("run", run), load_settings())
+        return release(desk, ticket=str(runtime.flow_run.id), reason=reason)
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+
+
+def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | State[Any]:
+    """Request, check, show, hear, promote.
+
+    Returns:
+        Number, run and model of the new champion; or a completed state whose name says why there is none.
+    """
+    request = request_release(desk, ticket, reason)
+    report = check_release(desk, request)
+    show_report(request, report)
+    name = f"Release {report.release} of {report.recipe}"
+    if not report.passed:
+        return Completed(name="Refused", message=f"{name} is {verdict_in_words(report)}.")
+    by = BY_RECIPE
+    if report.approval == "person":
+        word = hear(desk, request, report)
+        if word is None:
+            command = f"fedcart release approve {report.recipe} {report.release}"
+            return Completed(name="AwaitingApproval", message=f"{name} waits for {command}.")
+        if word.decision == "reject":
+            said = f": {word.comment}" if word.comment else ""
+            return Completed(name="Rejected", message=f"{name} is rejected by {word.by}{said}.")
+        by = word.by
+    champion = promote_release(desk, report, by)
+    return {"recipe": champion.recipe, "release": champion.release, "model_sha256": champion.model_sha256}
+
+
+def hear(desk: ReleaseDesk, request: ReleaseRequest, report: ReleaseReport) -> Approval | None:
+    """The word on a release: one that stands, or a person's, for whom the flow run is suspended.
+
+    `None` when nobody can be asked here: only the flow run of a deployment can be suspended.
+    """
+    word, left = find_answer(desk, report)
+    if word is not None:
+        return word
+    if runtime.deployment.id is None:
+        return None
+    form = ask(request, report, left)
+    try:
+        return take_answer(
+            desk, report, approved=form.decision == "approve", by=form.by, comment=form.comment
+        )
+    except RunConflict as error:
+        if error.code not in ("approval-twice", "approval-late"):
+            raise
+        return find_answer(desk, report)[0]
+
+
+def ask(request: ReleaseRequest, report: ReleaseReport, seconds: float) -> ApprovalForm:
+    """Suspend the flow run until somebody fills in the form; after `seconds` the server fails it."""
+    return suspend_flow_run(
+        wait_for_input=ApprovalForm.with_initial_data(description=report_markdown(request, report)),
+        timeout=max(1, math.ceil(seconds)),
+        key=f"approval-{report.release}",
+    )

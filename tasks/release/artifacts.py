@@ -1,0 +1,52 @@
+"""What a person sees of a release in the Prefect UI: the report, and the form's own words. Best effort."""
+
+from prefect.artifacts import create_markdown_artifact
+
+from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
+from tasks.coordinator.artifacts import plain
+from tasks.showing import best_effort
+
+MARKS = {"passed": "✓ passed", "failed": "✗ refused", "not-checked": "– not checked", "reported": "reported"}
+
+
+def show_report(request: ReleaseRequest, report: ReleaseReport) -> None:
+    """The report as an artifact, one for each release."""
+    best_effort(
+        lambda: create_markdown_artifact(
+            markdown=report_markdown(request, report),
+            key=f"{report.recipe}-release-{report.release}",
+            description=f"Release {report.release} of {report.recipe}: what the checks say.",
+        )
+    )
+
+
+def report_markdown(request: ReleaseRequest, report: ReleaseReport) -> str:
+    """What asks to be released, the verdict, and a table of all checks."""
+    asked = f" Asked for because: {plain(request.reason)}." if request.reason else ""
+    against = "the first release, compared with bounds alone"
+    if report.champion_release and report.champion_model_sha256:
+        model = report.champion_model_sha256[:12]
+        against = f"compared with release {report.champion_release}, model `{model}`"
+    lines = [
+        f"## Release {report.release} of {report.recipe}: {verdict_in_words(report)}",
+        "",
+        f"Model `{report.model_sha256[:12]}` of run {report.run}, {against}.{asked}",
+        "",
+        "| check | value | bound | verdict | in words |",
+        "| --- | ---: | ---: | --- | --- |",
+    ]
+    lines += [
+        f"| {plain(check.name)} | {_number(check.value)} | {_number(check.bound)} | {MARKS[check.verdict]} "
+        f"| {plain(check.sentence)} |"
+        for check in report.checks
+    ]
+    return "\n".join(lines)
+
+
+def verdict_in_words(report: ReleaseReport) -> str:
+    """`all checks passed`, or which did not."""
+    return f"refused by {', '.join(report.failed)}" if report.failed else "no check refused it"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")

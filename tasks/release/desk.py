@@ -1,0 +1,45 @@
+"""What the process keeps that makes one release.
+
+Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/session.py`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmodels.errors import InputError
+from infra.object_store import ObjectStore
+from infra.settings import Settings, Tables
+from infra.stores import store_from_settings
+
+if TYPE_CHECKING:
+    from fedmodels.data.prepared import LabelledTexts
+
+
+class ReleaseDesk:
+    """The coordinator's store, tables and folders, for releasing the model of one run."""
+
+    def __init__(self, run: str, settings: Settings) -> None:
+        self.run = run
+        self.store: ObjectStore = store_from_settings(settings)
+        self.tables: dict[str, Tables] = settings.tables
+        self.threads = settings.torch_threads
+        self.cache: Path = settings.workspace / "cache"
+        self.folder: Path = settings.workspace
+        """Below it, a model lies while it is loaded."""
+
+    def own_set(self, recipe: str, name: str) -> "LabelledTexts":
+        """One of the coordinator's sets.
+
+        Raises:
+            InputError: the coordinator's settings name no such table.
+        """
+        from fedmodels.data.prepared import read_prepared
+
+        path = getattr(self.tables.get(recipe), name, None)
+        if path is None:
+            raise InputError(
+                f"The coordinator has no {name} set for the recipe {recipe}",
+                fix=f"run fedcart data prepare --recipe {recipe}",
+                code="table-missing",
+            )
+        return read_prepared(path, f"coordinator's {name}")

@@ -1,0 +1,73 @@
+"""The report of a release, from its request and everything that can be measured of its model."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.releases import ReleaseCheck, ReleaseReport, ReleaseRequest
+from tasks.release.desk import ReleaseDesk
+from tasks.release.kept import KeptModel, contracts, kept_model, party_scores
+from tasks.release.scoring import ModelScores, check_comparable, model_bytes, score_model
+from validation.release.evidence import Evidence, slices_of
+from validation.release.gate import release_checks
+
+
+def build_report(
+    desk: ReleaseDesk, request: ReleaseRequest, further: Iterable[ReleaseCheck] = ()
+) -> ReleaseReport:
+    """Score both models, collect what the parties signed, and make all checks.
+
+    Args:
+        desk: the coordinator's store and tables.
+        request: of the release.
+        further: checks that others made, of a privacy budget or of lineage say.
+
+    Raises:
+        RunError: a run, a table or a blob is missing or damaged, or the two models cannot be compared.
+    """
+    kept = kept_model(desk.store, request.run)
+    champion = kept_model(desk.store, request.champion_run) if request.champion_run else None
+    check_comparable(kept, champion)
+    scores = score_model(desk, kept)
+    before = score_model(desk, champion, compared=True) if champion else None
+    evidence = _evidence(desk, request, kept, champion, scores, before)
+    recipe = kept.plan.recipe
+    generator = np.random.default_rng([recipe.seed, request.release])
+    return ReleaseReport(
+        recipe=request.recipe,
+        release=request.release,
+        request_sha256=sha256_hex(canonical_json(request)),
+        run=request.run,
+        model_sha256=request.model_sha256,
+        champion_release=request.champion_release,
+        champion_model_sha256=request.champion_model_sha256,
+        checks=release_checks(recipe.release, evidence, generator, further),
+        validation=scores.validation,
+        champion_validation=before.validation if before else None,
+        holdout=scores.holdout,
+        approval=recipe.release.approval,
+        approval_deadline=recipe.release.approval_deadline,
+    )
+
+
+def _evidence(
+    desk: ReleaseDesk,
+    request: ReleaseRequest,
+    kept: KeptModel,
+    champion: KeptModel | None,
+    scores: ModelScores,
+    before: ModelScores | None,
+) -> Evidence:
+    validation = desk.own_set(request.recipe, "validation")
+    return Evidence(
+        candidate=scores.rows,
+        champion=before.rows if before else None,
+        champion_release=request.champion_release,
+        parties=party_scores(desk.store, kept, champion),
+        contracts=contracts(kept),
+        model_bytes=model_bytes(desk.store, kept.sha256),
+        latency_ms=scores.latency_ms,
+        slices=slices_of(validation.labels, [len(text) for text in validation.texts]),
+        holdout=scores.holdout,
+    )

@@ -1,0 +1,172 @@
+"""Reading releases from the bucket, as a person's command does: no Prefect, no model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from fedmodels.errors import InputError, IntegrityError
+from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
+from fedmodels.protocol.releasing import Standing, standing_of
+from infra.layout import (
+    all_releases_prefix,
+    champion_key,
+    past_champion_key,
+    release_key,
+    releases_prefix,
+)
+from infra.object_store import ObjectStore
+from tasks.exchange import parse, read_message
+
+
+@dataclass(frozen=True)
+class StandingReport:
+    """A report as it stands, and how long it waited for the word on it.
+
+    `waited`: seconds, by the store's clock, from the report to the approval, or to now while there is none.
+    """
+
+    report: ReleaseReport
+    sha256: str
+    approval: Approval | None
+    waited: float
+
+
+@dataclass(frozen=True)
+class ReleaseView:
+    """One release; without a report, its checks have not been made, or whoever made them died."""
+
+    request: ReleaseRequest
+    found: StandingReport | None
+    standing: Standing | str
+
+    def document(self) -> dict[str, Any]:
+        """As one JSON document."""
+        report = self.found.report if self.found else None
+        approval = self.found.approval if self.found else None
+        return {
+            **self.request.model_dump(mode="json"),
+            "standing": self.standing,
+            "passed": report.passed if report else None,
+            "report": report.model_dump(mode="json") if report else None,
+            "approval": approval.model_dump(mode="json") if approval else None,
+            "waited": self.found.waited if self.found else None,
+        }
+
+
+def released_recipes(store: ObjectStore) -> list[str]:
+    """Recipes of which there is a release, in order."""
+    return store.list_folders(all_releases_prefix())
+
+
+def release_numbers(store: ObjectStore, recipe: str) -> list[int]:
+    """Numbers of the recipe's releases, in order."""
+    return sorted(int(name) for name in store.list_folders(releases_prefix(recipe)) if name.isdecimal())
+
+
+def read_champion(store: ObjectStore, recipe: str) -> Champion | None:
+    """The released model, or `None` before the first release."""
+    return read_message(store, champion_key(recipe), Champion)
+
+
+def read_history(store: ObjectStore, recipe: str, newest: bytes | None = None) -> list[Champion]:
+    """All pointers, oldest first, each held against the hash that the one after it names.
+
+    Args:
+        store: the bucket.
+        recipe: name of the recipe.
+        newest: the champion's bytes where they were read before.
+
+    Raises:
+        IntegrityError: `champions-broken`: a pointer is missing or was changed.
+    """
+    data = newest if newest is not None else store.read(champion_key(recipe))
+    history: list[Champion] = []
+    while data is not None:
+        pointer = parse(Champion, data, champion_key(recipe))
+        if pointer.recipe != recipe or (history and pointer.sequence != history[-1].sequence - 1):
+            raise _broken(recipe, pointer.sequence, "is not in its place")
+        history.append(pointer)
+        if pointer.previous_sha256 is None:
+            break
+        data = store.read(past_champion_key(recipe, pointer.previous_sha256))
+        if data is None or sha256_hex(data) != pointer.previous_sha256:
+            raise _broken(recipe, pointer.sequence - 1, "is missing" if data is None else "was changed")
+    return history[::-1]
+
+
+def read_report(store: ObjectStore, recipe: str, release: int) -> StandingReport:
+    """The report of a release, and what stands of its approval.
+
+    Raises:
+        InputError: there is no such release, or no report of it.
+    """
+    found = find_report(store, recipe, release)
+    if found is None:
+        read_request(store, recipe, release)
+        raise InputError(
+            f"Release {release} of {recipe} has no report yet",
+            fix=f"see fedcart release show {recipe} {release}, or propose the model anew",
+            code="release-unreported",
+        )
+    return found
+
+
+def find_report(store: ObjectStore, recipe: str, release: int) -> StandingReport | None:
+    """The report of a release, or `None` while there is none."""
+    key, approval_key = (release_key(recipe, release, name) for name in ("report", "approval"))
+    data = store.read(key)
+    if data is None:
+        return None
+    approval = read_message(store, approval_key, Approval)
+    waited = store.age(key) or 0.0
+    if approval is not None:
+        waited = max(0.0, waited - (store.age(approval_key) or 0.0))
+    return StandingReport(parse(ReleaseReport, data, key), sha256_hex(data), approval, waited)
+
+
+def read_request(store: ObjectStore, recipe: str, release: int) -> ReleaseRequest:
+    """The request of a release.
+
+    Raises:
+        InputError: there is no such release.
+    """
+    found = read_message(store, release_key(recipe, release, "request"), ReleaseRequest)
+    if found is None:
+        numbers = release_numbers(store, recipe)
+        known = ", ".join(str(number) for number in numbers[-5:]) or "none"
+        raise InputError(
+            f"There is no release {release} of {recipe} in the bucket (the latest are: {known})",
+            fix="see fedcart release list",
+            code="release-unknown",
+        )
+    return found
+
+
+def read_release(
+    store: ObjectStore, recipe: str, release: int, history: list[Champion] | None = None
+) -> ReleaseView:
+    """One release and where it stands.
+
+    Raises:
+        InputError: there is no such release.
+    """
+    request = read_request(store, recipe, release)
+    found = find_report(store, recipe, release)
+    if found is None:
+        return ReleaseView(request, None, "no report yet")
+    past = read_history(store, recipe) if history is None else history
+    return ReleaseView(request, found, standing_of(found.report, found.approval, found.waited, past))
+
+
+def list_releases(store: ObjectStore, recipe: str) -> list[ReleaseView]:
+    """All releases of a recipe, oldest first."""
+    history = read_history(store, recipe)
+    return [read_release(store, recipe, number, history) for number in release_numbers(store, recipe)]
+
+
+def _broken(recipe: str, sequence: int, how: str) -> IntegrityError:
+    return IntegrityError(
+        f"Champion {sequence} of {recipe} {how}",
+        fix="restore it from a backup",
+        code="champions-broken",
+    )

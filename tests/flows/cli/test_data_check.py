@@ -1,0 +1,147 @@
+"""`fedcart data check`: verdicts and counts at the party, and never a value."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+SECRET = "jane.doe@example.org"
+RECIPE = """\
+name: mine
+data:
+  labels: ["0", "1"]
+  parties:
+    shop-a: {train: shop-a.csv}
+    shop-b: {train: shop-b.csv}
+  coordinator: {table: own.csv}
+"""
+EXPECTATIONS = """\
+expectations:
+  - {type: expect_column_values_to_be_in_set, kwargs: {column: label, value_set: [0]}, severity: warning}
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A recipe, two parties' tables and their settings, without a stack."""
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    for party in ("shop-a", "shop-b"):
+        rows = "".join(f"text {number} for {SECRET},{number % 2}\n" for number in range(60))
+        (tmp_path / f"{party}.csv").write_text(f"text,label\n{rows}")
+        folder = tmp_path / "home" / "parties" / party
+        folder.mkdir(parents=True)
+        (folder / "fedcart.toml").write_text(f'[tables.mine]\ntrain = "{tmp_path / party}.csv"\n')
+    return tmp_path
+
+
+@pytest.fixture
+def check(place):
+    def run(*words, party="shop-a", **environment):
+        called = [sys.executable, "-c", "from flows.cli.main import main; main()", "data", "check"]
+        return subprocess.run(
+            [*called, "--party", party, "--recipe", str(place / "mine.yaml"), *words],
+            capture_output=True,
+            text=True,
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "PYTHONPATH": str(REPOSITORY),
+                "FEDCART_HOME": str(place / "home"),
+                "COLUMNS": "200",
+                **environment,
+            },
+        )
+
+    return run
+
+
+def expect(place, text):
+    (place / "expectations.yaml").write_text(text)
+    settings = place / "home" / "parties" / "shop-a" / "fedcart.toml"
+    settings.write_text(settings.read_text() + f'expectations = "{place / "expectations.yaml"}"\n')
+
+
+def test_data_that_keep_their_contract_and_are_not_looked_at_twice(check, place):
+    first = check("--json")
+    assert first.returncode == 0, first.stderr
+    document = json.loads(first.stdout)
+    assert (document["party"], document["passed"], document["unchanged"]) == ("shop-a", True, False)
+    assert document["rows"]["train"] + document["rows"]["holdout"] == 60
+    assert document["failed"] == []
+    assert {row["verdict"] for row in document["expectations"]} == {"passed"}
+    page = Path(document["page"])
+    assert page.is_relative_to(place / "home" / "parties" / "shop-a" / "contract" / "mine")
+    assert page.parent.stat().st_mode & 0o077 == 0
+    assert json.loads(check("--json").stdout) == {**document, "unchanged": True}
+    shown = check()
+    assert "Neither data nor expectations have changed" in shown.stdout
+    assert str(page) in shown.stdout
+    assert not (place / "home" / "parties" / "shop-b" / "contract").exists()
+
+
+def test_a_critical_failure_exits_with_1_and_tells_no_value(check, place):
+    (place / "shop-a.csv").write_text(
+        "text,label\n" + "".join(f"text {n} for {SECRET},{SECRET}\n" for n in range(60))
+    )
+    for words in ((), ("--json",)):
+        done = check(*words)
+        assert done.returncode == 1
+        assert SECRET not in done.stdout + done.stderr
+        assert "expect_column_values_to_be_in_set" in done.stdout
+    assert json.loads(done.stdout)["passed"] is False
+    assert SECRET in (Path(json.loads(done.stdout)["page"]).parent / "train.html").read_text()
+
+
+def test_a_partys_own_warning_is_shown_and_refuses_nothing(check, place):
+    expect(place, EXPECTATIONS)
+    done = check("--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["failed"] == ["warning:expect_column_values_to_be_in_set:own"]
+    own = document["expectations"][-1]
+    assert (own["part"], own["column"], own["rows"], own["unexpected"]) == ("own", "", 60, 30)
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("{type: expect_nothing}", "expectation-unknown"),
+        ("{type: expect_column_values_to_be_unique, kwargs: {column: nope}}", "expectation-column-missing"),
+        ("{type: expect_column_values_to_be_unique, kwargs: {colum: text}}", "expectation-arguments"),
+    ],
+)
+def test_wrong_expectations_are_one_sentence(check, place, entry, code):
+    expect(place, f"expectations: [{entry}]")
+    done = check("--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == code
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_party_on_its_own_machine(check, place):
+    """Its settings are those of the process, and there is no other role's file."""
+    settings = place / "own.toml"
+    settings.write_text(f'role = "shop-b"\n[tables.mine]\ntrain = "{place / "shop-b.csv"}"\n')
+    done = check(
+        "--json", party="shop-b", FEDCART_CONFIG=str(settings), FEDCART_HOME=str(place / "elsewhere")
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(json.loads(done.stdout)["page"]).is_relative_to(place / "elsewhere" / "parties" / "shop-b")
+
+
+@pytest.mark.parametrize(
+    ("party", "code"),
+    [("shop-z", "party-unknown"), ("shop-b", "table-missing"), ("shop-a", "labels-unknown")],
+)
+def test_what_cannot_be_checked(check, place, party, code):
+    if code == "table-missing":
+        (place / "home" / "parties" / "shop-b" / "fedcart.toml").write_text("")
+    if code == "labels-unknown":
+        (place / "mine.yaml").write_text(RECIPE.replace('  labels: ["0", "1"]\n', ""))
+    done = check("--json", party=party)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == code

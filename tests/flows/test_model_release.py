@@ -1,0 +1,287 @@
+"""The release flow, step by step on a real store, with models' scores and the person played."""
+
+import functools
+import itertools
+from datetime import timedelta
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from prefect.input.run_input import run_input_subclass_from_type
+from pydantic import ValidationError
+
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.errors import RunConflict
+from fedmodels.row_scores import RowScores
+from flows import model_release
+from flows.model_release import ApprovalForm, release
+from infra import store_answers
+from infra.settings import load_role_settings
+from tasks.release.artifacts import report_markdown
+from tasks.release.desk import ReleaseDesk
+from tasks.release.scoring import ModelScores
+from tasks.release_reading import read_champion, read_release
+from tasks.releasing import approve, reject
+from tests.store_alone import store_alone
+from tests.store_alone import store_of as store_alone_of
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, scores
+
+STEPS = (
+    "check_release",
+    "find_answer",
+    "promote_release",
+    "request_release",
+    "take_answer",
+)
+NUMBERS = itertools.count(1)
+ROWS = 300
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def store_of():
+    """One client for each role: making one takes a tenth of a second, and a test has several runs."""
+    return functools.cache(store_alone_of)
+
+
+class Played:
+    """One recipe: its runs, what their models score, and what a person answers."""
+
+    def __init__(self, home, recipe: str) -> None:
+        self.home, self.recipe = home, recipe
+        self.wrong: dict[str, int] = {}
+        """Run to how many of the rows its model gets wrong."""
+        self.scored: list[str] = []
+        self.shown: list[str] = []
+        self.forms: list[ApprovalForm | BaseException] = []
+        self.asked: list[float] = []
+        self.store = None
+
+    def finish_run(self, wrong: int, accuracy: float = 0.7, **bounds) -> str:
+        number = next(NUMBERS)
+        run = FinishedRun(self.home, f"run-{number}", seed=number)
+        gate = run.plan.recipe.release.model_copy(update=bounds)
+        recipe = run.plan.recipe.model_copy(update={"name": self.recipe, "release": gate})
+        run.plan = run.plan.model_copy(update={"recipe": recipe})
+        run.store.put_blob(f"coordinator/runs/{run.run}/plan.json", run.plan.model_dump_json().encode())
+        run.play(1, dict.fromkeys(PARTIES, 1), accuracy=accuracy)
+        run.close()
+        self.wrong[run.run] = wrong
+        self.store = run.store
+        return run.run
+
+    def score(self, _desk, kept, *, compared=False) -> ModelScores:
+        self.scored.append(kept.run)
+        correct = np.arange(ROWS) >= self.wrong[kept.run]
+        rows = RowScores(correct, np.full(ROWS, 0.4), np.full(ROWS, 0.9))
+        metrics = scores(float(correct.mean()))
+        return ModelScores(metrics, rows, metrics, 3.0)
+
+    def ask(self, request, report, seconds):
+        self.asked.append(seconds)
+        answer = self.forms.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        if callable(answer):
+            return answer()
+        return answer
+
+    def release(self, run: str, ticket: str = ""):
+        desk = ReleaseDesk(run, load_role_settings(self.home, "coordinator"))
+        return release(desk, ticket or f"flow run of {run}", "drift at shop-a")
+
+    @property
+    def champion(self) -> int | None:
+        found = read_champion(self.store, self.recipe)
+        return found.release if found else None
+
+    def standing(self, number: int) -> str:
+        return read_release(self.store, self.recipe, number).standing
+
+
+@pytest.fixture
+def played(home, store_of, monkeypatch) -> Played:
+    monkeypatch.setattr("tests.tasks.verifying.finished_run.store_of", store_of)
+    monkeypatch.setattr("tasks.release.desk.store_from_settings", lambda _: store_of(home, "coordinator"))
+    made = Played(home, f"recipe-{next(NUMBERS)}")
+    for step in STEPS:
+        monkeypatch.setattr(model_release, step, getattr(model_release, step).fn)
+    monkeypatch.setattr(
+        model_release,
+        "show_report",
+        lambda request, report: made.shown.append(report_markdown(request, report)),
+    )
+    texts = LabelledTexts(tuple("x" * (n % 40 + 1) for n in range(ROWS)), ("good", "bad") * (ROWS // 2))
+    monkeypatch.setattr("tasks.release.report.score_model", made.score)
+    monkeypatch.setattr(ReleaseDesk, "own_set", lambda *_: texts)
+    monkeypatch.setattr(model_release, "ask", made.ask)
+    monkeypatch.setattr(model_release, "runtime", SimpleNamespace(deployment=SimpleNamespace(id="d")))
+    return made
+
+
+def form(decision: str, by: str = "ann", comment: str = "") -> ApprovalForm:
+    return ApprovalForm(decision=decision, by=by, comment=comment)
+
+
+def test_what_passes_becomes_the_champion_and_what_is_worse_does_not(played):
+    first, better, worse = (played.finish_run(wrong) for wrong in (40, 30, 90))
+    assert played.release(first)["release"] == 1
+    assert played.release(better)["release"] == 2
+    refused = played.release(worse)
+    assert (refused.name, refused.is_completed()) == ("Refused", True)
+    assert refused.message.startswith(f"Release 3 of {played.recipe} is refused by non-inferiority")
+    assert played.champion == 2
+    assert [played.standing(n) for n in (1, 2, 3)] == ["champion before", "champion", "checks failed"]
+    assert read_champion(played.store, played.recipe).by == "recipe"
+
+
+def test_the_report_is_shown_with_every_check(played):
+    played.release(played.finish_run(40))
+    page = played.shown[0]
+    assert page.startswith(f"## Release 1 of {played.recipe}: no check refused it")
+    assert "the first release, compared with bounds alone. Asked for because: drift at shop\\-a." in page
+    assert "| calibration | 0.0333 | 0.15 | ✓ passed |" in page
+    assert page.count("\n| ") == len(read_release(played.store, played.recipe, 1).found.report.checks) + 2
+
+
+def test_a_run_that_falls_at_a_party_is_refused_by_that_party(played):
+    played.release(played.finish_run(40, accuracy=0.9))
+    refused = played.release(played.finish_run(40, accuracy=0.6))
+    assert all(f"party/{party}/drop" in refused.message for party in PARTIES)
+
+
+def test_a_flow_run_that_is_started_again_checks_nothing_twice(played):
+    run = played.finish_run(40)
+    first = played.release(run)
+    assert played.scored == [run]
+    assert played.release(run) == first
+    assert played.scored == [run]
+    with pytest.raises(RunConflict, match="already, as release 1"):
+        played.release(run, ticket="another flow run")
+
+
+def test_a_person_is_asked_with_the_time_that_is_left(played):
+    run = played.finish_run(40, approval="person", approval_deadline=500.0)
+    played.forms = [form("approve", comment="fine")]
+    assert played.release(run)["release"] == 1
+    assert len(played.asked) == 1
+    assert 450.0 < played.asked[0] <= 500.0
+    assert read_champion(played.store, played.recipe).by == "ann"
+
+
+def test_a_suspended_flow_run_goes_on_where_it_was(played):
+    class Suspended(BaseException):
+        pass
+
+    run = played.finish_run(40, approval="person")
+    played.forms = [Suspended(), form("approve")]
+    with pytest.raises(Suspended):
+        played.release(run)
+    assert played.champion is None
+    assert played.standing(1) == "awaiting approval"
+    assert played.release(run)["release"] == 1
+    assert played.scored == [run]
+
+
+def test_a_rejection_keeps_the_champion(played):
+    played.release(played.finish_run(40))
+    played.forms = [form("reject", comment="not before the holidays")]
+    state = played.release(played.finish_run(30, approval="person"))
+    assert state.name == "Rejected"
+    assert state.message.endswith("is rejected by ann: not before the holidays.")
+    assert played.champion == 1
+
+
+def test_an_approval_after_the_deadline_is_a_rejection(played, monkeypatch):
+    run = played.finish_run(40, approval="person", approval_deadline=60.0)
+    clock = store_answers.clock
+
+    def too_late():
+        monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(seconds=90))
+        return form("approve")
+
+    played.forms = [too_late]
+    state = played.release(run)
+    assert (state.name, played.champion) == ("Rejected", None)
+    assert "rejected by deadline: nobody approved within 60 s" in state.message
+    assert played.standing(1) == "deadline passed"
+
+
+def test_after_the_deadline_nobody_is_asked(played, monkeypatch):
+    run = played.finish_run(40, approval="person", approval_deadline=60.0)
+    played.forms = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        played.release(run)
+    clock = store_answers.clock
+    monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(seconds=90))
+    assert played.release(run).name == "Rejected"
+    assert len(played.asked) == 1
+
+
+@pytest.mark.parametrize(("meanwhile", "champion"), [(approve, 1), (reject, None)])
+def test_a_word_from_the_command_line_stands_before_the_forms(played, meanwhile, champion):
+    run = played.finish_run(40, approval="person")
+
+    def overtaken():
+        meanwhile(played.store, played.recipe, 1, "ben")
+        return form("reject" if champion else "approve")
+
+    played.forms = [overtaken]
+    played.release(run)
+    assert played.champion == champion
+
+
+def test_without_a_deployment_the_flow_ends_and_says_what_to_do(played, monkeypatch):
+    monkeypatch.setattr(model_release, "runtime", SimpleNamespace(deployment=SimpleNamespace(id=None)))
+    state = played.release(played.finish_run(40, approval="person"))
+    assert state.name == "AwaitingApproval"
+    assert state.message.endswith(f"waits for fedcart release approve {played.recipe} 1.")
+    assert played.asked == []
+
+
+def test_a_champion_that_changed_meanwhile_makes_the_comparison_void(played):
+    run, other = played.finish_run(40, approval="person"), played.finish_run(35)
+
+    def overtaken():
+        played.release(other)
+        return form("approve")
+
+    played.forms = [overtaken]
+    with pytest.raises(RunConflict) as caught:
+        played.release(run)
+    assert caught.value.code == "release-outdated"
+    assert played.champion == 2
+
+
+def test_the_form_is_one_that_prefect_shows_and_wants_a_decision_and_a_name():
+    shown = ApprovalForm.with_initial_data(description="## Release 1")
+    assert run_input_subclass_from_type(shown) is shown
+    assert shown._description == "## Release 1"
+    schema = shown.model_json_schema()
+    assert schema["required"] == ["decision", "by"]
+    assert schema["properties"]["decision"]["enum"] == ["approve", "reject"]
+    for wrong in (
+        {"decision": "maybe", "by": "ann"},
+        {"decision": "approve"},
+        {"decision": "approve", "by": ""},
+    ):
+        with pytest.raises(ValidationError):
+            ApprovalForm(**wrong)
+
+
+def test_ask_suspends_under_a_key_that_is_the_same_next_time(played, monkeypatch):
+    monkeypatch.undo()
+    told = {}
+    monkeypatch.setattr(
+        model_release, "suspend_flow_run", lambda **words: told.update(words) or form("approve")
+    )
+    report = SimpleNamespace(release=7)
+    monkeypatch.setattr(model_release, "report_markdown", lambda *_: "## Release 7")
+    assert model_release.ask(None, report, 0.2).decision == "approve"
+    assert (told["timeout"], told["key"]) == (1, "approval-7")
+    assert told["wait_for_input"]._description == "## Release 7"

@@ -1,0 +1,117 @@
+"""The kept model of a run: only of a finished run whose messages are whole, with what its parties signed."""
+
+import pytest
+
+from fedmodels.errors import FedcartError, InputError, IntegrityError, RunConflict
+from infra.layout import closed_key, evaluation_key, round_key
+from tasks.cancelling import cancel_run
+from tasks.exchange import create_message, create_signed
+from tasks.release.kept import contracts, kept_model, party_scores
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, scores
+
+EVERYONE = dict.fromkeys(PARTIES, 1)
+
+
+def played(run: FinishedRun, accuracy: float = 0.7, **facts) -> FinishedRun:
+    run.play(1, EVERYONE, accuracy=accuracy, **facts)
+    run.close()
+    return run
+
+
+def code_of(call, *arguments) -> tuple[type[FedcartError], str]:
+    with pytest.raises(FedcartError) as caught:
+        call(*arguments)
+    return caught.type, caught.value.code
+
+
+def test_it_is_the_best_rounds_candidate(opened):
+    opened.play(1, EVERYONE, accuracy=0.7)
+    opened.play(2, dict.fromkeys(PARTIES, 2), accuracy=0.75, tuned=True)
+    opened.play(3, dict.fromkeys(PARTIES, 3), accuracy=0.74)
+    opened.close()
+    kept = kept_model(opened.store, opened.run)
+    assert (kept.run, kept.round, kept.sha256) == (opened.run, 2, opened.head.best_model_sha256)
+    assert kept.candidate.metrics == kept.record.metrics == scores(0.75)
+
+
+def test_an_unknown_run_an_open_one_and_a_cancelled_one_are_refused(opened):
+    assert code_of(kept_model, opened.store, "nothing-1") == (InputError, "run-unknown")
+    opened.play(1, EVERYONE, accuracy=0.7)
+    assert code_of(kept_model, opened.store, opened.run) == (RunConflict, "run-open")
+    cancel_run(opened.store, opened.run, "enough")
+    assert code_of(kept_model, opened.store, opened.run) == (RunConflict, "run-unfinished")
+
+
+def test_a_run_that_kept_the_base_model_has_nothing_to_release(opened):
+    closed = cancel_run(opened.store, opened.run, "")
+    opened.store.delete(closed_key(opened.run))
+    finished = closed.model_copy(update={"status": "finished", "code": ""})
+    create_message(opened.store, closed_key(opened.run), finished)
+    assert code_of(kept_model, opened.store, opened.run) == (InputError, "model-missing")
+
+
+@pytest.mark.parametrize("message", ["record", "candidate"])
+def test_a_message_that_was_changed_is_noticed(opened, message):
+    run = played(opened)
+    key = round_key(run.run, 1, message)
+    run.store.put_blob(key, run.store.read(key).replace(b'"num_examples":200', b'"num_examples":201', 1))
+    if message == "candidate":  # its metrics are the record's to say
+        assert kept_model(run.store, run.run).record.metrics == scores(0.69)
+        changed = run.store.read(key).replace(kept_model(run.store, run.run).sha256.encode(), b"0" * 64)
+        run.store.put_blob(key, changed)
+    assert code_of(kept_model, run.store, run.run) == (IntegrityError, "chain-broken")
+
+
+def test_scores_are_those_that_each_party_signed(opened):
+    run = played(opened, abstains="shop-c")
+    kept = kept_model(run.store, run.run)
+    found = party_scores(run.store, kept, None)
+    assert {party: found[party].candidate for party in PARTIES} == {
+        "shop-a": scores(0.7),
+        "shop-b": scores(0.7),
+        "shop-c": None,
+    }
+    assert not any(found[party].fault or found[party].champion for party in PARTIES)
+
+
+def test_the_champions_scores_are_those_of_its_own_round(home, opened):
+    champion = played(FinishedRun(home, f"before-{opened.run}", seed=90), accuracy=0.8)
+    champion.stores["shop-a"].delete(evaluation_key("shop-a", champion.run, 1))
+    run = played(opened)
+    found = party_scores(run.store, kept_model(run.store, run.run), kept_model(champion.store, champion.run))
+    assert [(s.candidate, s.champion, s.fault) for s in found.values()] == [
+        (scores(0.7), scores(0.8), "")
+    ] * 3
+
+
+def test_an_evaluation_that_is_gone_or_another_one_is_named(opened):
+    run = played(opened)
+    kept = kept_model(run.store, run.run)
+    run.stores["shop-a"].delete(evaluation_key("shop-a", run.run, 1))
+    run.stores["shop-b"].delete(evaluation_key("shop-b", run.run, 1))
+    run.evaluate(kept.candidate, "shop-b", 0.99)
+    forged = evaluation_key("shop-c", run.run, 1)
+    run.stores["shop-c"].delete(forged)
+    evaluation = run.evaluate(kept.candidate, "shop-c", 0.7)
+    run.stores["shop-c"].delete(forged)
+    create_signed(run.stores["shop-c"], forged, evaluation, run.keys["shop-a"])
+    found = party_scores(run.store, kept, None)
+    assert {party: scored.fault for party, scored in found.items()} == {
+        "shop-a": "is gone since its round was closed",
+        "shop-b": "is not the one that its round was closed with",
+        "shop-c": "is not the one that its round was closed with",
+    }
+    assert not any(scored.candidate for scored in found.values())
+
+
+def test_contracts_are_those_of_the_round(opened):
+    opened.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "contract-failed"}, accuracy=0.7)
+    opened.close()
+    kept = kept_model(opened.store, opened.run)
+    assert contracts(kept) == {"shop-a": "", "shop-b": "", "shop-c": "contract-failed"}
+
+
+def test_who_was_late_broke_no_contract(opened):
+    opened.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "late"}, accuracy=0.7)
+    opened.close()
+    assert contracts(kept_model(opened.store, opened.run)) == {"shop-a": "", "shop-b": ""}
