@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fedmodels.errors import StackError
-from flows.following import api_url, running_store
+from flows.following import api_url, require_worker, running_store
 from infra.deployments.starting import flow_run_ending, start_release
 from infra.waiting import wait_for
 from tasks.reading import read_plan
@@ -22,6 +22,7 @@ def propose_release(home: Path, run: str, reason: str) -> dict[str, str]:
         StackError: the stack is down, or the check did not end within an hour.
     """
     read_plan(running_store(home), run)
+    require_worker(home)
     server = api_url(home)
     flow_run = start_release(run, reason, api_url=server)
     found = wait_for(

@@ -9,8 +9,9 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -90,7 +91,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".fedcart"), description="folder for everything that fedcart writes")
     role: Identifier = Field("coordinator", description="`coordinator`, or the id of the party")
     bucket: str = "fedcart"
-    s3_endpoint: str | None = Field(None, description="URL of the store; none means AWS")
+    s3_endpoint: str | None = Field(
+        None, description="URL of the store, http(s)://host[:port]; none means AWS"
+    )
     s3_region: str = "us-east-1"
     s3_silence: float = Field(
         60.0, gt=0.0, description="seconds after which a store that says nothing is asked again"
@@ -108,6 +111,13 @@ class Settings(BaseSettings):
     schedules: Schedules = Field(Schedules(), description="read by fedcart deploy alone")
     torch_threads: int = Field(1, ge=1)
     poll_seconds: float = Field(0.05, gt=0.0, description="first wait between two looks at the store")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _endpoint(cls, url: str | None) -> str | None:
+        if url is not None and not _is_endpoint(url):
+            raise ValueError("must be http(s)://host[:port]")
+        return url
 
     @classmethod
     def settings_customise_sources(
@@ -172,6 +182,21 @@ def load_role_settings(home: Path, role: str) -> Settings:
             code="settings-invalid",
         ) from None
     return load_settings(**values)
+
+
+def _is_endpoint(url: str) -> bool:
+    """Whether boto3 takes it, and it holds neither a login nor anything behind host and port."""
+    from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.port == 0:
+            return False
+    except ValueError:  # the port is no number, or beyond all ports
+        return False
+    if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+        return False
+    return bool(is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url))
 
 
 def _refuse_unknown_variables() -> None:

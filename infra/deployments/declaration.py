@@ -17,7 +17,8 @@ SESSION_FLOW = "party-session"
 TRAINING_ENTRYPOINT = "flows.federated_training.federated_training"
 SESSION_ENTRYPOINT = "flows.party_session.party_session"
 
-_RUNS_AT_ONCE = 8
+RUNS_AT_ONCE = 8
+"""Of one role: what its pool lets through, and its worker takes."""
 _OF = " · "
 
 
@@ -27,7 +28,7 @@ class Pool:
 
     name: str
     description: str
-    concurrency_limit: int = _RUNS_AT_ONCE
+    concurrency_limit: int = RUNS_AT_ONCE
 
 
 @dataclass(frozen=True)

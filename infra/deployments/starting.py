@@ -250,7 +250,7 @@ def _mapped(thing: str) -> Iterator[None]:
     except ObjectNotFound:
         raise StackError(
             f"The Prefect server does not know the {thing}",
-            fix="run fedcart up for the recipe, or fedcart deploy",
+            fix="run fedcart up for the recipe",
             code="deployment-missing",
         ) from None
     except httpx.HTTPStatusError as error:
