@@ -21,7 +21,7 @@ from infra.object_store import ObjectStore
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
-from infra.waiting import wait_for
+from infra.waiting import persistent, wait_for
 from tasks.exchange import read_message
 from tasks.reading import RunView, read_plan, read_state, read_summary
 
@@ -196,12 +196,12 @@ def follow(
     """
     found = look_until(home, run, flow_run_id, watch, lambda state: state.closed is not None)
     store = coordinator_store(home)
-    state = read_state(store, run, RunView()) if isinstance(found, str) else found
+    state = persistent(read_state)(store, run, RunView()) if isinstance(found, str) else found
     if state.closed is None:
         raise _coordinator_ended(run, str(found))
     if state.closed.status == "failed":
         raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
-    return read_summary(store, run)
+    return persistent(read_summary)(store, run)
 
 
 def look_until(
