@@ -238,7 +238,7 @@ def _recipe(home: Path, rounds: int) -> Recipe:
             "coordinator": {"table": str(tables["own"])},
         },
         "local": {"epochs": 1, "batch_size": 16},
-        "gate": {"max_metric_drop": None, "max_party_drop": None},
+        "gate": {"max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None},
         "grace": 120.0,
     }
     path.write_text(yaml.safe_dump(document))

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
 from infra.deployments.declaration import RUNS_AT_ONCE, locked_template, pool_name
@@ -73,6 +74,19 @@ class LockedWorker(ProcessWorker):
         with self._server_may_be_away():
             return await super().get_and_submit_flow_runs()
         return []
+
+    async def _submit_scheduled_flow_runs(
+        self, flow_run_response: list[WorkerFlowRunResponse]
+    ) -> list[FlowRun]:
+        """Start runs that are due, but for one whose process is still here: it is found again.
+
+        A run that was suspended may be resumed before its first process has ended. Prefect's own worker
+        ends itself then, and every run with it.
+        """
+        here = frozenset(self.limiter.statistics().borrowers)
+        due = [entry for entry in flow_run_response if entry.flow_run.id not in here]
+        started: list[FlowRun] = await super()._submit_scheduled_flow_runs(due)
+        return started
 
     async def sync_with_backend(self) -> None:
         """Tell the server that this worker lives; makes its pool anew, locked, when that is gone."""

@@ -68,7 +68,7 @@ class Federation:
             "model": {"source": str(self.model), "max_length": 32},
             "data": {"parties": parties, "coordinator": {"table": str(self.own)}},
             "local": {"epochs": 1, "batch_size": 16, "learning_rate": 0.01},
-            "gate": {"max_metric_drop": None, "max_party_drop": None},
+            "gate": {"max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None},
             "grace": 30.0,
         }
         path = self.home.parent / "recipes" / f"{name}.yaml"

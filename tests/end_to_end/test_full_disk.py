@@ -52,7 +52,7 @@ def disks(tmp_path_factory):
         "model": {"source": str(folder / "model"), "max_length": 32},
         "data": {"parties": tables, "coordinator": {"table": str(own)}},
         "local": {"learning_rate": 0.01},
-        "gate": {"max_metric_drop": None, "max_party_drop": None},
+        "gate": {"max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None},
     }
     (folder / "own.yaml").write_text(yaml.safe_dump(recipe))
     environment = {**os.environ, "FEDCART_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY)}

@@ -110,7 +110,8 @@ def test_whoever_spoils_a_round_is_left_out_of_the_next_ones(federation):
         data={"parties": tables, "coordinator": {"table": str(federation.own)}},
         local={"epochs": 6, "batch_size": 16, "learning_rate": 0.01},
         fine_tuning=None,
-        gate={"max_loss": 1.5, "max_metric_drop": None, "max_party_drop": None, "after_refusal": "drop"},
+        gate={"max_loss": 1.5, "max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None}
+        | {"after_refusal": "drop"},
     )
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     done = federation.document("train", "--recipe", str(recipe), "--run", "damaged-1")
@@ -129,7 +130,7 @@ def test_a_run_that_gets_no_better_stops_early_and_keeps_its_best_model(federati
         num_rounds=5,
         update={"clipping_norm": 1e-6},
         early_stopping={"patience": 1},
-        gate={"max_metric_drop": None, "max_party_drop": None, "max_norm_ratio": None},
+        gate=dict.fromkeys(("max_metric_drop", "max_party_drop", "max_loss_ratio", "max_norm_ratio")),
     )
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     done = federation.document("train", "--recipe", str(recipe), "--run", "early-1")

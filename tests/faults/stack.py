@@ -72,7 +72,7 @@ def firing_range(folder: Path) -> Iterator[Range]:
             },
             "local": {"epochs": 1, "batch_size": 16, "learning_rate": 0.01},
             "fine_tuning": {"epochs": 1, "learning_rate": 0.003},
-            "gate": {"max_metric_drop": None, "max_party_drop": None, "max_norm_ratio": None},
+            "gate": dict.fromkeys(("max_metric_drop", "max_party_drop", "max_loss_ratio", "max_norm_ratio")),
             "round_timeout": 120.0,
             "grace": 60.0,
         }

@@ -1,0 +1,108 @@
+"""Releases on real servers: by hand, by the scheduled look for new models, by a word in Prefect's form."""
+
+import json
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+
+from flows.deploying import deploy_all, whole_declaration
+from flows.following import api_url, coordinator_store
+from flows.recipes import load_recipe
+from infra.settings import Schedules
+from infra.waiting import wait_for
+from tasks.release_reading import list_releases, read_champion
+
+RECIPE = "released"
+BOUNDS = {"margin": 0.9, "max_ece": None, "max_party_drop": None, "max_slice_drop": None}
+"""Thirty rows of toy text prove no model better than another."""
+
+
+@pytest.fixture(scope="module")
+def client(federation):
+    with SyncPrefectClient(api_url(federation.home)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def store(federation):
+    return coordinator_store(federation.home)
+
+
+@pytest.fixture(scope="module")
+def first(federation):
+    """A finished run, and everything deployed that runs by itself."""
+    recipe = federation.recipe(RECIPE, num_rounds=1, release=BOUNDS)
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    off = Schedules(training="off", release="off", housekeeping="off")
+    declaration = whole_declaration(load_recipe(str(recipe)), str(recipe), federation.home, off)
+    deploy_all(declaration, api_url(federation.home))
+    return federation.document("train", "--recipe", str(recipe), "--run", "released-1")
+
+
+def ended(client, flow_run, *states):
+    """The flow run's state when it has one of these types."""
+
+    def look():
+        state = client.read_flow_run(flow_run).state
+        return state if state.type.value in states else None
+
+    return wait_for(look, timeout=120, longest_wait=1.0)
+
+
+def start(client, deployment, **parameters):
+    found = client.read_deployment_by_name(deployment)
+    return client.create_flow_run_from_deployment(found.id, parameters=found.parameters | parameters).id
+
+
+def test_a_model_is_proposed_and_becomes_the_champion(federation, store, first):
+    proposed = federation.document("release", "propose", "released-1", "--reason", "the first one")
+    assert proposed["state"] == "Completed", proposed
+    champion = read_champion(store, RECIPE)
+    assert (champion.release, champion.model_sha256) == (1, first["model_sha256"])
+    again = federation.call("release", "propose", "released-1", "--json")
+    assert again.returncode == 1
+    assert "champion-already" in json.loads(again.stdout)["message"]
+    unknown = federation.call("release", "propose", "no-such-run", "--json")
+    assert json.loads(unknown.stdout)["error"]["code"] == "run-unknown"
+
+
+def test_the_scheduled_look_proposes_a_new_run_once_and_a_person_approves_it(
+    federation, store, client, first
+):
+    recipe = federation.recipe(RECIPE, num_rounds=1, seed=7, release={**BOUNDS, "approval": "person"})
+    second = federation.document("train", "--recipe", str(recipe), "--run", "released-2")
+    look = start(client, f"release-check/{RECIPE}")
+    assert ended(client, look, "COMPLETED", "FAILED").type.value == "COMPLETED"
+    release = wait_for(lambda: suspended(client), timeout=120)
+    assert release is not None
+    assert read_champion(store, RECIPE).release == 1, "nobody has said anything yet"
+    views = list_releases(store, RECIPE)
+    assert (views[-1].request.run, views[-1].standing) == ("released-2", "awaiting approval")
+
+    client.resume_flow_run(release, run_input={"decision": "approve", "by": "a test", "comment": "good"})
+    assert ended(client, release, "COMPLETED", "FAILED", "CRASHED").type.value == "COMPLETED"
+    champion = read_champion(store, RECIPE)
+    assert (champion.release, champion.model_sha256) == (2, second["model_sha256"])
+
+    again = start(client, f"release-check/{RECIPE}")
+    assert ended(client, again, "COMPLETED", "FAILED").name == "NothingNew"
+    back = federation.document("release", "rollback", RECIPE)
+    assert back["model_sha256"] == first["model_sha256"] == read_champion(store, RECIPE).model_sha256
+
+
+def suspended(client) -> UUID | None:
+    """The release that waits for a person."""
+    found = (run for run in client.read_flow_runs() if run.name == "release · released-2")
+    return next((run.id for run in found if run.state.is_paused()), None)
+
+
+@pytest.mark.usefixtures("first")
+def test_each_role_tidies_up_below_its_own_prefix(client):
+    for role in ("coordinator", "shop-a"):
+        state = ended(client, start(client, f"housekeeping/{role}"), "COMPLETED", "FAILED", "CRASHED")
+        assert state.type.value == "COMPLETED", state.message
+    refused = start(client, "housekeeping/shop-a", older_than="a while")
+    state = ended(client, refused, "COMPLETED", "FAILED", "CRASHED")
+    assert state.type.value == "FAILED"
+    assert "a while" in state.message
