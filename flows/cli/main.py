@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import is_disk_full
-from flows.cli import data, demo, doctor, follow, predict, release, runs, stack, train
+from flows.cli import data, demo, doctor, drift, follow, predict, release, runs, stack, train
 from flows.cli.output import INTERRUPTED, explain, explain_interruption
 
 
@@ -45,6 +45,7 @@ app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+app.add_typer(drift.app, name="drift")
 app.add_typer(release.app, name="release")
 runs.app.command("follow")(follow.follow)
 
