@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from fedmodels.errors import UpdateRefused
 from fedmodels.identifiers import Identifier
 from fedmodels.protocol.canonical import sha256_hex
-from fedmodels.protocol.messages import Count, Message, Sha256, Signed
+from fedmodels.protocol.messages import Count, Message, Seconds, Sha256, Signed
 
 NOTICE_LIMIT = 64 * 1024
 """Bytes above which an object is no notice."""
@@ -64,6 +64,8 @@ class SeenNotice(Message):
     """Of a valid notice, as all that follows."""
     model_sha256: Sha256 | None = None
     features: tuple[Name, ...] = ()
+    age: Seconds = 0.0
+    """Of the notice when it was noted, by the store's clock."""
     code: str = ""
     """Why it was refused; empty for a valid one."""
 
