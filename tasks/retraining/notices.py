@@ -22,7 +22,7 @@ from tasks.exchange import create_message, read_bytes_from_party, read_message
 from tasks.reading import read_plan
 from tasks.release_reading import read_champion
 
-MOST_NEW = 100
+MOST_NEW = 20
 """Notices of a party that one look takes: a party that floods the bucket holds up nobody but itself."""
 _PLACE = re.compile(rf"({ID_PATTERN[1:-1]})/([0-9a-f]{{64}})\.json")
 
