@@ -1,25 +1,25 @@
-"""The whole thing on one machine: stack, data, a run, a report; and what each party would get alone."""
+"""The whole thing on one machine: stack, data, a run, a report; if wanted, what each party gets alone."""
 
 import importlib
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import FedcartError
 from fedmodels.identifiers import new_run_id
-from fedmodels.recipe import Recipe, RoundGate
+from fedmodels.recipe import Recipe
+from flows.abandoning import abandon
+from flows.baselines import train_alone
 from flows.data_preparation import prepare_data
-from flows.following import Request, api_url, begin, coordinator_store, follow, write_report
+from flows.following import Request, begin, follow
 from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
+from flows.reports import write_report
 from infra.local.memory import PeakMemory
-from infra.local.stack import down, process_ids, up
-from tasks.cancelling import cancel_run
+from infra.local.stack import down, process_ids, stands, up
 
 Say = Callable[[str], None]
 PREFECT_CLIENT = "prefect.client.orchestration"
@@ -41,7 +41,7 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
     """Bring everything up, train, and return the run's document with times and peak memory.
 
     A stack that was up before is left up; one that was started here is stopped, whatever happens,
-    unless `keep` is set.
+    unless `keep` is set. A store that ran alone, for another command, is no stack.
 
     Args:
         wanted: recipe, home folder and flags.
@@ -49,17 +49,18 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
         watch: makes a context manager from a title, which gives the function that shows progress.
     """
     begin_time = time.perf_counter()
-    goes_down = not (wanted.keep or process_ids(wanted.home))
+    goes_down = not (wanted.keep or stands(wanted.home))
     try:
         with PeakMemory(lambda: process_ids(wanted.home)) as memory:
             _bring_up(wanted, say)
             summary, startup = _train(wanted, say, watch, begin_time, goes_down=goes_down)
             summary["seconds"] = {"startup": startup, "total": round(time.perf_counter() - begin_time, 2)}
         summary["peak_pss_mb"] = round(memory.peak_mb, 1)
-        if wanted.baselines:
-            say("training each party alone, for as many steps")
-            summary["baselines"] = train_alone(wanted.recipe, wanted.home)
         write_report(wanted.home, summary)
+        if wanted.baselines:
+            say(f"{summary['run_id']} is {summary['status']}; training each party alone, for as many steps")
+            summary["baselines"] = train_alone(wanted.recipe, wanted.home, say, goes_down=goes_down)
+            write_report(wanted.home, summary)
     except KeyboardInterrupt:
         if not goes_down:
             say("a run that was begun goes on in the workers; see fedcart runs list, fedcart runs follow RUN")
@@ -70,34 +71,6 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
         if goes_down:
             say("stopping what was started")
             down(wanted.home)
-
-
-def alone(recipe: Recipe) -> Recipe:
-    """The same training for one party by itself: nobody averages, tunes or judges."""
-    return recipe.model_copy(
-        update={
-            "min_available_parties": 1,
-            "fine_tuning": None,
-            "evaluate_at_parties": False,
-            "early_stopping": None,
-            "gate": RoundGate(max_metric_drop=None, max_party_drop=None, max_norm_ratio=None),
-        }
-    )
-
-
-def train_alone(recipe: Recipe, home: Path) -> dict[str, dict[str, float] | None]:
-    """Train every party alone, one run each, all at once; scores on the coordinator's holdout."""
-    requests = alone_requests(recipe, datetime.now(UTC))
-    started = {party: begin(request, home) for party, request in requests.items()}
-    return {party: follow(home, requests[party].run, started[party])["final"] for party in requests}
-
-
-def alone_requests(recipe: Recipe, now: datetime) -> dict[str, Request]:
-    """A run for each party by itself. They are numbered: what an id holds of two names may be alike."""
-    return {
-        party: Request(alone(recipe), new_run_id(f"alone-{number}-{party}", now), parties=(party,))
-        for number, party in enumerate(recipe.parties, start=1)
-    }
 
 
 def _bring_up(wanted: Wanted, say: Say) -> None:
@@ -134,22 +107,6 @@ def _train(
                 summary = follow(wanted.home, request.run, begin(request, wanted.home), start_up)
         except KeyboardInterrupt:
             if goes_down:
-                _abandon(wanted.home, request.run, say)
+                abandon(wanted.home, request.run, "its demonstration was interrupted", say)
             raise
     return summary, start_up.seconds
-
-
-def _abandon(home: Path, run: str, say: Say) -> None:
-    """Cancel the run before its stack is stopped: else its parts would start again with the next stack.
-
-    Whatever cannot be reached any more is left as it is.
-    """
-    from infra.deployments.starting import cancel, find_training
-
-    say(f"cancelling {run}")
-    with suppress(FedcartError):  # it may not have begun
-        cancel_run(coordinator_store(home), run, "its demonstration was interrupted")
-    with suppress(FedcartError):
-        server = api_url(home)
-        if flow_run_id := find_training(run, api_url=server):
-            cancel(flow_run_id, api_url=server)

@@ -13,7 +13,8 @@ from infra.settings import load_settings
 from tasks.drift.checking import NOTHING_FRESH
 from tasks.drift.desk import DriftDesk
 from tasks.drift.steps import compare_rows, notify, show_drift
-from tasks.party.boundary import silence_tracebacks
+from tasks.party.boundary import sealed_opening
+from tasks.tracebacks import silence_tracebacks
 
 NOTHING_TO_DO = frozenset({"drift-no-champion", "drift-disabled", NOTHING_FRESH})
 """Codes with which a scheduled check ends without a fault: there is nothing to check yet."""
@@ -28,7 +29,9 @@ def drift_monitoring(recipe: str) -> dict[str, Any] | State[Any]:
     """
     silence_tracebacks()
     try:
-        return monitor(DriftDesk(check_identifier("recipe", recipe), load_settings()))
+        with sealed_opening():
+            desk = DriftDesk(check_identifier("recipe", recipe), load_settings())
+        return monitor(desk)
     except FedcartError as error:
         said = f"{error.code}: {error}"
         return (

@@ -9,8 +9,8 @@ from prefect.states import Failed
 
 from fedmodels.errors import FedcartError
 from infra.settings import load_settings
-from tasks.party.boundary import silence_tracebacks
 from tasks.retraining.watching import WatchDesk, look_for_notices
+from tasks.tracebacks import silence_tracebacks
 
 
 @flow(name="drift-watch", persist_result=False)

@@ -70,7 +70,7 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import await_sessions, start_session
 from tasks.coordinator.sets import load_workbench
 from tasks.coordinator.tuning import fine_tune, propose
-from tasks.party.boundary import silence_tracebacks
+from tasks.tracebacks import silence_tracebacks
 
 COLLECTORS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """One thread waits for each party; they wait and seldom work."""

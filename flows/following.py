@@ -1,6 +1,5 @@
 """Starting a run on the deployments that are up, and following it to its end."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,15 +10,18 @@ from fedmodels.errors import InputError, RunError, StackError, TransientError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
+from infra.deployments.declaration import COORDINATOR
 from infra.layout import closed_key, plan_key
 from infra.local.plan import read_stack
+from infra.local.processes import of_flow_run
 from infra.local.stack import STORE, living_parts
-from infra.locations import role_settings, runs_folder
+from infra.local.workers import worker_name
+from infra.locations import role_settings, stack_folder
 from infra.object_store import ObjectStore
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
-from infra.waiting import wait_for
+from infra.waiting import persistent, wait_for
 from tasks.exchange import read_message
 from tasks.reading import RunView, read_plan, read_state, read_summary
 
@@ -28,6 +30,7 @@ Watch = Callable[[RunView], None]
 FOLLOW_TIMEOUT = 7 * 24 * 3600.0
 LOOK_SECONDS = 1.0
 FLOW_CHECK_SECONDS = 5.0
+NOT_BEGUN = {"SCHEDULED", "PENDING"}
 STORE_PATIENCE = 90.0
 """Seconds for which the store may be away while a run is watched: longer than a task tries."""
 
@@ -68,6 +71,20 @@ def running_store(home: Path) -> ObjectStore:
     return coordinator_store(home)
 
 
+def require_worker(home: Path) -> None:
+    """See that somebody would begin a run that is asked for now.
+
+    Raises:
+        StackError: the coordinator's worker is down.
+    """
+    if worker_name(COORDINATOR) not in living_parts(home.resolve()):
+        raise StackError(
+            f"The coordinator's worker of the stack in {home} is down",
+            fix="run fedcart up",
+            code="worker-down",
+        )
+
+
 def api_url(home: Path) -> str:
     """Of the stack's Prefect server.
 
@@ -101,12 +118,14 @@ def with_local_model(recipe: Recipe, home: Path) -> Recipe:
 def begin(request: Request, home: Path) -> str:
     """Ask Prefect for the coordinator's flow run; return its id.
 
-    A store that is gone, or refuses the credentials, is met here, before anything is started. What a
-    server that lost its database no longer knows is deployed again.
+    A store that is gone, or refuses the credentials, and a worker that is dead are met here, before
+    anything is started. What a server that lost its database no longer knows is deployed again.
     """
     from infra.deployments.starting import start_training
 
-    running_store(home).read(plan_key(request.run))
+    store = running_store(home)
+    require_worker(home)
+    store.read(plan_key(request.run))
     deploy_missing(home)
     recipe = with_local_model(request.recipe, home).without_paths()
     return start_training(
@@ -172,16 +191,17 @@ def follow(
 
     Raises:
         RunError: the run failed, or its coordinator ended without closing it.
+        StackError: the coordinator's worker is dead, and had not begun the run.
         TransientError: the store did not answer for `STORE_PATIENCE` seconds.
     """
     found = look_until(home, run, flow_run_id, watch, lambda state: state.closed is not None)
     store = coordinator_store(home)
-    state = read_state(store, run, RunView()) if isinstance(found, str) else found
+    state = persistent(read_state)(store, run, RunView()) if isinstance(found, str) else found
     if state.closed is None:
         raise _coordinator_ended(run, str(found))
     if state.closed.status == "failed":
         raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
-    return read_summary(store, run)
+    return persistent(read_summary)(store, run)
 
 
 def look_until(
@@ -195,12 +215,14 @@ def look_until(
     """Look at the run again and again until it stands where it is `wanted`.
 
     The bucket alone says where a run stands. A store that stumbles is asked again for `STORE_PATIENCE`
-    seconds; Prefect, which may be away or know nothing, is only asked whether the coordinator ended.
+    seconds; Prefect, which may be away or know nothing, is only asked whether the coordinator ended, or
+    never began.
 
     Returns:
         The wanted state, or what the coordinator's flow run says of its end when that came before.
 
     Raises:
+        StackError: the coordinator's worker is dead, and had not begun the run.
         TransientError: the store did not answer for `STORE_PATIENCE` seconds.
     """
     from infra.deployments.starting import flow_run_outcome
@@ -224,10 +246,30 @@ def look_until(
         if flow_run_id is None or time.monotonic() - checked < FLOW_CHECK_SECONDS:
             return None
         checked = time.monotonic()
-        return flow_run_outcome(flow_run_id, api_url=prefect)
+        outcome = flow_run_outcome(flow_run_id, api_url=prefect)
+        if outcome is None and not _will_begin(home.resolve(), flow_run_id, prefect):
+            raise _never_began(run)
+        return outcome
 
     found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=every)
     return found if isinstance(found, RunView) else str(found or f"nothing in {FOLLOW_TIMEOUT:.0f} s")
+
+
+def _will_begin(home: Path, flow_run_id: str, prefect: str) -> bool:
+    """Whether the flow run has begun, or somebody is there who will begin it."""
+    from infra.deployments.starting import flow_run_state
+
+    if worker_name(COORDINATOR) in living_parts(home) or of_flow_run(stack_folder(home), flow_run_id):
+        return True
+    return flow_run_state(flow_run_id, api_url=prefect) not in NOT_BEGUN
+
+
+def _never_began(run: str) -> StackError:
+    return StackError(
+        f"The coordinator's worker died before it began run {run}",
+        fix=f"run fedcart up, which lets it begin, and watch it with fedcart runs follow {run}",
+        code="worker-down",
+    )
 
 
 def _coordinator_ended(run: str, outcome: str) -> RunError:
@@ -278,23 +320,3 @@ def _flat(recipe: Recipe) -> dict[str, Any]:
             yield prefix, value
 
     return dict(pairs("", recipe.model_dump(mode="json")))
-
-
-def write_report(home: Path, summary: dict[str, Any]) -> Path:
-    """Keep the document beside the run's model; return its path."""
-    path = runs_folder(home) / str(summary["run_id"]) / "report.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(summary, indent=2), encoding="utf-8")
-    return path
-
-
-def read_report(home: Path, run: str) -> dict[str, Any]:
-    """What `write_report` kept of a run, or nothing."""
-    path = runs_folder(home) / run / "report.json"
-    if not path.exists():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        raise InputError(f"The report {path} is damaged", fix="delete it", code="report-damaged") from None
-    return dict(found)

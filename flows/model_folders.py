@@ -9,7 +9,8 @@ from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Closed
 from flows.open_store import open_store
 from infra.layout import closed_key
-from infra.locations import runs_folder
+from infra.locations import kept_model_folder
+from infra.whole_files import check_place
 from tasks.exchange import read_message
 from tasks.reading import read_plan
 from tasks.released import write_model_folder
@@ -21,7 +22,7 @@ def model_folder(home: Path, run: str) -> Path:
     Raises:
         InputError: there is no such run, or it kept no model yet.
     """
-    folder = runs_folder(home) / check_identifier("run", run) / "model"
+    folder = kept_model_folder(home, check_identifier("run", run))
     if (folder / "model.safetensors").exists():
         return folder
     with open_store(home) as store:
@@ -36,20 +37,35 @@ def model_folder(home: Path, run: str) -> Path:
         return write_model_folder(store, plan, closed.model_sha256, folder)
 
 
-def copy_model(home: Path, run: str, target: Path) -> None:
-    """Copy the kept model's folder to `target`, replacing a model folder that stands there.
+def check_model_target(target: Path) -> None:
+    """See that `copy_model` could write to `target`.
 
     Raises:
-        InputError: something else than a model stands at `target`.
+        InputError: something else than a model stands there (`folder-taken`), or it cannot be made
+            (`target-unusable`).
     """
-    source = model_folder(home, run)
+    if not target.exists():
+        check_place(target)
+        return
+    if not target.is_dir():
+        raise InputError(f"{target} is a file", fix="choose another folder", code="folder-taken")
     is_model = all((target / name).exists() for name in ("config.json", "model.safetensors"))
-    if target.exists() and any(target.iterdir()) and not is_model:
+    if any(target.iterdir()) and not is_model:
         raise InputError(
             f"The folder {target} is not empty and holds no model",
             fix="choose another folder",
             code="folder-taken",
         )
+
+
+def copy_model(home: Path, run: str, target: Path) -> None:
+    """Copy the kept model's folder to `target`, replacing a model folder that stands there.
+
+    Raises:
+        InputError: as `check_model_target`; or the run kept no model.
+    """
+    source = model_folder(home, run)
+    check_model_target(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:

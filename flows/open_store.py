@@ -46,5 +46,9 @@ def open_role_stores(settings: Settings) -> Iterator[Mapping[str, ObjectStore]]:
 
 
 def names_a_store(settings: Settings) -> bool:
-    """Whether a role's own settings apply, and not the local stack's."""
-    return bool(settings.s3_endpoint or settings.s3_access_key_id)
+    """Whether a role's own settings apply, and not the local stack's.
+
+    A role that is configured without a store has its bucket on AWS, with the credentials of the machine.
+    """
+    named = settings.s3_endpoint or settings.s3_access_key_id
+    return bool(named or "role" in settings.model_fields_set)

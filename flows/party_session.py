@@ -13,7 +13,7 @@ from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
 from tasks.party.artifacts import show_contract
-from tasks.party.boundary import sealed, silence_tracebacks
+from tasks.party.boundary import sealed, sealed_opening
 from tasks.party.data import (
     check_expectations,
     data_changed,
@@ -37,6 +37,7 @@ from tasks.party.rejoining import has_submitted
 from tasks.party.session import PartySession
 from tasks.party.submission import sit_out, submit_update
 from tasks.party.training import protect_update, train_local
+from tasks.tracebacks import silence_tracebacks
 
 
 @flow(name="party-session", persist_result=False, validate_parameters=True)
@@ -48,7 +49,8 @@ def party_session(run: str) -> dict[str, int] | State[Any]:
     """
     silence_tracebacks()
     try:
-        session = PartySession(check_identifier("run", run), load_settings())
+        with sealed_opening():
+            session = PartySession(check_identifier("run", run), load_settings())
         return {"rounds": take_part_in_all(session, str(runtime.flow_run.id))}
     except FedcartError as error:
         return Failed(message=f"{error.code}: {error}")

@@ -1,5 +1,6 @@
 """Using the kept model: label texts, or score it again."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from fedmodels.errors import InputError
 from flows.model_folders import model_folder
 from flows.open_store import open_store
 from infra.settings import load_role_settings
+from infra.whole_files import write_whole
 from tasks.reading import read_plan
 
 
@@ -47,11 +49,11 @@ def write_labels(labelled: Sequence[Labelled], out: Path) -> None:
     """Write text, label and probability as CSV."""
     import csv
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label", "probability"])
-        writer.writerows((item.text, item.label, item.probability) for item in labelled)
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(["text", "label", "probability"])
+    writer.writerows((item.text, item.label, item.probability) for item in labelled)
+    write_whole(out, table.getvalue())
 
 
 def score_model(home: Path, run: str) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from fedmodels.errors import FedcartError, RunConflict
 from fedmodels.identifiers import check_identifier, new_run_id
 from flows.model_release import release
 from infra.settings import load_settings
-from tasks.party.boundary import silence_tracebacks
 from tasks.release.desk import ReleaseDesk
 from tasks.retraining.steps import RetrainingDesk, ask, await_training, start
+from tasks.tracebacks import silence_tracebacks
 
 RULES = frozenset({"drift-disabled", "drift-quorum", "drift-run-open", "drift-cool-down", "drift-budget"})
 """Codes with which nothing is wrong: it is just not the time to train."""

@@ -62,7 +62,7 @@ def check_key(settings: Settings) -> Finding:
     """The role's own signing key."""
     check = f"signing key of {settings.role}"
     if settings.signing_key is None:
-        return Finding(check, False, "its settings name none; run fedcart up, or fedcart party init")
+        return Finding(check, False, "its settings name none; run fedcart up, which makes one")
     try:
         load_private_key(settings.signing_key)
     except FedcartError as error:

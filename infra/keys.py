@@ -49,7 +49,9 @@ def load_private_key(path: Path) -> PrivateKey:
         mode, data = path.stat().st_mode, path.read_bytes()
     except OSError:
         raise InputError(
-            "The signing key cannot be read", fix="run fedcart up, or fedcart party init", code="key-missing"
+            "The signing key cannot be read",
+            fix="restore it, or run fedcart up for a new one",
+            code="key-missing",
         ) from None
     if os.name == "posix" and mode & 0o077:
         raise InputError(

@@ -86,7 +86,7 @@ def sweeps_prefix(role: str) -> str:
 
 
 def sweep_key(role: str, name: str) -> str:
-    """Create-only: what one sweep removed."""
+    """Content-addressed: what one sweep removed."""
     return f"{sweeps_prefix(role)}{name}.json"
 
 

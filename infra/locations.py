@@ -33,6 +33,11 @@ def runs_folder(home: Path) -> Path:
     return home / "runs"
 
 
+def kept_model_folder(home: Path, run: str) -> Path:
+    """The kept model of a run on the coordinator's machine, as `from_pretrained` loads it."""
+    return runs_folder(home) / run / "model"
+
+
 def logs_folder(home: Path) -> Path:
     """One log file a process of the local stack."""
     return home / "logs"

@@ -1,6 +1,5 @@
 """Writing a role's settings file, `fedcart.toml` in the role's folder; `infra/settings.py` reads it."""
 
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from fedmodels.errors import InputError
+from infra.file_lock import locked_file
 from infra.locations import role_settings
 from infra.private_files import write_private
 
-_LOCK = threading.Lock()
-"""The demo prepares data while the stack starts, and both note things in these files."""
+LOCK_TIMEOUT_S = 30.0
+"""Commands, and threads of one, note things in these files side by side, each within milliseconds."""
 
 
 def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> None:
@@ -24,10 +24,17 @@ def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> N
     The file holds secrets: it is written whole, with mode 0600. Equal content is not written again.
 
     Raises:
-        InputError: the standing file is not valid TOML.
+        InputError: the standing file is not valid TOML, or its lock is held for `LOCK_TIMEOUT_S`.
     """
-    with _LOCK:
-        _update(role_settings(home, role), role, changes)
+    path = role_settings(home, role)
+    with locked_file(path.with_name(f".{path.name}.lock"), LOCK_TIMEOUT_S) as held:
+        if not held:
+            raise InputError(
+                f"Another process has been writing the settings file of {role} for {LOCK_TIMEOUT_S:.0f} s",
+                fix="wait for it, or stop it",
+                code="settings-busy",
+            )
+        _update(path, role, changes)
 
 
 def _update(path: Path, role: str, changes: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -77,6 +78,16 @@ class PartyPolicy(BaseModel):
     )
 
 
+class Schedules(BaseModel):
+    """When the deployments of `fedcart deploy` run: cron expressions in UTC, or `off`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    training: str = Field("0 2 * * *", description="a training of the recipe")
+    release: str = Field("*/15 * * * *", description="a look for a finished run that was not released yet")
+    housekeeping: str = Field("30 3 * * *", description="sweeping, and rejecting what nobody approved")
+
+
 class Settings(BaseSettings):
     """Everything about the place where a process runs. Secrets print as asterisks."""
 
@@ -87,7 +98,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path(".fedcart"), description="folder for everything that fedcart writes")
     role: Identifier = Field("coordinator", description="`coordinator`, or the id of the party")
     bucket: str = "fedcart"
-    s3_endpoint: str | None = Field(None, description="URL of the store; none means AWS")
+    s3_endpoint: str | None = Field(
+        None, description="URL of the store, http(s)://host[:port]; none means AWS"
+    )
     s3_region: str = "us-east-1"
     s3_silence: float = Field(
         60.0, gt=0.0, description="seconds after which a store that says nothing is asked again"
@@ -102,8 +115,16 @@ class Settings(BaseSettings):
     tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")
     model_folders: dict[str, Path] = Field({}, description="recipe name to a local model folder")
     policy: PartyPolicy = Field(PartyPolicy(), description="what this party agrees to; parties only")
+    schedules: Schedules = Field(Schedules(), description="read by fedcart deploy alone")
     torch_threads: int = Field(1, ge=1)
     poll_seconds: float = Field(0.05, gt=0.0, description="first wait between two looks at the store")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _endpoint(cls, url: str | None) -> str | None:
+        if url is not None and not _is_endpoint(url):
+            raise ValueError("must be http(s)://host[:port]")
+        return url
 
     @classmethod
     def settings_customise_sources(
@@ -168,6 +189,21 @@ def load_role_settings(home: Path, role: str) -> Settings:
             code="settings-invalid",
         ) from None
     return load_settings(**values)
+
+
+def _is_endpoint(url: str) -> bool:
+    """Whether boto3 takes it, and it holds neither a login nor anything behind host and port."""
+    from botocore.utils import is_valid_endpoint_url, is_valid_ipv6_endpoint_url
+
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.port == 0:
+            return False
+    except ValueError:  # the port is no number, or beyond all ports
+        return False
+    if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
+        return False
+    return bool(is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url))
 
 
 def _refuse_unknown_variables() -> None:

@@ -35,10 +35,10 @@ Race = tuple[list[bytes], bytes]
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `detail` says it for people."""
+    """What one check found; `detail` says it for people. `passed` is `None` when nothing was checked."""
 
     check: str
-    passed: bool
+    passed: bool | None
     detail: str
 
 

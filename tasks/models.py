@@ -96,5 +96,10 @@ class Publisher:
             return
         self._upload(path, sha256)
 
+    def see_to(self, path: Path, sha256: str) -> None:
+        """Once a message names the model: put it again if a sweep took it before it could know of that."""
+        if not self._store.exists(model_key(sha256)):
+            self._upload(path, sha256)
+
     def _upload(self, path: Path, sha256: str) -> int:
         return self._store.upload(model_key(sha256), path, sha256)

@@ -7,9 +7,15 @@ What goes, once it is older than the bound:
     a party's              blobs that no message refers to of a run that is open, or closed within the bound
 
 So a global model stays while its run stands, and updates go when their run has been over for long enough.
+The coordinator reads what parties wrote as far as a message can be long, whole or damaged: nobody takes
+anything longer for a message, and what the coordinator needs, its own messages name. So what a party leaves
+cannot hold up its sweep, and can only spare blobs, by naming them. A message of the sweeping role's own, or
+of the coordinator's, that does not arrive as it was put stops a sweep: what it referred to is not known.
+
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
-it. What goes is noted below the role's own prefix first, so that `fedcart runs verify` tells swept
-from deleted.
+it. What goes is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
+deleted. The note comes first: after a crash a blob that is gone without one would pass for deleted for ever,
+while one that is noted and still there is taken out of its note, by this sweep at its end or by the next.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +25,15 @@ from itertools import chain
 from typing import Literal
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.sweeping import Sweep, SweptObject, blob_name, check_bound, references
+from fedmodels.protocol.sweeping import (
+    NOTE_LIMIT,
+    SHORTEST_BOUND,
+    Sweep,
+    SweptObject,
+    blob_name,
+    check_bound,
+    references,
+)
 from infra.layout import (
     COORDINATOR,
     all_releases_prefix,
@@ -30,9 +44,12 @@ from infra.layout import (
     run_prefix,
     runs_prefix,
     sweep_key,
+    sweeps_prefix,
 )
 from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
 from infra.object_store import ObjectStore
+from tasks.exchange import read_from_party
+from validation.admission import RECEIPT_LIMIT
 
 READERS = 8
 
@@ -69,17 +86,49 @@ def find_sweepable(store: ObjectStore, role: str, older_than: float) -> list[Swe
 def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
     """Remove what `find_sweepable` finds; return what went.
 
-    A blob is looked at once more right before it goes, and stays when it was put again meanwhile. What a
-    round puts between that look and the removal, a few milliseconds, would be lost: its round would stop at
-    the missing blob.
+    A blob is looked at once more right before it goes, and stays when it was put again meanwhile. One that is
+    put between that look and the removal is taken all the same: a removal under a condition does not help,
+    since the store's version of an object is a hash of its bytes, and those are the same. But whoever puts a
+    blob looks for it once a message names it, and puts it again. So it is lost only where the removal comes
+    after that look, though the look before the removal came before the put.
     """
     chosen = find_sweepable(store, role, older_than)
-    blobs = [item for item in chosen if item.upload is None]
-    if blobs:
-        objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in blobs)
-        note = canonical_json(Sweep(role=role, older_than=older_than, objects=objects))
-        store.create(sweep_key(role, sha256_hex(note)), note)
-    return [item for item in chosen if _remove(store, item, older_than)]
+    objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in chosen if item.upload is None)
+    note = _write(store, Sweep(role=role, older_than=older_than, objects=objects))
+    gone = [item for item in chosen if _remove(store, item, older_than)]
+    _settle_notes(store, role, note)
+    return gone
+
+
+def _write(store: ObjectStore, note: Sweep) -> str | None:
+    """Put a note unless it is empty; return its key."""
+    if not note.objects:
+        return None
+    data = canonical_json(note)
+    key = sweep_key(note.role, sha256_hex(data))
+    store.create(key, data)
+    return key
+
+
+def _settle_notes(store: ObjectStore, role: str, own: str | None) -> None:
+    """Take out of the role's notes what is there after all: spared, put again, or left by a sweep that died.
+
+    The narrower note stands before the wider one goes. A young note that is not this sweep's `own` may be
+    that of another sweep, which is about to remove what it names, and stays as it is.
+    """
+    standing: frozenset[str] | None = None
+    for key in list(store.list_keys(sweeps_prefix(role))):
+        if key != own and (store.age(key) or 0.0) < SHORTEST_BOUND:
+            continue
+        note = read_from_party(store, key, Sweep, NOTE_LIMIT)
+        if note is None:
+            continue
+        if standing is None:
+            standing = frozenset(store.list_keys(blobs_prefix(role)))
+        left = tuple(item for item in note.objects if item.key not in standing)
+        if left != note.objects:
+            _write(store, note.model_copy(update={"objects": left}))
+            store.delete(key)
 
 
 def _remove(store: ObjectStore, item: Sweepable, older_than: float) -> bool:
@@ -98,8 +147,8 @@ def _unneeded(
 ) -> Iterator[Sweepable]:
     """Old blobs that nothing refers to which still stands."""
     standing, over = _runs(store, role, older_than)
-    needed = references(_messages(store, role, standing))
-    past = references(_messages(store, role, over)) if over else frozenset()
+    needed = _references(store, role, standing)
+    past = _references(store, role, over) if over else frozenset()
     for blob in old:
         name = blob_name(blob.key)
         if name not in needed:
@@ -118,16 +167,26 @@ def _runs(store: ObjectStore, role: str, older_than: float) -> tuple[list[str], 
     return sorted(runs - over), sorted(over)
 
 
-def _messages(store: ObjectStore, role: str, runs: Iterable[str]) -> Iterator[bytes]:
-    """Every message of these runs that the role may read: the coordinator's, and a party's own.
+def _references(store: ObjectStore, role: str, runs: Iterable[str]) -> frozenset[str]:
+    """What the messages of these runs refer to that the role may read: the coordinator's, a party's own.
 
     Releases refer to global models too, and outlive the run that made one.
     """
+
+    def look(place: tuple[str, str]) -> frozenset[str]:
+        who, key = place
+        if who in (role, COORDINATOR):
+            data = store.read(key)
+        else:
+            data = store.read(key, RECEIPT_LIMIT, checked=False)
+        return frozenset() if data is None else references([data])
+
     roles = _readable(store, role)
-    of_runs = chain.from_iterable(store.list_keys(run_prefix(who, run)) for run in runs for who in roles)
-    keys = chain(of_runs, store.list_keys(all_releases_prefix())) if role == COORDINATOR else of_runs
+    places = [(who, key) for run in runs for who in roles for key in store.list_keys(run_prefix(who, run))]
+    if role == COORDINATOR:
+        places += [(COORDINATOR, key) for key in store.list_keys(all_releases_prefix())]
     with ThreadPoolExecutor(READERS) as readers:
-        yield from (data for data in readers.map(store.read, keys) if data is not None)
+        return frozenset(chain.from_iterable(readers.map(look, places)))
 
 
 def _readable(store: ObjectStore, role: str) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ PYTHON = ENVIRONMENT / "bin" / "python"
 STAMP = ENVIRONMENT / "fedcart-set-up"
 BEGUN = ENVIRONMENT / "fedcart-set-up-begun"
 INPUTS = ("pyproject.toml", "constraints.txt")
+DATABASE_FOLDER = ".fedcart/stack/prefect"
 WANTED = (3, 11)
 
 DOWNLOAD_GB = 0.55
@@ -41,6 +42,10 @@ SYSTEMS = {"Linux": {"x86_64", "aarch64"}, "Darwin": {"arm64", "x86_64"}}
 
 class SetUpRefused(Exception):
     """The machine lacks something; the message is one sentence with the next step."""
+
+
+class DatabaseMissing(Exception):
+    """Everything is installed, but the local Prefect server's database could not be made."""
 
 
 def main() -> int:
@@ -63,6 +68,12 @@ def main() -> int:
         say(
             f"pip ended with status {failure.returncode} (its own words are above); "
             "check the network and the package index, then run `make setup` again."
+        )
+        return 1
+    except DatabaseMissing:
+        say(
+            "The packages are installed, but the database of the local Prefect server could not be made "
+            "(the reason is above); help that, and run `make setup` again, which goes on from here."
         )
         return 1
     except KeyboardInterrupt:
@@ -173,6 +184,7 @@ def install() -> None:
     Raises:
         SetUpRefused: this Python cannot make environments.
         subprocess.CalledProcessError: pip failed; the mark stays, and the next call starts afresh.
+        DatabaseMissing: all but the database stands; the next call makes it.
     """
     if not is_whole():
         say("Making .venv ...")
@@ -186,14 +198,31 @@ def install() -> None:
     subprocess.run(
         [str(PYTHON), "-m", "compileall", "-qq", "-j", "0", str(ENVIRONMENT)], cwd=ROOT, check=False
     )
-    say("Preparing the local Prefect server's database ...")
-    prepare = "from pathlib import Path; from infra.local.prefect_server import prepare_database as make"
-    subprocess.run(
-        [str(PYTHON), "-c", f"{prepare}; make(Path('.fedcart/stack/prefect'))"], cwd=ROOT, check=True
-    )
-    STAMP.write_text(fingerprint())
     BEGUN.unlink()
+    say("Preparing the local Prefect server's database ...")
+    prepare_database()
+    STAMP.write_text(fingerprint())
     say("Set-up is complete.")
+
+
+def prepare_database() -> None:
+    """Have `infra/local/prefect_server.py`, which needs what was just installed, make the database.
+
+    Raises:
+        DatabaseMissing: it could not; the reason is on standard error, in one sentence where it is known.
+    """
+    program = f"""
+import sys
+from pathlib import Path
+from fedmodels.errors import FedcartError
+from infra.local.prefect_server import prepare_database
+try:
+    prepare_database(Path({DATABASE_FOLDER!r}))
+except (FedcartError, OSError) as error:
+    sys.exit(f"setup: {{error}}")
+"""
+    if subprocess.run([str(PYTHON), "-c", program], cwd=ROOT, check=False).returncode:
+        raise DatabaseMissing
 
 
 def run_pip(*arguments: str) -> None:

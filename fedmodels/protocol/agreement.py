@@ -29,9 +29,16 @@ _TOLERANCE = 1e-9
 
 
 def announcement_faults(
-    announcement: Announcement, plan: Plan | None, before: Head | None, decision: Decision | None
+    announcement: Announcement,
+    plan: Plan | None,
+    before: Head | None,
+    decision: Decision | None,
+    cohort: Sequence[str] | None,
 ) -> tuple[str, ...]:
-    """What the plan, HEAD before the round and the round's decision do not bear out."""
+    """What the plan, HEAD before the round and the round's draw do not bear out.
+
+    Where the draw, `cohort`, is not known, the round's decision stands in for it.
+    """
     faults = []
     if before:
         faults += _differing(
@@ -39,9 +46,11 @@ def announcement_faults(
         )
     if plan:
         faults += _differing(announcement, {"round_timeout": plan.recipe.round_timeout})
-        if strangers := sorted(set(announcement.cohort) - set(plan.parties)):
+        if cohort is None and (strangers := sorted(set(announcement.cohort) - set(plan.parties))):
             faults.append(f"it asks {', '.join(strangers)}, whom the plan does not name")
-    if decision:
+    if cohort is not None:
+        faults += _differing(announcement, {"cohort": cohort})
+    elif decision:
         fresh = {update.party for update in decision.accepted if update.round is None}
         fresh |= {refusal.party for refusal in decision.refused if refusal.round is None}
         if wrong := sorted(fresh.symmetric_difference(announcement.cohort)):

@@ -10,6 +10,7 @@ def run_summary(plan: Plan, head: Head, records: Sequence[Record], closed: Close
     """The document that `fedcart train --json` and `fedcart runs show --json` print.
 
     `final` and `model_sha256` are those of the kept model; `status` is `open` while nothing closed it.
+    What only who watched the run could measure (`seconds.startup`, `peak_pss_mb`) is `None`.
     """
     best = next((record for record in records if record.round == head.best_round), None)
     return {
@@ -22,7 +23,8 @@ def run_summary(plan: Plan, head: Head, records: Sequence[Record], closed: Close
         "status": closed.status if closed else "open",
         "reason": closed.reason if closed else "",
         "final": _scores(best.holdout if best else None),
-        "seconds": {"total": closed.seconds if closed else None},
+        "seconds": {"startup": None, "total": closed.seconds if closed else None},
+        "peak_pss_mb": None,
         "rounds": [_round(record) for record in records],
     }
 

@@ -16,6 +16,8 @@ from fedmodels.protocol.messages import Message
 
 SHORTEST_BOUND = 3600.0
 """Seconds. Below it a sweep could take what a round has just put and not yet referred to."""
+NOTE_LIMIT = 64 * 1024 * 1024
+"""Bytes of a sweep's note; it names some 400,000 objects."""
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -28,7 +30,10 @@ class SweptObject(Message):
 
 
 class Sweep(Message):
-    """`sweeps/….json`: what one sweep removed, written before it does, so that swept is not deleted."""
+    """`sweeps/….json`: what one sweep removed, so that swept is not deleted.
+
+    It is written before the sweep removes anything, and narrowed afterwards to what is gone.
+    """
 
     role: Identifier
     older_than: Annotated[float, Field(ge=0.0)]

@@ -29,7 +29,7 @@ def demo(
     from flows.demonstration import Wanted, demonstrate
     from flows.recipes import load_recipe
     from infra.local.plan import read_stack
-    from infra.locations import runs_folder
+    from infra.locations import kept_model_folder
     from infra.settings import load_settings
 
     home = load_settings().home
@@ -48,8 +48,8 @@ def demo(
     )
     if killed := summary.get("killed"):
         _show_kill(killed, summary["model_sha256"], recipe)
-    folder = runs_folder(home) / summary["run_id"]
-    console.print(f"The model is in {folder / 'model'}. Try it:", soft_wrap=True)
+    folder = kept_model_folder(home, summary["run_id"])
+    console.print(f"The model is in {folder}. Try it:", soft_wrap=True)
     console.print(f'  {called()} predict {summary["run_id"]} --text "works great"', soft_wrap=True)
     stack = read_stack(home)
     if keep and stack:

@@ -13,39 +13,46 @@ if TYPE_CHECKING:
     from infra.store_checks import Finding
 
 COLUMNS = (("check", "left"), ("verdict", "left"), ("found", "left"))
+VERDICTS = {True: "ok", False: "FAILED", None: "not checked"}
 
 
 def doctor(as_json: JsonFlag = False) -> None:
     """Check versions, disk, GPU, keys and the object store; exits with 1 when a check fails.
 
     The store is put through races of creations and swaps, damaged bytes, and attempts of every role
-    on the others' prefixes. It is started alone when the stack is down.
+    on the others' prefixes. It is started alone when the stack is down. Of a
+    check that could not be made, `passed` is null.
     """
     findings = list(_findings())
-    failed = [finding.check for finding in findings if not finding.passed]
+    failed = [finding.check for finding in findings if finding.passed is False]
     if as_json:
         print_json({"passed": not failed, "checks": [vars(finding) for finding in findings]})
     else:
-        rows = [(f.check, "ok" if f.passed else "FAILED", f.detail) for f in findings]
+        rows = [(f.check, VERDICTS[f.passed], f.detail) for f in findings]
         print_table("fedcart doctor", COLUMNS, rows)
     if failed:
         raise typer.Exit(1)
 
 
 def _findings() -> "Iterator[Finding]":
+    from flows.open_store import names_a_store
     from infra import diagnosis
     from infra.local.plan import read_stack
     from infra.settings import load_settings
+    from infra.store_checks import Finding
 
     settings = load_settings()
     yield diagnosis.check_python()
     yield diagnosis.check_versions()
     yield diagnosis.check_disk(settings.home)
     yield diagnosis.check_gpu()
-    if settings.s3_endpoint or settings.s3_access_key_id:
+    if names_a_store(settings):
         yield from _one_role(settings)
     elif stack := read_stack(settings.home):
         yield from _whole_stack(settings.home, stack.roles)
+    else:
+        nothing = "there is no stack here, and the settings name no store and no role"
+        yield Finding("object store", None, f"{nothing}; run fedcart up, or set FEDCART_ROLE on AWS")
 
 
 def _one_role(settings: "Settings") -> "Iterator[Finding]":

@@ -1,6 +1,10 @@
 """`fedcart runs follow`: watch a run again that somebody stopped watching."""
 
-from flows.cli.output import JsonFlag, RunArgument, print_json
+from pathlib import Path
+from typing import Any
+
+from fedmodels.errors import InputError
+from flows.cli.output import JsonFlag, RunArgument, notes, print_json
 
 
 def follow(run: RunArgument, as_json: JsonFlag = False) -> None:
@@ -8,17 +12,31 @@ def follow(run: RunArgument, as_json: JsonFlag = False) -> None:
     from fedmodels.identifiers import check_identifier
     from flows.cli.progress import goes_on_without, run_progress
     from flows.cli.train import show_summary
-    from flows.following import read_report, rejoin, write_report
+    from flows.following import rejoin
     from flows.open_store import open_store
+    from flows.reports import with_measured, write_report
     from infra.settings import load_settings
 
     home = load_settings().home
     check_identifier("run", run)
     with open_store(home), goes_on_without(run), run_progress(run) as watch:
         summary = rejoin(home, run, watch)
-    if not read_report(home, run):
+    kept = kept_report(home, run)
+    summary = with_measured(summary, kept)
+    if not kept:
         write_report(home, summary)
     if as_json:
         print_json(summary)
     else:
         show_summary(summary)
+
+
+def kept_report(home: Path, run: str) -> dict[str, Any]:
+    """What a command measured of the run; of a damaged report, a note and nothing."""
+    from flows.reports import read_report
+
+    try:
+        return read_report(home, run)
+    except InputError as damaged:
+        notes.print(str(damaged), soft_wrap=True, highlight=False, markup=False)
+        return {}

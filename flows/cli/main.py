@@ -2,25 +2,46 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from fedmodels.errors import FedcartError, InputError
-from fedmodels.full_disk import is_disk_full
-from flows.cli import data, demo, doctor, drift, follow, predict, release, runs, stack, train
-from flows.cli.output import INTERRUPTED, explain, explain_interruption
+from fedmodels.errors import FedcartError
+from flows.cli import data, demo, deploy, doctor, drift, follow, predict, release, runs, stack, train
+from flows.cli.output import INTERRUPTED, explain, explain_interruption, print_json, refusal_of
+
+
+@contextmanager
+def _usage_told() -> Iterator[None]:
+    """Print the document of a command that was called wrongly; typer tells people, and ends with 2."""
+    try:
+        yield
+    except typer.TyperException as error:
+        if "--json" in sys.argv:
+            print_json({"error": {"code": "usage", "message": error.format_message()}})
+        raise
 
 
 class Commands(TyperGroup):
-    """Says that a command was interrupted; typer by itself would end without a word."""
+    """Tells programs of wrong usage, and people that a command was interrupted.
+
+    Typer by itself would print a frame around the one and no document, and end without a word at the other.
+    """
+
+    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> Any:  # type: ignore[override]
+        """Read the options that stand before any command."""
+        with _usage_told():
+            return super().make_context(info_name, args, **extra)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            with _usage_told():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             explain_interruption("The command was interrupted.", as_json="--json" in sys.argv)
             raise typer.Exit(INTERRUPTED) from None
@@ -38,6 +59,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
+app.command("deploy")(deploy.deploy)
 app.command("status")(stack.status)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
@@ -64,8 +86,6 @@ def main() -> None:
         explain(error, as_json="--json" in sys.argv)
         sys.exit(error.exit_status)
     except OSError as error:
-        if not is_disk_full(error):
-            raise
-        full = InputError("The disk is full", fix="free some space and try again", code="disk-full")
-        explain(full, as_json="--json" in sys.argv)
-        sys.exit(full.exit_status)
+        refusal = refusal_of(error)
+        explain(refusal, as_json="--json" in sys.argv)
+        sys.exit(refusal.exit_status)

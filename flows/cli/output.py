@@ -12,7 +12,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, InputError
+from fedmodels.full_disk import is_disk_full
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", metavar="RECIPE", help="Name of a recipe, or path of its YAML file.")
@@ -34,6 +35,13 @@ def print_json(document: object) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
+
+
+def write_json_file(path: Path, document: object) -> None:
+    """The same document as a file, whole or not at all."""
+    from infra.whole_files import write_whole
+
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> None:
@@ -65,6 +73,18 @@ def explain(error: FedcartError, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": error.code, "message": str(error)}})
     notes.print(f"[bold red]error[/] {_escaped(str(error))} [dim]({error.code})[/]", soft_wrap=True)
+
+
+def refusal_of(error: OSError) -> InputError:
+    """What the system refused, as one sentence: a full disk by its name, else the path and the reason."""
+    if is_disk_full(error):
+        return InputError("The disk is full", fix="free some space and try again", code="disk-full")
+    reason = (error.strerror or type(error).__name__).lower()
+    if error.filename is None:
+        return InputError(f"The system refused what the command needs: {reason}", code="system-refused")
+    return InputError(
+        f"{error.filename} cannot be used: {reason}", fix="correct its path or rights", code="path-unusable"
+    )
 
 
 def explain_interruption(sentence: str, *, as_json: bool) -> None:

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.output import JsonFlag, OutOption, RunArgument, console, notes, print_json, print_table
+from flows.cli.output import (
+    JsonFlag,
+    OutOption,
+    RunArgument,
+    console,
+    notes,
+    print_json,
+    print_table,
+    write_json_file,
+)
 
 
 def predict(
@@ -26,7 +35,10 @@ def predict(
     from fedmodels.words import counted
     from flows.prediction import label_texts, read_texts, write_labels
     from infra.settings import load_settings
+    from infra.whole_files import check_file_target
 
+    if out:
+        check_file_target(out)
     texts = [*(text or []), *(read_texts(file, column) if file else [])]
     if not texts:
         raise typer.BadParameter("give --text or --file")
@@ -51,16 +63,16 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Score the model that a run kept on the coordinator's validation and holdout sets."""
-    import json
-
     from flows.prediction import score_model
     from infra.settings import load_settings
+    from infra.whole_files import check_file_target
 
+    if out:
+        check_file_target(out)
     with notes.status("scoring the model on validation and holdout"):
         scores = score_model(load_settings().home, run)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
+        write_json_file(out, scores)
     if as_json:
         print_json(scores)
         return

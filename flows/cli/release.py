@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, console, print_json, print_table
+from flows.cli.output import JsonFlag, RunArgument, console, notes, print_json, print_table
 
 if TYPE_CHECKING:
     from fedmodels.protocol.releases import Champion
@@ -21,6 +21,8 @@ ByOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who says so; by default your name on this machine.")
 ]
 CommentOption = Annotated[str, typer.Option(metavar="TEXT", help="Why, in a sentence.")]
+REFUSALS = ("Refused", "Rejected", "Failed", "Crashed", "Cancelled")
+"""Names of states in which a proposed model did not become the champion."""
 LIST_COLUMNS = [
     ("recipe", "left"),
     ("release", "right"),
@@ -89,6 +91,27 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
     _say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+
+
+@app.command("propose")
+def propose(
+    run: RunArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it was trained, in a sentence.")] = "",
+    as_json: JsonFlag = False,
+) -> None:
+    """Have the kept model of a finished run checked, and released if nothing and nobody refuses it."""
+    from fedmodels.identifiers import check_identifier
+    from flows.proposing import propose_release
+    from infra.settings import load_settings
+
+    with notes.status("checking the model against the champion"):
+        said = propose_release(load_settings().home, check_identifier("run", run), reason)
+    if as_json:
+        print_json(said)
+    else:
+        _say(f"{said['state']}: {said['message']}")
+    if said["state"] in REFUSALS:
+        raise typer.Exit(1)
 
 
 @app.command("promote")

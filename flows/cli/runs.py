@@ -3,6 +3,7 @@
 import typer
 
 from flows.cli import cancel, sweep, verify
+from flows.cli.follow import kept_report
 from flows.cli.output import JsonFlag, RunArgument, print_json, print_table
 
 app = typer.Typer(
@@ -53,19 +54,15 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     from fedmodels.protocol.dropping import dropped_in_words
     from fedmodels.protocol.messages import FineTuningResult
     from flows.cli.train import show_summary
-    from flows.following import read_report
     from flows.open_store import open_store
+    from flows.reports import with_measured
     from infra.settings import load_settings
     from tasks.reading import read_summary
 
     home = load_settings().home
     with open_store(home) as store:
         summary = read_summary(store, check_identifier("run", run))
-    kept = read_report(home, run)
-    summary["seconds"] = {**summary["seconds"], **kept.get("seconds", {})}
-    for measured in ("baselines", "peak_pss_mb"):
-        if measured in kept:
-            summary[measured] = kept[measured]
+    summary = with_measured(summary, kept_report(home, run))
     if as_json:
         print_json(summary)
         return

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, OutOption, cells, console, print_json, print_table
+from flows.cli.output import (
+    JsonFlag,
+    OutOption,
+    cells,
+    console,
+    print_json,
+    print_table,
+    write_json_file,
+)
 
 
 def train(
@@ -41,16 +49,21 @@ def train(
         begin,
         follow,
         resumable,
-        write_report,
     )
     from flows.measuring import StartUp
-    from flows.model_folders import copy_model
+    from flows.model_folders import check_model_target, copy_model
     from flows.recipes import load_recipe
+    from flows.reports import write_report
     from infra.local.memory import PeakMemory
     from infra.local.stack import process_ids
     from infra.settings import load_settings
+    from infra.whole_files import check_file_target
 
     home = load_settings().home
+    if out:
+        check_file_target(out)
+    if model_out:
+        check_model_target(model_out)
     if resume:
         wanted = load_recipe(recipe) if recipe else None
         agreed = resumable(home, check_identifier("run", resume), wanted)
@@ -73,8 +86,7 @@ def train(
     if model_out:
         copy_model(home, request.run, model_out)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(_document(summary), encoding="utf-8")
+        write_json_file(out, summary)
     if as_json:
         print_json(summary)
     else:
@@ -108,11 +120,11 @@ def show_summary(summary: dict[str, Any]) -> None:
         ],
     )
     console.print(
-        "[dim]overhead: seconds of a round in which no party trains; MB up: sent by the parties[/]",
+        "[dim]overhead: seconds of a round in which nobody trains or scores; MB up: sent by the parties[/]",
         soft_wrap=True,
     )
     if summary["rounds"]:
-        show_parties(summary["rounds"][-1], summary.get("baselines", {}))
+        show_parties(summary["rounds"][-1], summary.get("baselines", {}), summary["final"])
     for row in summary["rounds"]:
         for refusal in row["refused"]:
             console.print(f"round {row['round']}: {refusal['party']} does not count ({refusal['code']})")
@@ -122,22 +134,42 @@ def show_summary(summary: dict[str, Any]) -> None:
     console.print(f"{summary['status']}: {reason}. Kept model {model}: {scored}.")
 
 
-def show_parties(last_round: dict[str, Any], baselines: dict[str, Any]) -> None:
-    """One row a party: its size, its loss, how the shared model does on its own rows, and alone."""
+def show_parties(last_round: dict[str, Any], baselines: dict[str, Any], final: dict[str, Any] | None) -> None:
+    """One row a party: its size, its loss, how the shared model does on its own rows, and what it gains.
+
+    Args:
+        last_round: of the run's document.
+        baselines: party to the scores of the model that it trained alone; empty when none did.
+        final: scores of the kept model on the same set, the coordinator's holdout.
+    """
     columns = [
         ("party", "left"),
         ("examples", "right"),
         ("train loss", "right"),
         ("accuracy, own holdout", "right"),
     ]
-    alone = [("accuracy alone, holdout", "right")] if baselines else []
+    compared = [("accuracy alone, holdout", "right"), ("gain", "right")] if baselines else []
     rows = []
     for party, row in last_round["parties"].items():
         own = f"{row['metrics']['accuracy']:.3f}" if row["metrics"] else None
         loss = f"{row['train_loss']:.3f}" if row["train_loss"] is not None else None
-        extra = [f"{baselines[party]['accuracy']:.3f}" if party in baselines else None] if baselines else []
+        extra = _compared(baselines.get(party), final) if baselines else ()
         rows.append((party, row["num_examples"], loss, own, *extra))
-    print_table(f"Parties in round {last_round['round']}", columns + alone, rows)
+    print_table(f"Parties in round {last_round['round']}", columns + compared, rows)
+    if baselines:
+        console.print(
+            "[dim]gain: accuracy of the kept model less that of the party's own, both on the coordinator's "
+            "holdout[/]",
+            soft_wrap=True,
+        )
+
+
+def _compared(alone: dict[str, Any] | None, final: dict[str, Any] | None) -> tuple[str | None, str | None]:
+    """What a party reached alone, and what the kept model has over it."""
+    if alone is None:
+        return None, None
+    gain = f"{final['accuracy'] - alone['accuracy']:+.3f}" if final else None
+    return f"{alone['accuracy']:.3f}", gain
 
 
 def _with_error(final: dict[str, Any]) -> str:
@@ -148,9 +180,3 @@ def _with_error(final: dict[str, Any]) -> str:
         f"accuracy {final['accuracy']:.3f} ± {error:.3f}, macro F1 {final['macro_f1']:.3f}, "
         f"loss {final['loss']:.3f} on the coordinator's holdout ({final['num_examples']} rows)"
     )
-
-
-def _document(summary: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(summary, indent=2) + "\n"

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fedmodels.errors import StackError
+from fedmodels.errors import InputError, StackError
 from infra.deployments.declaration import Declaration, Deployment, Pool, locked_template
 from infra.deployments.heartbeats import automation
 
 if TYPE_CHECKING:
     from prefect import Flow
     from prefect.client.orchestration import PrefectClient
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.events.schemas.automations import AutomationCore
 
 
@@ -100,6 +101,8 @@ async def _apply_pool(client: "PrefectClient", pool: Pool) -> None:
 async def _apply_deployment(
     client: "PrefectClient", deployment: Deployment, flow_id: Any, schema: dict[str, Any]
 ) -> None:
+    from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
+
     await client.create_deployment(
         flow_id=flow_id,
         name=deployment.name,
@@ -109,9 +112,35 @@ async def _apply_deployment(
         tags=list(deployment.tags),
         parameter_openapi_schema=schema,
         enforce_parameter_schema=True,
+        parameters=dict(deployment.parameters),
+        schedules=[_schedule(deployment)] if deployment.schedule else [],
+        concurrency_limit=deployment.at_once,
+        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+        if deployment.at_once
+        else None,
         pull_steps=[],
         job_variables={},
     )
+
+
+def _schedule(deployment: Deployment) -> "DeploymentScheduleCreate":
+    """The deployment's schedule, as Prefect takes it.
+
+    Raises:
+        InputError: it is no cron expression.
+    """
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import CronSchedule
+
+    try:
+        schedule = CronSchedule(cron=deployment.schedule or "", timezone="UTC")
+    except ValueError:
+        raise InputError(
+            f"The schedule {deployment.schedule!r} of {deployment.flow} is no cron expression",
+            fix='give five fields, like "0 2 * * *" for two o\'clock every night (UTC), or "off"',
+            code="schedule-invalid",
+        ) from None
+    return DeploymentScheduleCreate(schedule=schedule, active=True)
 
 
 async def _apply_automation(client: "PrefectClient") -> None:

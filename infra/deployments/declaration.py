@@ -1,9 +1,11 @@
-"""Which work pools and deployments a federation needs, said once.
+"""Which work pools and deployments a training needs, said once.
 
-`fedcart up`, `fedcart deploy` and `prefect.yaml` (a test compares them) all follow this declaration.
+`fedcart up` follows this declaration; `fedcart deploy` and `prefect.yaml` (a test compares them) do, and add
+what runs by a schedule (`services.py`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fedmodels.errors import InputError
@@ -15,7 +17,8 @@ SESSION_FLOW = "party-session"
 TRAINING_ENTRYPOINT = "flows.federated_training.federated_training"
 SESSION_ENTRYPOINT = "flows.party_session.party_session"
 
-_RUNS_AT_ONCE = 8
+RUNS_AT_ONCE = 8
+"""Of one role: what its pool lets through, and its worker takes."""
 _OF = " · "
 
 
@@ -25,12 +28,16 @@ class Pool:
 
     name: str
     description: str
-    concurrency_limit: int = _RUNS_AT_ONCE
+    concurrency_limit: int = RUNS_AT_ONCE
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A flow that a role's worker runs, found by a module path on that worker's machine."""
+    """A flow that a role's worker runs, found by a module path on that worker's machine.
+
+    `schedule` is a cron expression in UTC; `at_once` how many of its runs there may be, of which a further
+    one is cancelled when it is due.
+    """
 
     flow: str
     name: str
@@ -38,6 +45,9 @@ class Deployment:
     pool: str
     description: str
     tags: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str | None = None
+    at_once: int | None = None
 
 
 @dataclass(frozen=True)

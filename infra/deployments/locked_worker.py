@@ -10,10 +10,9 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from infra.deployments.declaration import locked_template, pool_name
+from infra.deployments.declaration import RUNS_AT_ONCE, locked_template, pool_name
 
 BUSY_POLL_S = 5.0
-RUNS_AT_ONCE = 8
 
 
 class LockedConfiguration(ProcessJobConfiguration):

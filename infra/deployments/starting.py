@@ -9,6 +9,7 @@ from uuid import UUID
 from fedmodels.errors import PrefectAway, StackError
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW, training_name
 from infra.deployments.heartbeats import MESSAGE, fell_silent
+from infra.deployments.services import RELEASE_FLOW
 from infra.fault_points import fault_effect
 
 if TYPE_CHECKING:
@@ -69,6 +70,22 @@ def start_party_session(run: str, party: str, *, api_url: str | None = None) -> 
     )
 
 
+def start_release(run: str, reason: str = "", *, api_url: str | None = None) -> str:
+    """Schedule the flow that checks and releases the kept model of `run`; return the flow run's id at once.
+
+    Raises:
+        PrefectAway: the server does not answer.
+        StackError: it does not know the deployment, or refuses.
+    """
+    return _start(
+        f"{RELEASE_FLOW}/{COORDINATOR}",
+        f"release · {run}",
+        {"run": run, "reason": reason},
+        [f"run:{run}"],
+        api_url,
+    )
+
+
 def missing_deployments(parties: Sequence[str], *, api_url: str | None = None) -> tuple[str, ...]:
     """Names of the deployments of a training with `parties` that the server does not know.
 
@@ -121,6 +138,14 @@ def flow_run_outcome(flow_run_id: str, *, api_url: str | None = None) -> str | N
     if state is None or isinstance(state, str) or not state.is_final():
         return None
     return state.message or state.name or state.type.value
+
+
+def flow_run_ending(flow_run_id: str, *, api_url: str | None = None) -> tuple[str, str] | None:
+    """Name and message of the state in which a run has ended, or waits for a person; `None` before."""
+    state = _state(flow_run_id, api_url)
+    if state is None or isinstance(state, str) or not (state.is_final() or state.is_paused()):
+        return None
+    return state.name or state.type.value, state.message or ""
 
 
 def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | str | None":
@@ -227,7 +252,7 @@ def _mapped(thing: str) -> Iterator[None]:
     except ObjectNotFound:
         raise StackError(
             f"The Prefect server does not know the {thing}",
-            fix="run fedcart up for the recipe, or fedcart deploy",
+            fix="run fedcart up for the recipe",
             code="deployment-missing",
         ) from None
     except httpx.HTTPStatusError as error:

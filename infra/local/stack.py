@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from fedmodels.errors import StackError
 from infra.deployments import heartbeats
 from infra.deployments.declaration import declare, locked_template
-from infra.local import prefect_server, processes, seaweedfs, workers
+from infra.local import borrowers, prefect_server, processes, seaweedfs, workers
 from infra.local.lock import locked
 from infra.local.plan import Stack, plan_stack, read_stack, soon, write_stack
 from infra.local.ports import port_is_free
@@ -111,6 +112,7 @@ def up(
                 _await_launcher(home, launcher, missing)
                 on_step("workers")
             undo.pop_all()
+        borrowers.forget_started(stack_folder(home))
         stack = replace(stack, declared=declared)
         write_stack(stack)
     return stack
@@ -147,49 +149,34 @@ def start_store(home: Path) -> bool:
         StackError: there is no stack in `home`, or the store does not start.
     """
     home = home.resolve()
-    weed = seaweedfs.find_weed()
     with locked(home):
-        living = living_parts(home)
-        if STORE in living:
-            return False
-        before = read_stack(home)
-        if before is None:
-            raise StackError(
-                "There is no stack here yet", fix="run fedcart up or fedcart demo first", code="stack-missing"
-            )
-        stack = plan_stack(
-            home,
-            (),
-            bucket=before.bucket,
-            server_port=None,
-            s3_port=None,
-            server_lives=True,
-            store_lives=False,
-        )
-        write_stack(stack)
-        with ExitStack() as undo:
-            undo.callback(_stop_started_since, home, frozenset(living))
-            _ensure_store(stack, weed, None)
-            undo.pop_all()
-    return True
+        return _start_store(home)
 
 
 @contextmanager
 def borrowed_store(home: Path) -> Iterator[None]:
-    """The object store runs inside; stopped afterwards if it was started for this.
+    """The object store runs inside; the last borrower stops it, if it was started for borrowers.
+
+    A stack that came up meanwhile keeps it.
 
     Raises:
         StackError: there is no stack in `home`, or the store does not start.
     """
-    started = start_store(home)
-    try:
+    home = home.resolve()
+    stack = stack_folder(home)
+    with ExitStack() as leaving:
+        with locked(home):
+            leaving.callback(_give_back, home, borrowers.enter(stack))
+            if _start_store(home) and not stands(home):
+                borrowers.note_started(stack, living_parts(home)[STORE])
         yield
-    finally:
-        if started:
-            stack = stack_folder(home.resolve())
-            with locked(home.resolve()):
-                processes.stop(processes.marked(stack, STORE), grace=SERVER_GRACE_S)
-                processes.forget(stack, [STORE])
+
+
+def stands(home: Path) -> bool:
+    """Whether more of the stack lives than its store: the server, a worker, or a run of one."""
+    stack = stack_folder(home.resolve())
+    store = {process.pid for process in processes.marked(stack, STORE)}
+    return any(process.pid not in store for process in processes.marked(stack))
 
 
 def living_parts(home: Path) -> dict[str, Record]:
@@ -201,6 +188,48 @@ def living_parts(home: Path) -> dict[str, Record]:
 def process_ids(home: Path) -> list[int]:
     """Ids of all living processes of the stack, the runs of its workers included."""
     return [process.pid for process in processes.marked(stack_folder(home.resolve()))]
+
+
+def _start_store(home: Path) -> bool:
+    """`start_store`, under the lock."""
+    weed = seaweedfs.find_weed()
+    living = living_parts(home)
+    if STORE in living:
+        return False
+    before = read_stack(home)
+    if before is None:
+        raise StackError(
+            "There is no stack here yet", fix="run fedcart up or fedcart demo first", code="stack-missing"
+        )
+    stack = plan_stack(
+        home,
+        (),
+        bucket=before.bucket,
+        server_port=None,
+        s3_port=None,
+        server_lives=True,
+        store_lives=False,
+    )
+    write_stack(stack)
+    with ExitStack() as undo:
+        undo.callback(_stop_started_since, home, frozenset(living))
+        _ensure_store(stack, weed, None)
+        undo.pop_all()
+    return True
+
+
+def _give_back(home: Path, slip: IO[bytes]) -> None:
+    """Borrow the store no more, and stop it if nobody else needs it."""
+    stack = stack_folder(home)
+    with locked(home):
+        borrowers.leave(slip)
+        store = living_parts(home).get(STORE)
+        if store is None or not borrowers.was_started(stack, store):
+            return
+        if not borrowers.any_left(stack) and not stands(home):
+            processes.stop(processes.marked(stack, STORE), grace=SERVER_GRACE_S)
+            processes.forget(stack, [STORE])
+            borrowers.forget_started(stack)
 
 
 def _start_server(stack: Stack) -> Record:

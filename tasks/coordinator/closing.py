@@ -1,7 +1,6 @@
 """Closing a round by its record, and a run by its last message and the kept model, as a folder."""
 
 import time
-from pathlib import Path
 
 from prefect import task
 
@@ -9,7 +8,7 @@ from fedmodels.protocol.messages import Announcement, Closed, Record
 from fedmodels.protocol.recording import Status, closing, record_of
 from fedmodels.protocol.timing import round_seconds
 from infra.layout import closed_key, round_key
-from infra.locations import runs_folder
+from infra.locations import kept_model_folder
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import create_message
 from tasks.policy import STORE
@@ -35,10 +34,5 @@ def close_run(run: CoordinatorRun, status: Status, code: str = "", reason: str =
     seconds = round(time.perf_counter() - run.begin, 3)
     closed = closing(run.head, run.state.records, status, code, reason, seconds)
     if run.head.best_round:
-        write_model_folder(run.store, run.plan, closed.model_sha256, model_folder(run.home, run.run))
+        write_model_folder(run.store, run.plan, closed.model_sha256, kept_model_folder(run.home, run.run))
     return create_message(run.store, closed_key(run.run), closed)
-
-
-def model_folder(home: Path, run: str) -> Path:
-    """Where the kept model of a run is written on the coordinator's machine."""
-    return runs_folder(home) / run / "model"

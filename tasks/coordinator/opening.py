@@ -36,7 +36,7 @@ from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import own_set
 from tasks.exchange import AnyMessage, parse, read_message
-from tasks.models import adopt_model
+from tasks.models import adopt_model, model_file
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -68,7 +68,7 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
         RunConflict: a run of this name exists with another plan.
         InputError: the model cannot be loaded, or a party's public key is unknown.
     """
-    plan = _build_plan(run, recipe, parties)
+    plan, archive = _build_plan(run, recipe, parties)
     stored = run.store.create(plan_key(run.run), canonical_json(plan))
     standing, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
     opening = opening_head(run.run, plan.base_model_sha256, run.owner)
@@ -80,6 +80,9 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
             fix="choose another name, or resume it with fedcart train --resume",
             code="run-exists",
         )
+    run.publisher.see_to(model_file(run.models, plan.base_model_sha256), plan.base_model_sha256)
+    if not run.store.exists(architecture_key(plan.architecture_sha256)):
+        run.store.put_blob(architecture_key(plan.architecture_sha256), archive)
     run.hold(RunState(plan=plan, head=head), version)
     return plan.base_model_sha256
 
@@ -187,7 +190,8 @@ def _standing_record(run: CoordinatorRun, number: int) -> Record:
     return record
 
 
-def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> Plan:
+def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> tuple[Plan, bytes]:
+    """The plan, and the architecture's archive; archive and base model are in the store."""
     from fedmodels.architecture import pack_architecture
     from fedmodels.classifier import build_classifier, parameter_specs, save_architecture, write_parameters
 
@@ -210,7 +214,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         adopt_model(weights, base_sha256, run.models)
     architecture_sha256 = sha256_hex(archive)
     run.store.put_blob(architecture_key(architecture_sha256), archive)
-    return Plan(
+    plan = Plan(
         run=run.run,
         recipe=recipe.without_paths(),
         parties={party: run.party_keys[party] for party in parties},
@@ -220,6 +224,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         base_model_sha256=base_sha256,
         fedcart_version=version("fedcart"),
     )
+    return plan, archive
 
 
 def _model_source(run: CoordinatorRun, recipe: Recipe) -> Path | str:

@@ -16,7 +16,7 @@ from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import finite_scores, loaded_workbench, own_set
 from tasks.exchange import create_message
-from tasks.models import adopt_model, forget_models
+from tasks.models import adopt_model, forget_models, model_file
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 
@@ -143,4 +143,8 @@ def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
         fine_tuning=tuned.fine_tuning,
         aggregate_sha256=tuned.aggregate_sha256,
     )
-    return create_message(run.store, round_key(run.run, round_number, "candidate"), candidate)
+    standing = create_message(run.store, round_key(run.run, round_number, "candidate"), candidate)
+    local = model_file(run.models, standing.model_sha256)
+    if local.exists():  # else another coordinator proposed a model of its own
+        run.publisher.see_to(local, standing.model_sha256)
+    return standing

@@ -27,7 +27,7 @@ class DriftDesk:
     def __init__(self, recipe: str, settings: Settings) -> None:
         if settings.signing_key is None:
             raise InputError(
-                "This party has no signing key", fix="run fedcart party init", code="key-missing"
+                "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
             )
         self.recipe = recipe
         self.party = settings.role

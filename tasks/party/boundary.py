@@ -5,11 +5,10 @@ party's. A library's message may quote a row or a path, so it is written to the 
 """
 
 import functools
-import logging
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
@@ -65,6 +64,26 @@ def sealed(step: str) -> Callable[[Step[S, P, R]], Step[S, P, R]]:
     return wrap
 
 
+@contextmanager
+def sealed_opening() -> Iterator[None]:
+    """As `sealed`, for what is done before there is a session: its details go to the worker's own log.
+
+    Raises:
+        TrainingFailed: an unforeseen error was met (`session-failed`).
+    """
+    try:
+        yield
+    except FedcartError as error:
+        raise error from None
+    except Exception as error:  # noqa: BLE001 (the border: see the module's docstring)
+        traceback.print_exception(error)
+        raise TrainingFailed(
+            f"The party's session could not be opened ({type(error).__name__})",
+            fix="see the log of the party's own worker",
+            code="session-failed",
+        ) from None
+
+
 def _without_path(session: Inside, step: str, error: OSError) -> TrainingFailed:
     """A full disk by its name, since whoever runs the party can help it; anything else as unforeseen."""
     if not is_disk_full(error):
@@ -84,17 +103,3 @@ def _unforeseen(session: Inside, step: str, error: Exception) -> TrainingFailed:
         fix="see errors.log in the party's own folder",
         code=f"{step}-failed",
     )
-
-
-class _WithoutTraceback(logging.Filter):
-    """Drops a record's traceback, which names files of this machine."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info, record.exc_text = None, None
-        return True
-
-
-def silence_tracebacks() -> None:
-    """Keep tracebacks out of what Prefect sends from this process to its server."""
-    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.flow_engine", "prefect.task_engine"):
-        logging.getLogger(name).addFilter(_WithoutTraceback())

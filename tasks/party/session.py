@@ -29,7 +29,7 @@ class PartySession:
     def __init__(self, run: str, settings: Settings) -> None:
         if settings.signing_key is None:
             raise InputError(
-                "This party has no signing key", fix="run fedcart party init", code="key-missing"
+                "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
             )
         self.run = run
         self.party = settings.role

@@ -24,10 +24,15 @@ def submit_update(
     protected: dict[str, Any],
     flow_run_id: str,
 ) -> str:
-    """Upload the update, then commit it by its receipt; return the update's SHA-256."""
+    """Upload the update, then commit it by its receipt; return the update's SHA-256.
+
+    An update that is the same as one of an earlier run may be an old blob, which the party's sweep is about
+    to take: once the receipt names it, it is looked for, and put again.
+    """
     path = session.round_folder(announcement.round) / "update.safetensors"
     sha256: str = protected["sha256"]
-    size = session.store.upload(update_key(session.party, sha256), path, sha256)
+    key = update_key(session.party, sha256)
+    size = session.store.upload(key, path, sha256)
     receipt = Receipt(
         run=session.run,
         round=announcement.round,
@@ -47,6 +52,8 @@ def submit_update(
         flow_run_id=flow_run_id,
     )
     _commit(session, receipt)
+    if not session.store.exists(key):
+        session.store.upload(key, path, sha256)
     return sha256
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from fedmodels.protocol.agreement import closed_faults, head_faults, misspelt, record_faults
 from fedmodels.protocol.messages import Candidate, Closed, Decision, Head, Plan, Receipt, Record
 from fedmodels.protocol.progress import follow, last_passed, opening_head, why_finished
+from fedmodels.protocol.recomputation import drawn_cohort, dropping_faults, quorum_faults
 from tasks.verifying.findings import Finding
 from tasks.verifying.judging import Pin, judge
 from tasks.verifying.snapshot import Held, Snapshot
@@ -78,6 +79,15 @@ class Chain:
     def before(self, number: int) -> list[Record]:
         """Sound records of earlier rounds, in order."""
         return [record for n in range(1, number) if (record := self.sound(n))]
+
+    def decisions_before(self, number: int) -> list[Decision]:
+        """Trusted decisions of earlier rounds, in order."""
+        return [decision for n in range(1, number) if (decision := self.decision(n))]
+
+    def drawn(self, number: int) -> tuple[str, ...] | None:
+        """The round's cohort, drawn again, if the plan and all earlier records are sound."""
+        before = self.head_after(number - 1)
+        return drawn_cohort(self.plan, before, self.before(number)) if self.plan and before else None
 
     def settle(self) -> None:
         """Follow the records as far as they are sound, once the first look at all of them is done."""
@@ -195,6 +205,10 @@ def _record_faults(chain: Chain, number: int, *, loose: bool) -> list[str]:
     faults = list(record_faults(record, before, decision, candidate, receipts))
     if loose and decided.there and not own:
         faults.append("decision_sha256 is not that of the round's decision")
+    if decision and chain.plan:
+        faults += quorum_faults(record, decision, chain.plan.recipe)
+    if decision and chain.plan and before and not loose:
+        faults += dropping_faults(record, decision, chain.plan, chain.before(number))
     if before and not loose:
         faults += _gate_faults(chain, record, number)
     return faults

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fedmodels.protocol.messages import Message
+from fedmodels.protocol.messages import Closed, Message
 from tasks.verifying.findings import Finding, Verdict
 from tasks.verifying.snapshot import Held, Snapshot, key_of, parse_any
 
@@ -52,10 +52,16 @@ def judge(
 
 
 def missing(snapshot: Snapshot, key: str) -> Finding:
-    """Swept, if the role whose object it was says so; deleted otherwise."""
-    if role := snapshot.swept.get(key):
-        return Finding(key, "swept", f"{role} swept it")
-    return Finding(key, "deleted", "other messages name it")
+    """Swept, if it is an update, its run is over, and its party says so; deleted otherwise.
+
+    A sweep takes nothing else that a message names: no message, and no global model.
+    """
+    party = snapshot.swept.get(key)
+    if party is None:
+        return Finding(key, "deleted", "other messages name it")
+    if not snapshot.held(Closed).there:
+        return Finding(key, "deleted", f"{party} notes it as swept, but the run is open and needs it")
+    return Finding(key, "swept", f"{party} swept it")
 
 
 def _misplaced(snapshot: Snapshot, key: str) -> Finding | None:

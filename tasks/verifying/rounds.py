@@ -19,6 +19,7 @@ from fedmodels.protocol.messages import (
     Plan,
     Receipt,
 )
+from fedmodels.protocol.recomputation import cohort_faults, repetition_faults, salvage_faults
 from infra.keys import verify
 from tasks.verifying.chain import Chain, accepted_receipts
 from tasks.verifying.findings import Finding
@@ -50,7 +51,9 @@ def _announcement(chain: Chain, number: int) -> Iterator[Finding]:
     held = chain.snapshot.held(Announcement, number)
     if held.there or number <= chain.committed:
         before, decision = chain.head_after(number - 1), chain.decision(number)
-        faults = announcement_faults(held.message, chain.plan, before, decision) if held.message else ()
+        faults: tuple[str, ...] = ()
+        if held.message:
+            faults = announcement_faults(held.message, chain.plan, before, decision, chain.drawn(number))
         yield judge(chain.snapshot, held, faults=faults)
 
 
@@ -64,7 +67,18 @@ def _decision(chain: Chain, number: int) -> Iterator[Finding]:
         receipts = accepted_receipts(chain.snapshot, held.message)
         shares = _shares(held.message, chain.plan)
         faults = decision_faults(held.message, shares, chain.head_after(number - 1), receipts)
+        faults += _rule_faults(chain, held.message, number)
     yield judge(chain.snapshot, held, pin=pin, faults=faults, note=_counted(held.message))
+
+
+def _rule_faults(chain: Chain, decision: Decision, number: int) -> tuple[str, ...]:
+    """What does not follow from the recipe and from the rounds before, as far as these are sound."""
+    faults = repetition_faults(decision, chain.decisions_before(number))
+    cohort = chain.drawn(number)
+    if chain.plan and cohort is not None:
+        faults += cohort_faults(decision, cohort)
+        faults += salvage_faults(decision, chain.before(number), chain.plan.recipe)
+    return faults
 
 
 def _shares(decision: Decision, plan: Plan | None) -> dict[str, float] | None:
@@ -111,13 +125,14 @@ def _receipts(chain: Chain, number: int) -> Iterator[Finding]:
 
 
 def _pins(chain: Chain, number: int) -> dict[str, Pin]:
-    """Party to the hash of its receipt of this round, as the decision that counts it says."""
-    found = {}
+    """Party to the hash of its receipt of this round, as the first decision that counts it says."""
+    found: dict[str, Pin] = {}
     for later in chain.decisions:
         if later >= number and (decision := chain.decision(later)):
             for update in decision.accepted:
                 if (update.round or decision.round) == number:
-                    found[update.party] = Pin(update.receipt_sha256, chain.decisions[later].key)
+                    pin = Pin(update.receipt_sha256, chain.decisions[later].key)
+                    found.setdefault(update.party, pin)  # a later decision that counts it again is named
     return found
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -24,9 +24,10 @@ from fedmodels.protocol.messages import (
     Record,
     Signed,
 )
-from fedmodels.protocol.sweeping import Sweep
+from fedmodels.protocol.sweeping import NOTE_LIMIT, Sweep
 from infra.layout import (
     COORDINATOR,
+    blobs_prefix,
     closed_key,
     evaluation_key,
     head_key,
@@ -40,6 +41,7 @@ from infra.layout import (
     sweeps_prefix,
 )
 from infra.object_store import ObjectStore
+from validation.admission import RECEIPT_LIMIT
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 Kind = TypeVar("Kind", bound=Message, covariant=True)
@@ -83,7 +85,7 @@ class Snapshot:
     parties: tuple[str, ...]
     runs: frozenset[str]
     swept: Mapping[str, str]
-    """Key of a removed object to the role that removed it."""
+    """Key of an update that its party says it swept, to that party."""
     _parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was parsed already: each message is asked for many times."""
 
@@ -94,15 +96,6 @@ class Snapshot:
             self._parsed[key] = _hold(kind, key, self.objects.get(key))
         held: Held[AnyMessage] = self._parsed[key]
         return held
-
-    @cached_property
-    def keys_by_hash(self) -> Mapping[str, tuple[str, ...]]:
-        """SHA-256 of bytes to every key where they stand: more than one is a copy."""
-        found: dict[str, tuple[str, ...]] = {}
-        for key, data in self.objects.items():
-            digest = sha256_hex(data)
-            found[digest] = (*found.get(digest, ()), key)
-        return found
 
     @cached_property
     def last_round(self) -> int:
@@ -123,7 +116,7 @@ def key_of(kind: type[Message], run: str, round_number: int = 0, party: str = ""
 
 
 def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
-    """Fetch every message of a run, the coordinator's and the parties', and the lists of what was swept.
+    """Fetch every message of a run, the coordinator's and the parties', and what parties say they swept.
 
     Raises:
         InputError: nothing of such a run stands in the bucket.
@@ -138,16 +131,21 @@ def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
             fix="see fedcart runs list",
             code="run-unknown",
         )
-    sweeps = {key: role for role in roles for key in store.list_keys(sweeps_prefix(role))}
-    read = partial(store.read, checked=False)  # damaged or not: what is wrong with it is found out here
+    sweeps = {key: party for party in parties for key in store.list_keys(sweeps_prefix(party))}
+
+    def read(key: str) -> bytes | None:
+        """Damaged or not: what is wrong with it is found out later. Of a party's, no more than can count."""
+        limit = None if key.startswith(role_prefix(COORDINATOR)) else RECEIPT_LIMIT
+        return store.read(key, NOTE_LIMIT if key in sweeps else limit, checked=False)
+
     with ThreadPoolExecutor(READERS) as readers:
         found = dict(zip([*keys, *sweeps], readers.map(read, [*keys, *sweeps]), strict=True))
     objects = {key: data for key in keys if (data := found[key]) is not None}
     swept = {}
-    for key, role in sweeps.items():
+    for key, party in sweeps.items():  # of the coordinator's, nothing is swept that a message names
         message, _ = _parse(Sweep, found[key] or b"")
         own = [item.key for item in message.objects] if message else []
-        swept.update({name: role for name in own if name.startswith(role_prefix(role))})
+        swept.update({name: party for name in own if name.startswith(blobs_prefix(party))})
     involved = [party for party in parties if any(key.startswith(run_prefix(party, run)) for key in keys)]
     return Snapshot(run, objects, tuple(involved), runs, swept)
 

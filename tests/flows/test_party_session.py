@@ -38,6 +38,32 @@ def test_data_that_were_refused_stay_refused_until_they_change(steps):
     assert steps == ["sit_out"]
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/confidential/fedcart.toml"),
+            "session-failed: The party's session could not be opened (PermissionError); "
+            "see the log of the party's own worker.",
+        ),
+        (
+            InputError("The settings have 1 fault", code="settings-invalid"),
+            "settings-invalid: The",
+        ),
+    ],
+)
+def test_what_fails_before_there_is_a_session_leaves_without_a_path(monkeypatch, capfd, error, message):
+    def load_settings():
+        raise error
+
+    monkeypatch.setattr(party_session, "load_settings", load_settings)
+    state = party_session.party_session.fn("run-1")
+    assert state.is_failed()
+    assert state.message.startswith(message)
+    assert "confidential" not in state.message
+    assert ("/confidential/fedcart.toml" in capfd.readouterr().err) is isinstance(error, OSError)
+
+
 def test_a_session_that_comes_up_after_its_run_does_nothing(monkeypatch):
     noted = []
     monkeypatch.setattr(party_session, "is_over", lambda _session: True)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -15,16 +16,19 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy
 
-from fedmodels.errors import PrefectAway, StackError
-from fedmodels.recipe import Recipe
+from fedmodels.errors import InputError, PrefectAway, StackError
+from flows.deploying import deploy_all, whole_declaration
+from flows.recipes import load_recipe
 from infra.deployments import heartbeats
 from infra.deployments.applying import parameter_schemas
-from infra.deployments.declaration import Declaration, declare, locked_template
+from infra.deployments.declaration import Declaration, Deployment, declare, locked_template
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.local import processes, workers
 from infra.local.plan import Stack
 from infra.locations import logs_folder, stack_folder
+from infra.settings import Schedules
 from infra.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,9 +53,9 @@ asyncio.run(LockedWorker(sys.argv[1]).start(run_once=True))
 """
 
 
-def reviews() -> Declaration:
-    recipe = Recipe.model_validate(yaml.safe_load((ROOT / "recipes" / "reviews.yaml").read_text()))
-    return declare(recipe.parties)
+def reviews(**schedules: str) -> Declaration:
+    """What `fedcart deploy` applies for the recipe reviews."""
+    return whole_declaration(load_recipe("reviews"), "reviews", Path("nowhere"), Schedules(**schedules))
 
 
 @pytest.fixture
@@ -91,15 +95,66 @@ def seen(running: Stack, party: str, run: str) -> list[list[str]]:
 
 def test_prefect_yaml_says_what_is_declared():
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-    written = {
-        (d["name"], d["entrypoint"], d["work_pool"]["name"], d["description"], tuple(d["tags"]))
-        for d in document["deployments"]
-    }
-    assert written == {(d.name, d.entrypoint, d.pool, d.description, d.tags) for d in reviews().deployments}
+    assert [as_written(deployment) for deployment in reviews().deployments] == document["deployments"]
     assert document["pull"] == []
-    assert all(
-        set(d) == {"name", "entrypoint", "work_pool", "description", "tags"} for d in document["deployments"]
-    )
+
+
+def as_written(wanted: Deployment) -> dict[str, Any]:
+    """The deployment as `prefect.yaml` has to have it, key for key."""
+    written: dict[str, Any] = {
+        "name": wanted.name,
+        "entrypoint": wanted.entrypoint,
+        "description": wanted.description,
+        "tags": list(wanted.tags),
+        "work_pool": {"name": wanted.pool},
+    }
+    if wanted.parameters:
+        written["parameters"] = dict(wanted.parameters)
+    if wanted.schedule:
+        written["schedules"] = [{"cron": wanted.schedule, "timezone": "UTC"}]
+    if wanted.at_once:
+        written["concurrency_limit"] = {"limit": wanted.at_once, "collision_strategy": "CANCEL_NEW"}
+    return written
+
+
+def as_standing(client: SyncPrefectClient, wanted: Deployment) -> tuple[object, ...]:
+    """What the server has for the declared deployment."""
+    made = client.read_deployment_by_name(f"{wanted.flow}/{wanted.name}")
+    crons = [(found.schedule.cron, found.schedule.timezone, found.active) for found in made.schedules]
+    limit = made.global_concurrency_limit.limit if made.global_concurrency_limit else None
+    options = made.concurrency_options.collision_strategy if made.concurrency_options else None
+    return made.entrypoint, made.work_pool_name, made.parameters, crons, limit, options
+
+
+def as_declared(wanted: Deployment) -> tuple[object, ...]:
+    crons = [(wanted.schedule, "UTC", True)] if wanted.schedule else []
+    options = ConcurrencyLimitStrategy.CANCEL_NEW if wanted.at_once else None
+    return wanted.entrypoint, wanted.pool, dict(wanted.parameters), crons, wanted.at_once, options
+
+
+@pytest.fixture
+def put_back(running: Stack, client: SyncPrefectClient) -> Iterator[None]:
+    """The tests' own deployments afterwards, and none that runs by a schedule."""
+    yield
+    for found in client.read_deployments():
+        if found.schedules:
+            client.delete_deployment(found.id)
+    python(APPLY, running, json.dumps(TINY))
+
+
+@pytest.mark.usefixtures("put_back")
+def test_deploying_all_of_a_recipe_again_makes_it_once(running: Stack, client: SyncPrefectClient):
+    for declaration in (reviews(), reviews(), reviews(training="off", release="5 * * * *")):
+        deploy_all(declaration, running.api_url)
+        for wanted in declaration.deployments:
+            assert as_standing(client, wanted) == as_declared(wanted)
+
+
+@pytest.mark.usefixtures("put_back")
+def test_a_schedule_that_is_none_is_one_sentence(running: Stack):
+    with pytest.raises(InputError, match="'every day' of housekeeping is no cron expression") as caught:
+        deploy_all(reviews(housekeeping="every day"), running.api_url)
+    assert caught.value.code == "schedule-invalid"
 
 
 def test_each_declared_flow_can_be_imported_under_its_name_and_takes_its_parameters():
@@ -116,6 +171,8 @@ def test_each_declared_flow_can_be_imported_under_its_name_and_takes_its_paramet
         "resume",
     }
     assert set(schemas["flows.party_session.party_session"]["properties"]) == {"run"}
+    for deployment in declaration.deployments:
+        assert set(deployment.parameters) <= set(schemas[deployment.entrypoint]["properties"])
 
 
 def test_a_flow_that_cannot_be_imported_is_one_sentence():
@@ -231,10 +288,12 @@ def test_a_pool_that_a_worker_re_creates_or_finds_emptied_is_locked(
     assert client.read_work_pool(f"fedcart-{party}").base_job_template == locked_template()
 
 
+@pytest.mark.usefixtures("put_back")
 def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: SyncPrefectClient):
     declaration = reviews()
+    known = {pool.name for pool in client.read_work_pools()}
     for pool in declaration.pools:
-        if pool.name != "fedcart-coordinator":
+        if pool.name not in known:
             body = {"name": pool.name, "type": "process", "base_job_template": locked_template()}
             client.request("POST", "/work_pools/", json=body)
     environment = workers.environment(stack_folder(running.home), running.server_port)
@@ -250,7 +309,7 @@ def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: S
     assert done.returncode == 0, done.stdout + done.stderr
     for wanted in declaration.deployments:
         made = client.read_deployment_by_name(f"{wanted.flow}/{wanted.name}")
-        assert (made.entrypoint, made.work_pool_name) == (wanted.entrypoint, wanted.pool)
+        assert as_standing(client, wanted) == as_declared(wanted)
         assert (made.description, sorted(made.tags)) == (wanted.description, sorted(wanted.tags))
         assert (made.pull_steps or [], made.path, made.job_variables) == ([], None, {})
     python(APPLY, running, json.dumps(TINY))

@@ -65,3 +65,35 @@ def test_a_roles_own_file_wins_over_the_environments_home(tmp_path):
 def test_settings_of_an_unknown_role(tmp_path):
     with pytest.raises(InputError, match="no settings of shop-b"):
         load_role_settings(tmp_path, "shop-b")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://s3.example.com",
+        "http://127.0.0.1:8333",
+        "http://store:9000/",
+        "http://[::1]:8333",
+        "https://s3.eu",
+    ],
+)
+def test_an_endpoint_is_taken_as_it_is(url):
+    assert load_settings(s3_endpoint=url).s3_endpoint == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["foo", "", "127.0.0.1:8333", "ftp://store", "http://", "http://a b", "http://s:99999", "http://s:x"],
+)
+def test_an_endpoint_that_is_no_url_of_a_host_is_refused_without_its_value(monkeypatch, url):
+    monkeypatch.setenv("FEDCART_S3_ENDPOINT", url)
+    with pytest.raises(InputError, match=r"s3_endpoint: must be http\(s\)://host\[:port\]") as caught:
+        load_settings()
+    assert caught.value.code == "settings-invalid"
+
+
+@pytest.mark.parametrize("url", ["http://me:hunter2@store", "http://store/hunter2", "http://store?hunter2"])
+def test_an_endpoint_holds_neither_password_nor_path(url):
+    with pytest.raises(InputError, match="s3_endpoint") as caught:
+        load_settings(s3_endpoint=url)
+    assert "hunter2" not in str(caught.value)

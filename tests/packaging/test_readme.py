@@ -13,7 +13,11 @@ from fedmodels.recipe import Recipe
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
-    set(re.findall(r"^ {4}(?:\.venv/bin/)?fedcart ((?:runs|data) [a-z]+|[a-z]+)", README, re.MULTILINE))
+    set(
+        re.findall(
+            r"^ {4}(?:\.venv/bin/)?fedcart ((?:runs|data|release) [a-z]+|[a-z]+)", README, re.MULTILINE
+        )
+    )
 )
 
 

@@ -137,8 +137,34 @@ def test_pip_that_succeeds_takes_the_mark_away(script):
     script.PYTHON.chmod(0o755)
     script.install()
     assert script.is_current()
-    pip, project, compiled, database = (script.ROOT / "arguments").read_text().splitlines()
-    assert "prepare_database" in database
+    pip, project, compiled, *database = (script.ROOT / "arguments").read_text().splitlines()
+    assert "    prepare_database(Path('.fedcart/stack/prefect'))" in database
     assert pip.endswith(f" pip=={script.PIP}")
     assert project.endswith(" -c constraints.txt -e .[dev]")
     assert "compileall" in compiled
+
+
+def fails_at_the_database(script, monkeypatch):
+    """A project whose own code makes no database, and a pip that has nothing to do."""
+    for folder in ("fedmodels", "infra"):
+        (script.ROOT / folder).symlink_to(ROOT / folder)
+    (script.ROOT / ".fedcart").write_text("in the way")
+    called = f'#!/bin/sh\nif [ "$1" = -c ]; then exec {sys.executable} "$@"; fi\n'
+    script.PYTHON.write_text(called)
+    script.PYTHON.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", ["set_up.py"])
+    monkeypatch.setenv("PYTHONPATH", str(script.ROOT))
+
+
+def test_a_database_that_is_not_made_is_named_and_the_packages_stay(script, monkeypatch, capfd):
+    complete(script)
+    (script.ROOT / "constraints.txt").write_text("another pin")
+    fails_at_the_database(script, monkeypatch)
+    assert script.main() == 1
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert "setup: [Errno 20] Not a directory" in said
+    assert "the database of the local Prefect server could not be made" in said
+    assert "network" not in said
+    assert script.is_whole()
+    assert not script.is_current()

@@ -4,16 +4,18 @@ from datetime import timedelta
 
 import pytest
 
-from fedmodels.errors import InputError, StoreRefused
-from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.errors import InputError, StoreBusy, StoreRefused
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.sweeping import Sweep, SweptObject, blob_name
 from infra import store_answers
-from infra.layout import closed_key, model_key, run_prefix, sweeps_prefix, update_key
+from infra.layout import closed_key, model_key, run_prefix, sweep_key, sweeps_prefix, update_key
 from infra.leftovers import list_uploads
 from infra.object_store import ObjectStore
 from tasks.sweeping import find_sweepable, sweep
 from tasks.verifying.run import verify_run
 from tests.store_alone import store_alone
 from tests.tasks.verifying.finished_run import PARTIES, finished_run
+from validation.admission import RECEIPT_LIMIT
 
 DAY = 86_400.0
 RUN = "swept-1"
@@ -43,11 +45,18 @@ def later(monkeypatch):
     monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(days=8))
 
 
-def orphan(store, role: str) -> str:
-    data = f"orphan of {role}".encode()
+def orphan(store, role: str, name: str = "orphan") -> str:
+    data = f"{name} of {role}".encode()
     key = (model_key if role == "coordinator" else lambda h: update_key(role, h))(sha256_hex(data))
     store.put_blob(key, data)
     return key
+
+
+def noted(finished, party: str) -> set[str]:
+    """What the party's notes say that it swept."""
+    store = finished.stores[party]
+    notes = [Sweep.model_validate_json(store.read(key)) for key in store.list_keys(sweeps_prefix(party))]
+    return {item.key for note in notes for item in note.objects}
 
 
 def updates(finished, party: str) -> set[str]:
@@ -130,6 +139,36 @@ def test_a_blob_that_is_put_again_while_the_sweep_runs_stays(finished, later, mo
     gone = sweep(store, "shop-a", 7 * DAY)
     assert again not in {item.key for item in gone}
     assert updates(finished, "shop-a") == {again}
+    assert noted(finished, "shop-a") == {item.key for item in gone}, "and no note says that it went"
+
+
+def test_what_a_sweep_that_died_did_not_remove_is_taken_out_of_its_note(finished, later, monkeypatch):
+    """It dies at its second removal; the next one spares what is left."""
+    store, mine = finished.stores["shop-a"], sorted(updates(finished, "shop-a"))
+    delete = ObjectStore.delete
+
+    def die(self, key):
+        if key == mine[1]:
+            raise KeyboardInterrupt
+        delete(self, key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "delete", die)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(store, "shop-a", 7 * DAY)
+    assert updates(finished, "shop-a") == set(mine[1:])
+    assert noted(finished, "shop-a") == set(mine), "it was written before anything went"
+    assert sweep(store, "shop-a", 9 * DAY) == []
+    assert noted(finished, "shop-a") == {mine[0]}
+
+
+def test_the_note_of_a_sweep_that_may_go_on_stays(finished):
+    """Another sweep of the same role wrote it less than an hour ago."""
+    store, key = finished.stores["shop-a"], sorted(updates(finished, "shop-a"))[0]
+    note = Sweep(role="shop-a", older_than=DAY, objects=(SweptObject(key=key, bytes=1),))
+    store.create(sweep_key("shop-a", "other"), canonical_json(note))
+    assert sweep(store, "shop-a", DAY) == []
+    assert noted(finished, "shop-a") == {key}
 
 
 def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, later):
@@ -140,6 +179,38 @@ def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, l
     gone = {item.key: item for item in sweep(store, "shop-b", 7 * DAY)}
     assert (gone[key].why, gone[key].size) == ("upload never finished", 4)
     assert list(list_uploads(store, "parties/shop-b/")) == []
+
+
+@pytest.mark.parametrize("garbage", ["longer than any message", "wrongly tagged"])
+def test_what_a_party_leaves_does_not_hold_up_the_coordinators_sweep(finished, later, monkeypatch, garbage):
+    """What it names within a message's length is spared, and a message needs nothing beyond it."""
+    spared, swept = (orphan(finished.store, "coordinator", name) for name in ("spared", "swept"))
+    filling = RECEIPT_LIMIT if garbage == "longer than any message" else 100
+    data = f'"{blob_name(spared)}"{" " * filling}"{blob_name(swept)}"'.encode()
+    party = finished.stores["shop-a"]
+    metadata = {} if filling == RECEIPT_LIMIT else {"sha256": "0" * 64}
+    key = f"{run_prefix('shop-a', RUN)}anything.json"
+    party.client.put_object(Bucket=party.bucket, Key=key, Body=data, Metadata=metadata)
+    most = []
+    read = ObjectStore.read
+
+    def counted(self, key, *limit, **options):
+        found = read(self, key, *limit, **options)
+        most.append(len(found or b""))
+        return found
+
+    monkeypatch.setattr(ObjectStore, "read", counted)
+    gone = {item.key for item in sweep(finished.store, "coordinator", 7 * DAY)}
+    assert gone == ({swept} if filling == RECEIPT_LIMIT else set())
+    assert max(most) <= RECEIPT_LIMIT + 1
+
+
+def test_a_damaged_message_of_ones_own_stops_a_sweep(finished, later):
+    """What it referred to is not known."""
+    store, key = finished.store, f"{run_prefix('coordinator', RUN)}anything.json"
+    store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", Metadata={"sha256": "0" * 64})
+    with pytest.raises(StoreBusy):
+        sweep(store, "coordinator", 7 * DAY)
 
 
 def test_nobody_sweeps_for_somebody_else(finished, later):

@@ -10,6 +10,7 @@ from fedmodels.errors import InputError, RunConflict
 from flows.cli.main import app
 from infra import store_answers
 from infra.layout import closed_key, receipt_key, round_key
+from infra.locations import runs_folder
 from infra.settings import load_role_settings
 from tests.store_alone import store_alone
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, finished_run
@@ -129,3 +130,22 @@ def test_an_age_that_is_too_short_is_refused(fedcart):
     done = fedcart("sweep", "--older-than", "5m")
     assert isinstance(done.exception, InputError)
     assert done.exception.code == "bound-too-short"
+
+
+def test_a_run_that_nobody_watched_has_all_keys_of_what_is_measured(fedcart, finished, home):
+    shown = json.loads(fedcart("show", RUN, "--json").stdout)
+    assert (shown["seconds"]["startup"], shown["peak_pss_mb"]) == (None, None)
+    assert shown["seconds"]["total"] > 0
+    followed = json.loads(fedcart("follow", RUN, "--json").stdout)
+    assert {**followed, "rounds": None} == {**shown, "rounds": None}
+
+
+def test_a_damaged_report_is_a_note_and_the_buckets_facts_are_shown(fedcart, finished, home):
+    shown = json.loads(fedcart("show", RUN, "--json").stdout)
+    report = runs_folder(home) / RUN / "report.json"
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text('{"run_id": "shown-1", "seco')
+    done = fedcart("show", RUN, "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == shown
+    assert done.stderr == f"The report {report} is damaged; delete it.\n"

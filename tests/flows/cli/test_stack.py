@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, StackError
 from flows.cli.main import app
+from flows.following import api_url, follow
+from infra.deployments.starting import start_training
 from infra.local import processes, stack
 from infra.locations import role_settings, stack_folder
 from infra.role_settings import update_role_settings
@@ -52,7 +54,7 @@ def test_status_shows_what_runs_where(home: Path):
 def test_doctor_finds_nothing_wrong_on_a_fresh_stack(home: Path):
     result = fedcart(home, "doctor", "--json")
     told = document(result)
-    assert [check for check in told["checks"] if not check["passed"]] == []
+    assert [check for check in told["checks"] if check["passed"] is not True] == []
     assert result.exit_code == 0
     names = {check["check"] for check in told["checks"]}
     assert names >= {"a key is created once", "a key is swapped once", "damaged bytes are refused", "GPU"}
@@ -87,6 +89,22 @@ def test_status_says_what_died_with_the_end_of_its_log_and_fails(home: Path):
     assert "Worker 'coordinator' started!" in result.stdout
 
 
+def test_a_run_that_nobody_would_begin_is_refused(home: Path):
+    assert "worker-coordinator" not in stack.living_parts(home)
+    refused = fedcart(home, "train", "--recipe", "smoke", "--run", "nobody-1")
+    assert isinstance(refused.exception, StackError)
+    assert refused.exception.code == "worker-down"
+    assert "run fedcart up" in str(refused.exception)
+
+
+@pytest.mark.timeout(60)
+def test_a_run_whose_worker_died_before_it_began_is_given_up(home: Path):
+    flow_run = start_training({"name": "smoke"}, "nobody-2", api_url=api_url(home))
+    with pytest.raises(StackError, match="died before it began run nobody-2; run fedcart up") as caught:
+        follow(home, "nobody-2", flow_run)
+    assert caught.value.code == "worker-down"
+
+
 def test_down_stops_everything_and_is_harmless_twice(home: Path):
     told = document(fedcart(home, "down", "--json"))
     assert {"server", "store"} <= set(told["stopped"])
@@ -102,16 +120,6 @@ def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):
     result = fedcart(tmp_path, "up", "--recipe", "no-such-recipe")
     assert isinstance(result.exception, InputError)
     assert stack.process_ids(tmp_path) == []
-
-
-def test_doctor_without_a_stack_checks_the_machine(tmp_path: Path):
-    told = document(fedcart(tmp_path, "doctor", "--json"))
-    assert [check["check"] for check in told["checks"]] == [
-        "Python 3.11",
-        "package versions",
-        "free disk space",
-        "GPU",
-    ]
 
 
 def _parties(home: Path) -> list[str]:

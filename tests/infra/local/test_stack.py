@@ -147,7 +147,7 @@ def test_a_party_is_added_without_touching_the_others(running: Stack, home: Path
     assert finished(start_party_session("added", "shop-c", api_url=larger.api_url), larger) == "COMPLETED"
 
 
-def test_a_killed_store_comes_back_with_its_objects(running: Stack, home: Path):
+def test_a_killed_store_comes_back_with_its_objects_and_stays(running: Stack, home: Path):
     store = store_from_settings(load_role_settings(home, "shop-a"))
     store.put_blob("parties/shop-a/kept", b"before the crash")
     kill(home, "store")
@@ -156,7 +156,7 @@ def test_a_killed_store_comes_back_with_its_objects(running: Stack, home: Path):
         assert store.read("parties/shop-a/kept") == b"before the crash"
         assert not stack.start_store(home)
     assert read_stack(home) == running
-    assert "store" not in pids(home)
+    assert status(home).state == "up"
 
 
 def test_a_killed_server_comes_back_on_its_port_and_the_workers_find_it(running: Stack, home: Path, bring_up):

@@ -7,6 +7,7 @@ Round 1 passes. Round 2 passes with fine-tuning kept, while shop-c sits out. The
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ from fedmodels.protocol.messages import (
     TensorSpec,
 )
 from fedmodels.protocol.progress import follow, last_passed, opening_head
+from fedmodels.protocol.salvage import discounted
 from fedmodels.recipe import Recipe
 from infra.keys import load_private_key, public_key
 from infra.layout import (
@@ -63,15 +65,17 @@ SCHEMA = (
 ARCHITECTURE = b"PK architecture and tokenizer"
 
 
-def recipe() -> Recipe:
+def recipe(**changes: Any) -> Recipe:
     return Recipe.model_validate(
         {
             "name": "tiny",
             "num_rounds": 3,
+            "salvage": {"exponent": 0.5},
             "data": {
                 "parties": {party: {"train": "own"} for party in PARTIES},
                 "coordinator": {"table": "own"},
             },
+            **changes,
         }
     )
 
@@ -92,6 +96,8 @@ class FinishedRun:
     home: Path
     run: str
     seed: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    """What differs in the recipe."""
     records: list[Record] = field(default_factory=list)
     updates: dict[tuple[str, int], AcceptedUpdate] = field(default_factory=dict)
 
@@ -107,7 +113,7 @@ class FinishedRun:
         self.store.put_blob(architecture_key(architecture), ARCHITECTURE)
         self.plan = Plan(
             run=self.run,
-            recipe=recipe(),
+            recipe=recipe(**self.changes),
             parties={party: public_key(key) for party, key in self.keys.items()},
             labels=("bad", "good"),
             parameters=SCHEMA,
@@ -123,13 +129,13 @@ class FinishedRun:
         self.store.put_blob(model_key(sha256_hex(data)), data)
         return sha256_hex(data)
 
-    def announce(self, number: int) -> Announcement:
+    def announce(self, number: int, cohort: tuple[str, ...] = PARTIES) -> Announcement:
         message = Announcement(
             run=self.run,
             round=number,
             passed_rounds=self.head.passed_rounds,
             model_sha256=self.head.model_sha256,
-            cohort=PARTIES,
+            cohort=cohort,
             round_timeout=self.plan.recipe.round_timeout,
         )
         return create_message(self.store, round_key(self.run, number, "announcement"), message)
@@ -167,11 +173,20 @@ class FinishedRun:
                 weight=0.0,
             )
 
-    def decide(self, number: int, accepted: dict[str, int], refused: dict[str, str]) -> Decision:
-        weights = fedavg_weights({party: EXAMPLES[party] for party in accepted}, "examples")
+    def decide(
+        self, number: int, accepted: dict[str, int], refused: dict[str, str], discount: float = 1.0
+    ) -> Decision:
+        """`discount`: of what counts from an earlier round."""
+        discounts = {party: 1.0 if own == number else discount for party, own in accepted.items()}
+        shares = fedavg_weights({party: EXAMPLES[party] for party in accepted}, "examples")
+        weights = discounted(shares, discounts)
         updates = [
             self.updates[party, own].model_copy(
-                update={"weight": weights[party], "round": None if own == number else own}
+                update={
+                    "weight": weights[party],
+                    "round": None if own == number else own,
+                    "discount": discounts[party],
+                }
             )
             for party, own in sorted(accepted.items())
         ]
@@ -244,20 +259,27 @@ class FinishedRun:
         accuracy: float | None = None,
         tuned: bool = False,
         abstains: str = "",
+        cohort: tuple[str, ...] = PARTIES,
+        late: tuple[str, ...] = (),
+        discount: float = 1.0,
+        dropped: str | None = None,
     ) -> None:
-        """One round: who counts (party to the round of its receipt), who does not, and the scores."""
-        announcement = self.announce(number)
+        """One round: who counts (party to the round of its receipt), who does not, and the scores.
+
+        `late` are those whose update comes after the decision, with `refused` saying that they are late.
+        """
+        announcement = self.announce(number, cohort)
         for party in announcement.cohort:
             code = (refused or {}).get(party)
-            if code != "late" or number == 4:
+            if code != "late" or party in late:
                 self.submit(party, number, refusal=None if code == "late" else code)
-        decision = self.decide(number, accepted, refused or {})
+        decision = self.decide(number, accepted, refused or {}, discount)
         candidate = None if accuracy is None else self.propose(decision, accuracy, tuned=tuned)
         evaluations = {
             party: self.evaluate(candidate, party, None if party == abstains else accuracy)
             for party in (announcement.cohort if candidate else ())
         }
-        self.close_round(decision, candidate, evaluations)
+        self.close_round(decision, candidate, evaluations, dropped=dropped)
 
     def close_round(
         self,
@@ -265,6 +287,7 @@ class FinishedRun:
         candidate: Candidate | None,
         evaluations: dict[str, Evaluation],
         taken_back: str = "",
+        dropped: str | None = None,
     ) -> None:
         counted = {update.party: update for update in decision.accepted if update.party != taken_back}
         reason = f"The update of {taken_back} is gone."
@@ -297,6 +320,7 @@ class FinishedRun:
             parties=rows,
             fine_tuning=candidate.fine_tuning if candidate else None,
             gate=gate,
+            dropped=dropped,
             seconds=RoundSeconds(total=4.5, train=3.25, overhead=1.25),
             bytes=RoundBytes(
                 up=sum(row.bytes_up for row in rows.values()),
@@ -348,7 +372,7 @@ def finished_run(home: Path, run: str, seed: int = 0) -> FinishedRun:
     made.play(1, everyone, accuracy=0.70)
     made.play(2, {"shop-a": 2, "shop-b": 2}, {"shop-c": "data-refused"}, accuracy=0.75, tuned=True)
     made.play(3, dict.fromkeys(PARTIES, 3), accuracy=0.52)
-    made.play(4, {"shop-a": 4}, {"shop-b": "late", "shop-c": "data-refused"})
+    made.play(4, {"shop-a": 4}, {"shop-b": "late", "shop-c": "data-refused"}, late=("shop-b",))
     made.play(
         5,
         {"shop-a": 5, "shop-b": 4, "shop-c": 5},

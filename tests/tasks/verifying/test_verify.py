@@ -22,10 +22,12 @@ from infra.layout import (
     sweep_key,
     update_key,
 )
+from infra.object_store import ObjectStore
 from tasks.verifying.messages import examine_messages
 from tasks.verifying.run import verify_run
 from tasks.verifying.snapshot import read_snapshot
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+from validation.admission import RECEIPT_LIMIT
 
 RUN = "tiny-1"
 TUNED = "not recomputable: fine-tuned"
@@ -260,21 +262,52 @@ def test_an_average_that_does_not_follow_from_its_decision_is_named(finished, ve
 def test_what_its_owner_swept_is_swept_and_what_others_claim_is_not(finished, verify, tampering):
     update = finished.updates["shop-a", 3]
     key = update_key("shop-a", update.update_sha256)
-
-    def sweep(role):
-        message = Sweep(role=role, older_than=3600.0, objects=(SweptObject(key=key, bytes=1),))
-        return {sweep_key(role, "0001"): canonical_json(message)}
-
-    with tampering({key: None, **sweep("shop-a")}):
+    with tampering({key: None, **noted("shop-a", key)}):
         assert verify() == {key: "swept", "average of round 3": "swept"}
-    with tampering({key: None, **sweep("shop-b")}):
+    with tampering({key: None, **noted("shop-b", key)}):
         assert verify() == {key: "deleted", "average of round 3": "not checked"}
+    with tampering({key: None, closed_key(RUN): None, **noted("shop-a", key)}):
+        told = {key: "deleted", closed_key(RUN): "deleted", "average of round 3": "not checked"}
+        assert verify() == told, "an open run keeps its updates"
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"),
+    [("shop-b", "receipt"), ("shop-a", "evaluation"), ("coordinator", "decision"), ("coordinator", "model")],
+)
+def test_nobody_sweeps_messages_or_a_model_that_one_names(finished, verify, tampering, role, kind):
+    """Who deletes such a thing and notes it as swept has deleted it all the same."""
+    key = keys_of(finished)[kind]
+    with tampering({key: None, **noted(role, key)}):
+        assert broken(verify()) == {key: "deleted"}
+
+
+def test_of_what_a_party_wrote_no_more_is_read_than_can_count(finished, verify, tampering, monkeypatch):
+    sizes, read = [], ObjectStore.read
+    key = receipt_key("shop-b", RUN, 1)
+
+    def counted(self, key, *limit, **options):
+        found = read(self, key, *limit, **options)
+        sizes.append(len(found or b""))
+        return found
+
+    with tampering({key: b" " * (RECEIPT_LIMIT + 1000)}):
+        monkeypatch.setattr(ObjectStore, "read", counted)
+        assert broken(verify()) == {key: "changed"}
+        monkeypatch.undo()
+    assert max(sizes) == RECEIPT_LIMIT + 1
+
+
+def noted(role: str, key: str) -> dict[str, bytes | None]:
+    """The note of a sweep that removed `key`, by its own key."""
+    message = Sweep(role=role, older_than=3600.0, objects=(SweptObject(key=key, bytes=1),))
+    return {sweep_key(role, "0001"): canonical_json(message)}
 
 
 def test_an_update_that_its_party_took_back_is_held_against_nobody_else(finished, bucket_home, tmp_path):
     """The record says so; the same in a round whose record does not is a deletion."""
     run = FinishedRun(bucket_home, "taken-1", seed=3)
-    for number, taken_back in ((1, "shop-b"), (2, "")):
+    for number, taken_back in ((1, ""), (2, "shop-b")):
         run.announce(number)
         for party in PARTIES:
             run.submit(party, number)
@@ -287,10 +320,10 @@ def test_an_update_that_its_party_took_back_is_held_against_nobody_else(finished
     report = verify_run(run.store, "taken-1", tmp_path)
     told = {item.object: item.verdict for item in report.findings if item.verdict != "ok"}
     assert told == {
-        receipt_key("shop-b", "taken-1", 1): "not checked",
-        receipt_key("shop-b", "taken-1", 2): "deleted",
-        update_key("shop-b", run.updates["shop-b", 2].update_sha256): "deleted",
-        "average of round 2": "not checked",
+        receipt_key("shop-b", "taken-1", 1): "deleted",
+        update_key("shop-b", run.updates["shop-b", 1].update_sha256): "deleted",
+        "average of round 1": "not checked",
+        receipt_key("shop-b", "taken-1", 2): "not checked",
     }
 
 

@@ -1,0 +1,33 @@
+"""Tidying up below one role's prefix; scheduled for each role on its own pool, with its own credentials."""
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Failed
+
+from fedmodels.errors import FedcartError
+from infra.deployments.declaration import COORDINATOR
+from infra.deployments.services import HOUSEKEEPING_FLOW, SWEEP_AGE
+from infra.settings import load_settings
+from tasks.housekeeping import reject_overdue_releases, sweep_prefix
+
+
+def name_of_flow_run() -> str:
+    """`housekeeping · ROLE · 2026-01-02`."""
+    return f"{HOUSEKEEPING_FLOW} · {load_settings().role} · {flow_run.scheduled_start_time:%Y-%m-%d}"
+
+
+@flow(name=HOUSEKEEPING_FLOW, flow_run_name=name_of_flow_run, persist_result=False)
+def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str, int]]:
+    """Sweep the role's prefix; at the coordinator also reject what nobody approved in time.
+
+    Args:
+        older_than: what is younger is spared: `36h`, `7d`, `2w`; at least `1h`.
+    """
+    try:
+        settings = load_settings()
+        swept = sweep_prefix(settings, older_than)
+        rejected = reject_overdue_releases(settings) if settings.role == COORDINATOR else 0
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+    return {"bytes_swept": swept, "releases_rejected": rejected}

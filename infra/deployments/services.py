@@ -1,0 +1,87 @@
+"""What runs without anybody starting it: the scheduled deployments of a recipe, and what those start.
+
+`fedcart deploy` applies them beside what `declare` says; `prefect.yaml` says the same for the recipe reviews.
+"""
+
+from typing import Any
+
+from infra.deployments.declaration import (
+    COORDINATOR,
+    TRAINING_ENTRYPOINT,
+    TRAINING_FLOW,
+    Deployment,
+    pool_name,
+)
+from infra.settings import Schedules
+
+OFF = "off"
+RELEASE_FLOW = "model-release"
+RELEASE_CHECK_FLOW = "release-check"
+HOUSEKEEPING_FLOW = "housekeeping"
+SWEEP_AGE = "7d"
+
+
+def services(
+    recipe: str, given: str | dict[str, Any], parties: tuple[str, ...], schedules: Schedules
+) -> tuple[Deployment, ...]:
+    """The deployments of a recipe that run by a schedule, or are started by those.
+
+    Args:
+        recipe: its name.
+        given: what a training is given: the same, or the recipe's content without any path.
+        parties: ids of its parties.
+        schedules: when; `off` leaves a deployment without one.
+    """
+    coordinator = ("fedcart", COORDINATOR)
+    return (
+        Deployment(
+            TRAINING_FLOW,
+            f"nightly-{recipe}",
+            TRAINING_ENTRYPOINT,
+            pool_name(COORDINATOR),
+            f"Trains {recipe} every night. A night in which the last training still runs is left out.",
+            (*coordinator, f"recipe:{recipe}"),
+            parameters={"recipe": given},
+            schedule=_unless_off(schedules.training),
+            at_once=1,
+        ),
+        Deployment(
+            RELEASE_CHECK_FLOW,
+            recipe,
+            "flows.release_check.release_check",
+            pool_name(COORDINATOR),
+            f"Looks for the latest finished run of {recipe}, and has its model checked against the champion.",
+            (*coordinator, f"recipe:{recipe}"),
+            parameters={"recipe": recipe},
+            schedule=_unless_off(schedules.release),
+            at_once=1,
+        ),
+        Deployment(
+            RELEASE_FLOW,
+            COORDINATOR,
+            "flows.model_release.model_release",
+            pool_name(COORDINATOR),
+            "Checks the kept model of a run against the champion, asks a person if the recipe says so, and "
+            "promotes it.",
+            coordinator,
+        ),
+        *(
+            Deployment(
+                HOUSEKEEPING_FLOW,
+                role,
+                "flows.housekeeping.housekeeping",
+                pool_name(role),
+                f"Sweeps what nothing needs any more below the prefix of {role}"
+                + (", and rejects releases that nobody approved in time." if role == COORDINATOR else "."),
+                ("fedcart", COORDINATOR if role == COORDINATOR else f"party:{role}"),
+                parameters={"older_than": SWEEP_AGE},
+                schedule=_unless_off(schedules.housekeeping),
+                at_once=1,
+            )
+            for role in (COORDINATOR, *sorted(parties))
+        ),
+    )
+
+
+def _unless_off(schedule: str) -> str | None:
+    return None if schedule == OFF else schedule

@@ -1,0 +1,35 @@
+"""What a role tidies up below its own prefix: leftovers by age, and releases that nobody approved in time."""
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from fedmodels.protocol.sweeping import parse_bound
+from fedmodels.words import counted
+from infra.settings import Settings
+from infra.stores import store_from_settings
+from tasks.policy import STORE
+from tasks.release_reading import released_recipes
+from tasks.releasing import reject_overdue
+from tasks.sweeping import sweep
+
+
+@task(task_run_name="sweep · {settings.role}", **STORE)
+def sweep_prefix(settings: Settings, older_than: str) -> int:
+    """Remove what nothing needs any more and is older than that; return the bytes that went.
+
+    Raises:
+        InputError: `older_than` is no age, or too short a one.
+    """
+    gone = sweep(store_from_settings(settings), settings.role, parse_bound(older_than))
+    size = sum(item.size for item in gone)
+    get_run_logger().info("%s of %.1f MB went", counted(len(gone), "object"), size / 1e6)
+    return size
+
+
+@task(task_run_name="reject_overdue", **STORE)
+def reject_overdue_releases(settings: Settings) -> int:
+    """Reject, in nobody's name, every release whose deadline for an approval is over; return how many."""
+    store = store_from_settings(settings)
+    rejected = [word for recipe in released_recipes(store) for word in reject_overdue(store, recipe)]
+    get_run_logger().info("%s rejected", counted(len(rejected), "release"))
+    return len(rejected)

@@ -1,0 +1,17 @@
+"""Tracebacks stay on the machine where they came up: they name its files, and Prefect's server keeps them."""
+
+import logging
+
+
+class _WithoutTraceback(logging.Filter):
+    """Drops a record's traceback, which names files of this machine."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.exc_info, record.exc_text = None, None
+        return True
+
+
+def silence_tracebacks() -> None:
+    """Keep tracebacks out of what Prefect sends from this process to its server."""
+    for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.flow_engine", "prefect.task_engine"):
+        logging.getLogger(name).addFilter(_WithoutTraceback())

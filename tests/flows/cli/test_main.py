@@ -1,0 +1,100 @@
+"""What the command line says of what goes wrong: one sentence, a code and a status, never a stack trace."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from fedmodels.errors import InputError
+from flows.cli.main import app
+from flows.cli.output import refusal_of
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+MAIN = [sys.executable, "-c", "from flows.cli.main import main; main()"]
+
+
+def fedcart(*words, home):
+    """The whole command line in a process of its own, which alone knows what ends one."""
+    environment = {**os.environ, "FEDCART_HOME": str(home), "COLUMNS": "200"}
+    return subprocess.run([*MAIN, *words], capture_output=True, text=True, cwd=REPOSITORY, env=environment)
+
+
+def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path):
+    taken = tmp_path / "taken"
+    taken.touch()
+    refused = fedcart("data", "prepare", "--recipe", "smoke", "--json", home=taken / "home")
+    assert refused.returncode == 2
+    assert json.loads(refused.stdout)["error"]["code"] == "path-unusable"
+    assert refused.stderr.startswith(f"error {taken}")
+    assert "not a directory" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), "disk-full", "The disk is full; free some space and"),
+        (
+            PermissionError(13, "Permission denied", "/a/b"),
+            "path-unusable",
+            "/a/b cannot be used: perm",
+        ),
+        (ConnectionError("no words of the system's"), "system-refused", "needs: connectionerror."),
+    ],
+)
+def test_what_the_system_refuses_has_a_code(error, code, sentence):
+    refusal = refusal_of(error)
+    assert (refusal.code, sentence in str(refusal)) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("train", "--model-out", "FILE"), "folder-taken"),
+        (("train", "--model-out", "FILE/model"), "target-unusable"),
+        (("train", "--model-out", "FULL"), "folder-taken"),
+        (("train", "--out", "FULL"), "target-unusable"),
+        (("evaluate", "run-1", "--out", "FILE/a.json"), "target-unusable"),
+        (("predict", "run-1", "--text", "good", "--out", "FULL"), "target-unusable"),
+    ],
+)
+def test_where_nothing_can_be_written_is_refused_before_anything_else(tmp_path, words, code):
+    file, full = tmp_path / "file", tmp_path / "full"
+    full.mkdir()
+    for path in (file, full / "thesis.txt"):
+        path.write_text("precious")
+    called = [word.replace("FILE", str(file)).replace("FULL", str(full)) for word in words]
+    refused = CliRunner().invoke(app, called, env={"FEDCART_HOME": str(tmp_path / "home")})
+    assert isinstance(refused.exception, InputError)
+    assert refused.exception.code == code
+    assert str(tmp_path) in str(refused.exception)
+    assert not (tmp_path / "home").exists()
+    assert (full / "thesis.txt").read_text() == file.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("runs", "show", "--colour", "--json"), "No such option: --colour"),
+        (("--json",), "No such option: --json"),
+        (("runs", "show", "--json"), "Missing argument 'RUN'."),
+        (("dance", "--json"), "No such command 'dance'."),
+        (("predict", "run-1", "--json"), "Invalid value: give --text or --file"),
+    ],
+    ids=["option", "option before the command", "argument", "command", "neither of two"],
+)
+def test_wrong_usage_is_a_document_for_programs(tmp_path, words, said):
+    wrong = fedcart(*words, home=tmp_path)
+    assert wrong.returncode == 2
+    assert json.loads(wrong.stdout) == {"error": {"code": "usage", "message": said}}
+    assert said.split(":")[0].rstrip(".") in wrong.stderr
+
+
+def test_wrong_usage_prints_nothing_for_programs_that_did_not_ask(tmp_path):
+    wrong = fedcart("runs", "show", home=tmp_path)
+    assert (wrong.returncode, wrong.stdout) == (2, "")

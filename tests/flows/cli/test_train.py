@@ -1,0 +1,40 @@
+"""What the tables at the end of a training say."""
+
+import pytest
+
+from flows.cli.train import show_parties
+
+ROUND = {
+    "round": 3,
+    "parties": {
+        party: {"num_examples": 300, "train_loss": 0.25, "metrics": {"accuracy": 0.917}}
+        for party in ("camera-shop", "dvd-shop", "music-shop")
+    },
+}
+ALONE = {"camera-shop": {"accuracy": 0.812}, "dvd-shop": {"accuracy": 0.874}, "music-shop": None}
+
+
+def cells(printed: str, party: str) -> list[str]:
+    return next(line.split() for line in printed.splitlines() if party in line)
+
+
+def test_what_federation_brought_a_party_is_a_difference_on_one_set(capsys):
+    show_parties(ROUND, ALONE, {"accuracy": 0.862})
+    printed = capsys.readouterr().out
+    assert cells(printed, "camera-shop") == ["camera-shop", "300", "0.250", "0.917", "0.812", "+0.050"]
+    assert cells(printed, "dvd-shop")[-2:] == ["0.874", "-0.012"]
+    assert cells(printed, "music-shop")[-2:] == ["–", "–"]
+    assert "both on the coordinator's holdout" in printed
+
+
+def test_without_a_kept_model_there_is_no_difference(capsys):
+    show_parties(ROUND, ALONE, None)
+    assert cells(capsys.readouterr().out, "camera-shop")[-2:] == ["0.812", "–"]
+
+
+@pytest.mark.parametrize("final", [None, {"accuracy": 0.862}])
+def test_without_baselines_nothing_is_compared(capsys, final):
+    show_parties(ROUND, {}, final)
+    printed = capsys.readouterr().out
+    assert cells(printed, "dvd-shop") == ["dvd-shop", "300", "0.250", "0.917"]
+    assert "gain" not in printed
