@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from fedmodels.data.fresh import Window, read_window
-from fedmodels.data.prepared import keyed_data_hash
+from fedmodels.data.prepared import LabelledTexts, keyed_data_hash
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.words import counted
@@ -100,13 +100,16 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
     Rows whose text the champion has met are no news: they are left out.
 
     Raises:
-        InputError: `drift-nothing-fresh`: there are none.
+        InputError: `drift-nothing-fresh`: there are none, or no fresh table yet.
         DataRefused: `drift-too-few-rows`, or the table cannot be read.
     """
     recipe, tables = released.plan.recipe, desk.tables
     name, path = ("fresh", tables.fresh) if tables.fresh else ("train", tables.train)
     assert path is not None, "desk.tables sees to it"
-    window = read_window(path, recipe.data, dict(recipe.drift.columns), table=name, without=rows.texts)
+    if name == "fresh" and not path.exists():
+        window = Window(LabelledTexts())
+    else:
+        window = read_window(path, recipe.data, dict(recipe.drift.columns), table=name, without=rows.texts)
     found, least = len(window.rows), recipe.drift.min_rows
     if not found:
         raise InputError(

@@ -117,6 +117,8 @@ def test_what_is_shown_and_told_holds_no_value_of_a_row(released):
 
 def test_without_a_fresh_table_what_is_new_in_the_train_table_counts(released):
     assert code_of(check_drift, released.desk("shop-b")) == "drift-nothing-fresh"
+    released.write("shop-a", "fresh", sentences(REVIEWS, 60, 1, start=1000)).unlink()
+    assert code_of(check_drift, released.desk("shop-a")) == "drift-nothing-fresh", "no file yet"
     old = sentences(REVIEWS, 400, 1)
     released.write("shop-b", "train", joined(old, sentences(TWEETS, 80, 3)))
     check = check_drift(released.desk("shop-b"))
