@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from fedmodels.contract_schema import KIND_OF, Contract, LabelledTextContract
+from fedmodels.drift_section import DriftSection
 from fedmodels.identifiers import Identifier
 from fedmodels.section import NonNegative, PositiveFloat, Section, Share
 
@@ -274,6 +275,7 @@ class Recipe(Section):
     key_metric: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     gate: RoundGate = RoundGate()
     release: ReleaseGate = ReleaseGate()
+    drift: DriftSection = DriftSection()
     early_stopping: EarlyStopping | None = None
 
     @model_validator(mode="after")
@@ -282,6 +284,14 @@ class Recipe(Section):
             raise ValueError(
                 f"min_available_parties is {self.min_available_parties}, "
                 f"but data.parties names only {len(self.data.parties)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _drift_quorum_fits(self) -> Self:
+        if self.drift.enabled and self.drift.quorum > len(self.data.parties):
+            raise ValueError(
+                f"drift.quorum is {self.drift.quorum}, but data.parties names only {len(self.data.parties)}"
             )
         return self
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fedmodels.architecture import unpack_architecture
 from fedmodels.classifier import empty_classifier, load_tokenizer, read_parameters, write_parameters
@@ -16,6 +18,7 @@ from fedmodels.data.prepared import LabelledTexts
 from fedmodels.protocol.messages import Metrics, TensorSpec
 from fedmodels.recipe import LocalTraining
 from fedmodels.row_scores import RowScores
+from fedmodels.training.embed import embed_texts
 from fedmodels.training.evaluate import evaluate, evaluate_rows, measure_latency
 from fedmodels.training.loop import TrainingResult, train_local
 from fedmodels.training.tokenized import EncodedTexts, encode_texts
@@ -138,6 +141,10 @@ class Workbench:
     def measure_latency(self, rows: LabelledTexts) -> float:
         """Milliseconds for one text, 95th percentile; see `fedmodels/training/evaluate.py`."""
         return measure_latency(self.model, self.encode(rows))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings of n texts by the model's own encoder, [n, d]; see `fedmodels/training/embed.py`."""
+        return embed_texts(self.model, encode_texts(self.tokenizer, texts, self.max_length, self.cache))
 
     def targets(self, rows: LabelledTexts) -> list[int]:
         """Class indices of the rows' labels."""

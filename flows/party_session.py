@@ -14,7 +14,13 @@ from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
 from tasks.party.artifacts import show_contract
 from tasks.party.boundary import sealed, sealed_opening
-from tasks.party.data import check_expectations, data_changed, prepare_data, validate_data
+from tasks.party.data import (
+    check_expectations,
+    data_changed,
+    keep_trained_rows,
+    prepare_data,
+    validate_data,
+)
 from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
     declare_ready,
@@ -97,8 +103,9 @@ def inspect_data(session: PartySession) -> None:
         validate_data(session)
     except FedcartError as error:
         session.refused = error
-    with suppress(FedcartError):  # what is only shown must not cost a round
-        show_contract(session)
+    for step in (show_contract, keep_trained_rows):
+        with suppress(FedcartError):  # what is only shown, or kept for later, must not cost a round
+            step(session)
 
 
 def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:

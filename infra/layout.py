@@ -118,3 +118,33 @@ def champions_prefix(recipe: str) -> str:
 def past_champion_key(recipe: str, sha256: str) -> str:
     """Content-addressed: the champion as it was put at some time."""
     return f"{champions_prefix(recipe)}{sha256}.json"
+
+
+def drift_prefix(party: str) -> str:
+    """Below it, a party's drift notices, one folder a recipe."""
+    return f"parties/{party}/drift/"
+
+
+def drift_notice_key(party: str, recipe: str, sha256: str) -> str:
+    """Create-only, signed: a party's drift notice, by the hash of what it signed."""
+    return f"{drift_prefix(party)}{recipe}/{sha256}.json"
+
+
+def seen_notices_prefix(party: str = "") -> str:
+    """What the coordinator has noted of a party's drift notices; of everybody's without a party."""
+    return f"{COORDINATOR}/drift/notices/{party}/" if party else f"{COORDINATOR}/drift/notices/"
+
+
+def seen_notice_key(party: str, sha256: str) -> str:
+    """Create-only: what became of a notice, by the hash of the notice's key."""
+    return f"{seen_notices_prefix(party)}{sha256}.json"
+
+
+def retrainings_prefix(recipe: str) -> str:
+    """Retrainings of the recipe that were begun, by number."""
+    return f"{COORDINATOR}/drift/retrainings/{recipe}/"
+
+
+def retraining_key(recipe: str, number: int) -> str:
+    """Create-only: takes the number for one retraining, and names its run."""
+    return f"{retrainings_prefix(recipe)}{number:04d}.json"

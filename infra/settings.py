@@ -35,6 +35,9 @@ class Tables(BaseModel):
 
     train: Path | None = None
     holdout: Path | None = None
+    fresh: Path | None = Field(
+        None, description="rows that came in since: watched for drift, and learned from by the next run"
+    )
     public: Path | None = None
     validation: Path | None = None
     table: Path | None = None
@@ -68,6 +71,10 @@ class PartyPolicy(BaseModel):
     )
     allow_evaluation: bool = Field(
         True, description="scores candidates on its holdout; if not, it abstains from that"
+    )
+    drift_features: tuple[str, ...] | None = Field(
+        None,
+        description="features that its drift notices may speak of; empty: it leaves no notice; not set: any",
     )
 
 

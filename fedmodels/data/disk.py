@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING
 from fedmodels.data.cleaning import clean_row, fold
 from fedmodels.data.columns import BATCH_ROWS, Reading
 from fedmodels.data.counts import TableCounts, positive
+from fedmodels.data.fresh import labelled_fresh_rows
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.data.splits import place_of
+from fedmodels.data.splits import is_held_out
 from fedmodels.data.tables import RawTable, read_row_batches, reading_of
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import DataConfig
@@ -82,7 +83,14 @@ def row_file(folder: Path) -> Iterator[Path]:
 
 
 def prepare_on_disk(
-    path: Path, train: Path, holdout: Path | None, data: DataConfig, labels: tuple[str, ...], *, seed: int
+    path: Path,
+    train: Path,
+    holdout: Path | None,
+    data: DataConfig,
+    labels: tuple[str, ...],
+    *,
+    seed: int,
+    fresh: Path | None = None,
 ) -> TableCounts:
     """Read, clean and split a party's tables into the views `train` and `holdout` of a file.
 
@@ -95,6 +103,7 @@ def prepare_on_disk(
         data: the recipe's `data` section.
         labels: the classes of the plan.
         seed: the recipe's seed.
+        fresh: rows that came in since; there need be no such file.
 
     Raises:
         DataRefused: as `prepare_party_tables`.
@@ -102,13 +111,15 @@ def prepare_on_disk(
     counts: Counter[str] = Counter()
 
     def side_of(text: str) -> int:
-        return int(holdout is None and place_of(text, seed, "holdout") < data.holdout_share - 1e-12)
+        return int(is_held_out(text, data, seed))
 
     with _open(path) as file:
         file.executescript(_SCHEMA)
-        _fill(file, _reading(train, data, "train"), side_of, counts)
+        _fill(file, _reading(train, data, "train"), side_of if holdout is None else lambda _text: 0, counts)
         if holdout is not None:
             _fill(file, _reading(holdout, data, "holdout"), lambda _text: 1, counts)
+        for batch in labelled_fresh_rows(fresh, data, counts):
+            _insert(file, batch, side_of, counts)
         for part in (0, 1):
             counts["conflicting_labels"] += file.execute(_DROP_CONFLICTS, (part, part)).rowcount
         counts["train_texts_in_holdout"] += file.execute(_DROP_HELD_OUT).rowcount
@@ -215,13 +226,19 @@ def _fill(
 ) -> None:
     filled = False
     for batch in read_row_batches(reading):
-        rows = list(_clean(batch, counts))
-        before = file.total_changes
-        file.executemany(_INSERT, ((side_of(text), *_row(text, label)) for text, label in rows))
-        counts["exact_duplicates"] += len(rows) - (file.total_changes - before)
+        _insert(file, batch, side_of, counts)
         filled = True
     if not filled:
         raise reading.fault("has no rows", "give a table with rows", "table-empty")
+
+
+def _insert(
+    file: sqlite3.Connection, batch: RawTable, side_of: Callable[[str], int], counts: Counter[str]
+) -> None:
+    rows = list(_clean(batch, counts))
+    before = file.total_changes
+    file.executemany(_INSERT, ((side_of(text), *_row(text, label)) for text, label in rows))
+    counts["exact_duplicates"] += len(rows) - (file.total_changes - before)
 
 
 def _clean(batch: RawTable, counts: Counter[str]) -> Iterator[tuple[str, str]]:

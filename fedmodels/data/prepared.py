@@ -10,10 +10,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedmodels.data.cleaning import clean_label, clean_rows
+from fedmodels.data.cleaning import clean_label, clean_rows, clean_text
 from fedmodels.data.counts import positive
+from fedmodels.data.fresh import labelled_fresh_rows
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.data.splits import split_by_text
+from fedmodels.data.splits import is_held_out, split_by_text
 from fedmodels.data.tables import RawTable, read_table
 from fedmodels.errors import DataRefused, FedcartError, InputError
 from fedmodels.recipe import DataConfig
@@ -55,12 +56,19 @@ class CoordinatorTables:
 
 
 def prepare_party_tables(
-    train: Path | None, holdout: Path | None, data: DataConfig, labels: tuple[str, ...], *, seed: int
+    train: Path | None,
+    holdout: Path | None,
+    data: DataConfig,
+    labels: tuple[str, ...],
+    *,
+    seed: int,
+    fresh: Path | None = None,
 ) -> PreparedTables:
     """Read and clean a party's tables. Without `holdout`, a share of the rows is split off by their texts.
 
     A text that stands in both tables stays in the holdout alone. Rows with an unknown label, or with
-    none, stay and are counted: they make the contract fail rather than vanish.
+    none, stay and are counted: they make the contract fail rather than vanish. Fresh rows join those to
+    train on and, by the same share, those held out; of them a row without a label is left out and counted.
 
     Args:
         train: the party's table, Parquet or CSV.
@@ -68,6 +76,7 @@ def prepare_party_tables(
         data: the recipe's `data` section.
         labels: the classes of the plan.
         seed: the recipe's seed.
+        fresh: rows that came in since; there need be no such file.
 
     Raises:
         DataRefused: a table is missing, damaged, of a wrong form or without rows.
@@ -77,11 +86,13 @@ def prepare_party_tables(
             "This party's settings name no train table", fix="set tables.RECIPE.train", code="table-missing"
         )
     counts: Counter[str] = Counter()
-    rows = _read_clean(train, data, "train", DataRefused, counts)
+    joining = _read_fresh(fresh, data, seed, counts)
     if holdout is None:
+        rows = _read_clean(train, data, "train", DataRefused, counts, *joining)
         held, rows = split_by_text(rows, [data.holdout_share], seed, "holdout")
     else:
-        held = _read_clean(holdout, data, "holdout", DataRefused, counts)
+        rows = _read_clean(train, data, "train", DataRefused, counts, joining[0])
+        held = _read_clean(holdout, data, "holdout", DataRefused, counts, joining[1])
         before = len(rows)
         rows = rows.without_texts(frozenset(held.texts))
         counts["train_texts_in_holdout"] = before - len(rows)
@@ -180,12 +191,31 @@ def keyed_data_hash(rows: LabelledTexts, key: bytes) -> str:
 
 
 def _read_clean(
-    path: Path, data: DataConfig, table: str, error: type[FedcartError], counts: Counter[str]
+    path: Path,
+    data: DataConfig,
+    table: str,
+    error: type[FedcartError],
+    counts: Counter[str],
+    *joining: RawTable,
 ) -> LabelledTexts:
-    raw: RawTable = read_table(path, data.text, data.label, table=table, error=error)
-    rows, changed = clean_rows(raw.texts, raw.labels)
+    parts = (read_table(path, data.text, data.label, table=table, error=error), *joining)
+    rows, changed = clean_rows(
+        [text for part in parts for text in part.texts], [label for part in parts for label in part.labels]
+    )
     counts.update(changed)
     return rows
+
+
+def _read_fresh(
+    path: Path | None, data: DataConfig, seed: int, counts: Counter[str]
+) -> tuple[RawTable, RawTable]:
+    """The labelled fresh rows: those to train on, and those held out, by their texts."""
+    sides: tuple[list[tuple[str | None, object]], ...] = ([], [])
+    for batch in labelled_fresh_rows(path, data, counts):
+        for text, label in zip(batch.texts, batch.labels, strict=True):
+            sides[is_held_out(clean_text(text or "")[0], data, seed)].append((text, label))
+    kept, held = (RawTable(tuple(t for t, _ in side), tuple(label for _, label in side)) for side in sides)
+    return kept, held
 
 
 def _check_coordinator(tables: CoordinatorTables, data: DataConfig) -> None:

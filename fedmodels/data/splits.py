@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import InputError
+from fedmodels.recipe import DataConfig
 
 
 def place_of(key: str, seed: int, purpose: str) -> float:
@@ -30,6 +31,11 @@ def split_by_text(
         place = place_of(text, seed, purpose)
         parts[sum(place >= bound - 1e-12 for bound in bounds)].append(position)
     return tuple(rows.take(part) for part in parts)
+
+
+def is_held_out(text: str, data: DataConfig, seed: int) -> bool:
+    """Whether a party's row is held out by its text: the same side as `split_by_text` puts it on."""
+    return place_of(text, seed, "holdout") < data.holdout_share - 1e-12
 
 
 def parse_ranges(party: str, ranges: Iterable[str]) -> tuple[tuple[int, int], ...]:

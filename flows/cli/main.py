@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from fedmodels.errors import FedcartError
-from flows.cli import data, demo, deploy, doctor, follow, predict, release, runs, stack, train
+from flows.cli import data, demo, deploy, doctor, drift, follow, predict, release, runs, stack, train
 from flows.cli.output import INTERRUPTED, explain, explain_interruption, print_json, refusal_of
 
 
@@ -67,6 +67,7 @@ app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
 app.add_typer(runs.app, name="runs")
+app.add_typer(drift.app, name="drift")
 app.add_typer(release.app, name="release")
 runs.app.command("follow")(follow.follow)
 

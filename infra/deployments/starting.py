@@ -26,6 +26,7 @@ def start_training(
     *,
     resume: bool = False,
     parties: Sequence[str] | None = None,
+    tags: Sequence[str] = (),
     api_url: str | None = None,
 ) -> str:
     """Schedule a run of the coordinator's flow; return the flow run's id at once.
@@ -35,6 +36,7 @@ def start_training(
         run: id of the training run.
         resume: go on with a run that was begun.
         parties: those of the recipe that take part; all of them when not given.
+        tags: of the flow run, beside those of run and recipe.
         api_url: the Prefect API; that of the surrounding settings when not given.
 
     Raises:
@@ -46,7 +48,7 @@ def start_training(
         f"{TRAINING_FLOW}/{COORDINATOR}",
         training_name(run),
         {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None},
-        [f"run:{run}", f"recipe:{name}"],
+        [f"run:{run}", f"recipe:{name}", *tags],
         api_url,
     )
 

@@ -9,32 +9,44 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Concatenate, ParamSpec, TypeVar, cast
+from pathlib import Path
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 from fedmodels.errors import FedcartError, TrainingFailed
 from fedmodels.full_disk import is_disk_full
 from infra.fault_points import fault_step
-from tasks.party.session import PartySession
+
+
+class Inside(Protocol):
+    """What works inside a party: a session, or the desk of a drift check."""
+
+    party: str
+    folder: Path
+    """The party's own, for the log of what went wrong."""
+    seconds: dict[str, float]
+    """By step."""
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
+S = TypeVar("S", bound=Inside)
 
 
-Step = Callable[Concatenate[PartySession, P], R]
+Step = Callable[Concatenate[S, P], R]
 
 
-def sealed(step: str) -> Callable[[Step[P, R]], Step[P, R]]:
+def sealed(step: str) -> Callable[[Step[S, P, R]], Step[S, P, R]]:
     """Measure a step of a party and map whatever it raises to the error tree.
 
     Args:
         step: name of the step in the receipt's `seconds`, and in the code of an unforeseen error.
     """
 
-    def wrap(function: Step[P, R]) -> Step[P, R]:
+    def wrap(function: Step[S, P, R]) -> Step[S, P, R]:
         function = fault_step(function)
 
         @functools.wraps(function)
-        def sealed_step(session: PartySession, *args: P.args, **kwargs: P.kwargs) -> R:
+        def sealed_step(session: S, *args: P.args, **kwargs: P.kwargs) -> R:
             begin = time.perf_counter()
             try:
                 return function(session, *args, **kwargs)
@@ -47,7 +59,7 @@ def sealed(step: str) -> Callable[[Step[P, R]], Step[P, R]]:
             finally:
                 session.seconds[step] = session.seconds.get(step, 0.0) + time.perf_counter() - begin
 
-        return cast("Step[P, R]", sealed_step)
+        return cast("Step[S, P, R]", sealed_step)
 
     return wrap
 
@@ -72,7 +84,7 @@ def sealed_opening() -> Iterator[None]:
         ) from None
 
 
-def _without_path(session: PartySession, step: str, error: OSError) -> TrainingFailed:
+def _without_path(session: Inside, step: str, error: OSError) -> TrainingFailed:
     """A full disk by its name, since whoever runs the party can help it; anything else as unforeseen."""
     if not is_disk_full(error):
         return _unforeseen(session, step, error)
@@ -81,7 +93,7 @@ def _without_path(session: PartySession, step: str, error: OSError) -> TrainingF
     )
 
 
-def _unforeseen(session: PartySession, step: str, error: Exception) -> TrainingFailed:
+def _unforeseen(session: Inside, step: str, error: Exception) -> TrainingFailed:
     with suppress(OSError):  # a log that cannot be written must not put its path into the error
         session.folder.mkdir(parents=True, exist_ok=True)
         with (session.folder / "errors.log").open("a", encoding="utf-8") as log:

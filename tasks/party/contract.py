@@ -81,12 +81,17 @@ def check_tables(terms: Terms, now: datetime, scratch: Path) -> Outcome:
         InputError, DataRefused: as `check_terms` and `check_rows`.
     """
     check_terms(terms)
-    recipe, (train, holdout) = terms.recipe, (terms.tables.train, terms.tables.holdout)
+    recipe, tables = terms.recipe, terms.tables
+    train, holdout, fresh = tables.train, tables.holdout, tables.fresh
     if train is None or _most_rows(terms) <= recipe.contract.rows_in_memory:
-        prepared = prepare_party_tables(train, holdout, recipe.data, terms.labels, seed=recipe.seed)
+        prepared = prepare_party_tables(
+            train, holdout, recipe.data, terms.labels, seed=recipe.seed, fresh=fresh
+        )
         return check_rows(terms, prepared, now, scratch)
     with row_file(scratch) as path:
-        counts = prepare_on_disk(path, train, holdout, recipe.data, terms.labels, seed=recipe.seed)
+        counts = prepare_on_disk(
+            path, train, holdout, recipe.data, terms.labels, seed=recipe.seed, fresh=fresh
+        )
         return _check_on_disk(terms, path, counts, now, scratch)
 
 
@@ -141,11 +146,14 @@ def _check(terms: Terms, rows: "PartyRows", now: datetime, scratch: Path) -> Out
 
 
 def _most_rows(terms: Terms) -> int:
-    columns = (terms.recipe.data.text, terms.recipe.data.label)
-    return sum(
-        most_rows(Reading(path, columns, f"The {name} table", DataRefused))
+    data, fresh = terms.recipe.data, terms.tables.fresh
+    readings = [
+        Reading(path, (data.text, data.label), f"The {name} table", DataRefused)
         for name, path in terms.paths.items()
-    )
+    ]
+    if fresh is not None and fresh.exists():
+        readings.append(Reading(fresh, (data.text,), "The fresh table", DataRefused))
+    return sum(map(most_rows, readings))
 
 
 def freshness_ends(newest: datetime | None, max_age_days: float, now: datetime) -> datetime | None:

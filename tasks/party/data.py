@@ -8,6 +8,7 @@ from infra.keys import data_hash_key
 from tasks.party.boundary import sealed
 from tasks.party.contract import check_rows, check_terms
 from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
+from tasks.party.kept_rows import drift_folder, keep_rows
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL
 from tasks.tagging import tagged
@@ -31,7 +32,12 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     session.report, session.contract = None, None
     session.prepared = None
     session.prepared = prepare_party_tables(
-        tables.train, tables.holdout, plan.recipe.data, plan.labels, seed=plan.recipe.seed
+        tables.train,
+        tables.holdout,
+        plan.recipe.data,
+        plan.labels,
+        seed=plan.recipe.seed,
+        fresh=tables.fresh,
     )
     session.data_hash = keyed_data_hash(session.prepared.train, data_hash_key(session.signing_key))
     return dict(session.prepared.counts)
@@ -93,6 +99,24 @@ def validate_data(session: PartySession) -> DataReport:
         session.workbench.encode(prepared.train)
         session.workbench.encode(prepared.holdout)
     return session.report
+
+
+@task(task_run_name="keep_trained_rows · {session.party}", **LOCAL)
+@tagged
+@sealed("keep")
+def keep_trained_rows(session: PartySession) -> str:
+    """Keep the rows that are about to be trained on: once released, fresh ones are held against them.
+
+    Nothing is kept of rows that are refused, or where the recipe watches no drift.
+
+    Raises:
+        PartyError: a table lacks a column that the recipe watches, or the disk is full.
+    """
+    prepared, recipe = session.prepared, session.joined_plan.recipe
+    if prepared is not None and recipe.drift.enabled:
+        folder = drift_folder(session.workspace, recipe.name)
+        keep_rows(folder, session.data_hash, prepared, session.tables, recipe)
+    return session.party
 
 
 @sealed("data")

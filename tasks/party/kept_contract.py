@@ -65,7 +65,7 @@ def contract_key(terms: Terms) -> str:
     """
     tables = terms.tables
     recipe = terms.recipe.without_paths()
-    files = (tables.train, tables.holdout, tables.expectations)
+    files = (tables.train, tables.holdout, tables.fresh, tables.expectations)
     decisive = {
         "format": _FORMAT,
         "versions": [version("fedcart"), version("great-expectations")],

@@ -103,7 +103,7 @@ class PartySession:
         Equal means that nothing was rewritten.
         """
         tables = self.tables
-        paths = [path for path in (tables.train, tables.holdout, tables.expectations) if path]
+        paths = [path for path in (tables.train, tables.holdout, tables.fresh, tables.expectations) if path]
         return tuple(
             (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
         )

@@ -19,6 +19,7 @@ LOCAL_STEPS = frozenset(
         "prepare_data",
         "validate_data",
         "show_contract",
+        "keep_trained_rows",
         "fine_tune",
         "judge",
     }

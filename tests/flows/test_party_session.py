@@ -106,19 +106,24 @@ def test_a_fault_of_the_disk_while_they_are_checked_costs_nothing_yet(joining):
 
 @pytest.mark.parametrize("refused", [None, DataRefused("A label is unknown", code="contract-failed")])
 def test_a_contract_is_shown_whatever_it_found_and_a_fault_of_that_costs_nothing(monkeypatch, refused):
+    """The same holds for the rows that are kept for drift."""
     noted = []
 
     def validate(_session):
         if refused:
             raise refused
 
-    def show(_session):
-        noted.append("shown")
-        raise TrainingFailed("The disk is full", code="disk-full")
+    def fail_after(word):
+        def step(_session):
+            noted.append(word)
+            raise TrainingFailed("The disk is full", code="disk-full")
+
+        return step
 
     monkeypatch.setattr(party_session, "prepare_data", lambda _session: None)
     monkeypatch.setattr(party_session, "validate_data", validate)
-    monkeypatch.setattr(party_session, "show_contract", show)
+    monkeypatch.setattr(party_session, "show_contract", fail_after("shown"))
+    monkeypatch.setattr(party_session, "keep_trained_rows", fail_after("kept"))
     session = SimpleNamespace(refused="something of before")
     party_session.inspect_data(session)
-    assert (session.refused, noted) == (refused, ["shown"])
+    assert (session.refused, noted) == (refused, ["shown", "kept"])

@@ -62,9 +62,11 @@ def test_the_first_recipe_spells_out_every_knob():
         ("release", recipe.release),
         ("update", recipe.update),
         ("contract", recipe.contract),
+        ("drift", recipe.drift),
     ):
         spelled = document[section] if section else document
         assert set(spelled) == set(type(value).model_fields)
+    assert set(document["drift"]["bounds"]) == set(type(recipe.drift.bounds).model_fields)
 
 
 def test_paths_count_from_the_recipes_folder(tmp_path, monkeypatch):

@@ -63,13 +63,14 @@ def in_memory(rows):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(train=ROWS, holdout=st.none() | ROWS, seed=st.integers(0, 3))
-def test_the_same_rows_and_counts_as_in_memory(tmp_path, train, holdout, seed):
+@given(train=ROWS, holdout=st.none() | ROWS, fresh=st.none() | ROWS, seed=st.integers(0, 3))
+def test_the_same_rows_and_counts_as_in_memory(tmp_path, train, holdout, fresh, seed):
     first = table(tmp_path / "train.parquet", train)
     second = None if holdout is None else table(tmp_path / "holdout.parquet", holdout)
-    expected = prepare_party_tables(first, second, DATA, LABELS, seed=seed)
+    third = None if fresh is None else table(tmp_path / "fresh.parquet", fresh)
+    expected = prepare_party_tables(first, second, DATA, LABELS, seed=seed, fresh=third)
     with row_file(tmp_path) as file:
-        counts = prepare_on_disk(file, first, second, DATA, LABELS, seed=seed)
+        counts = prepare_on_disk(file, first, second, DATA, LABELS, seed=seed, fresh=third)
         assert rows_of(file, "train") == in_memory(expected.train)
         assert rows_of(file, "holdout") == in_memory(expected.holdout)
     wanted = count_rows(expected.train, expected.holdout, expected.counts)

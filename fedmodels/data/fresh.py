@@ -1,0 +1,125 @@
+"""A party's fresh rows: those that came in since its table was written. Labels may come later, or never.
+
+They are watched for drift, and the labelled ones are learned from by the next run, beside the old ones.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from fedmodels.data.cleaning import clean_label, clean_rows, clean_text
+from fedmodels.data.columns import Reading, column_batches, column_names
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.data.tables import RawTable, read_row_batches, reading_of
+from fedmodels.errors import DataRefused
+from fedmodels.recipe import DataConfig
+
+ColumnKind = Literal["number", "category"]
+Column = list[float | None] | list[str | None]
+
+
+@dataclass(frozen=True, repr=False)
+class Window:
+    """Clean rows of one table, and values of further columns, each row of the table once."""
+
+    rows: LabelledTexts
+    columns: dict[str, Column] = field(default_factory=dict)
+    """By name; `None` where a row lacks a value."""
+
+    def __repr__(self) -> str:
+        return f"Window({len(self.rows)} rows, {len(self.columns)} columns)"
+
+
+def labelled_fresh_rows(path: Path | None, data: DataConfig, counts: Counter[str]) -> Iterator[RawTable]:
+    """The fresh rows that have a label, a part at a time; none while there is no such file.
+
+    Args:
+        path: the party's fresh table, Parquet or CSV, with or without a column of labels.
+        data: the recipe's `data` section.
+        counts: gets the rows that are left out, as `fresh_without_label`.
+
+    Raises:
+        DataRefused: the table is damaged, or has no column of texts.
+    """
+    if path is None or not path.exists():
+        return
+    for batch in _batches(path, data, "fresh"):
+        kept = [place for place, label in enumerate(batch.labels) if clean_label(label)]
+        counts["fresh_without_label"] += len(batch.labels) - len(kept)
+        if kept:
+            yield RawTable(
+                tuple(batch.texts[place] for place in kept), tuple(batch.labels[place] for place in kept)
+            )
+
+
+def read_window(
+    path: Path,
+    data: DataConfig,
+    kinds: dict[str, ColumnKind],
+    *,
+    table: str,
+    without: frozenset[str] = frozenset(),
+    only: frozenset[str] | None = None,
+) -> Window:
+    """The clean rows of a table, with or without labels, and further columns of it.
+
+    Args:
+        path: Parquet or CSV.
+        data: the recipe's `data` section.
+        kinds: kind by name of each further column.
+        table: what the file is to its owner, for messages: `fresh`, `train`.
+        without: clean texts whose rows are left out.
+        only: clean texts whose rows are kept; all of them when not given.
+
+    Raises:
+        DataRefused: the table is missing or damaged, lacks a column, or a number is none.
+    """
+    texts: list[str | None] = []
+    labels: list[object] = []
+    for batch in _batches(path, data, table):
+        texts += batch.texts
+        labels += batch.labels
+    rows = clean_rows(texts, labels)[0].without_texts(without)
+    if only is not None:
+        rows = rows.take(place for place, text in enumerate(rows.texts) if text in only)
+    if not kinds:
+        return Window(rows)
+    kept = frozenset(rows.texts)
+    places = [place for place, text in enumerate(texts) if text is not None and clean_text(text)[0] in kept]
+    reading = Reading(path, tuple(kinds), f"The {table} table", DataRefused)
+    raw: dict[str, list[object]] = {name: [] for name in kinds}
+    for parts in column_batches(reading):
+        for name, values in zip(kinds, parts, strict=True):
+            raw[name] += values
+    columns = {
+        name: _typed([raw[name][place] for place in places], kind, name, table)
+        for name, kind in kinds.items()
+    }
+    return Window(rows, columns)
+
+
+def _batches(path: Path, data: DataConfig, table: str) -> Iterator[RawTable]:
+    """Texts and labels; every label is `None` when the table has no column of them."""
+    reading = Reading(path, (data.text,), f"The {table} table", DataRefused)
+    if data.label in column_names(reading):
+        yield from read_row_batches(reading_of(path, data.text, data.label, table=table, error=DataRefused))
+        return
+    for (texts,) in column_batches(reading):
+        yield RawTable(tuple(None if text is None else str(text) for text in texts), (None,) * len(texts))
+
+
+def _typed(values: list[object], kind: ColumnKind, name: str, table: str) -> Column:
+    if kind == "category":
+        return [clean_label(value) or None for value in values]
+    try:
+        numbers = [math.nan if value is None or value == "" else float(str(value)) for value in values]
+    except ValueError:
+        raise DataRefused(
+            f"The {table} table has a value in column {name!r} that is no number",
+            fix="correct it, or watch the column as a category",
+            code="drift-wrong-type",
+        ) from None
+    return [None if math.isnan(number) else number for number in numbers]

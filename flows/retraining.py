@@ -1,0 +1,64 @@
+"""Drift answered with a training: hold the event against the bucket, train, and let the release gate decide.
+
+A flow run that is suspended for a person's approval begins again from the top when it is resumed. By its own
+id it finds the retraining that it began, the run that is over, and the release that stands.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, runtime
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from fedmodels.errors import FedcartError, RunConflict
+from fedmodels.identifiers import check_identifier, new_run_id
+from flows.model_release import release
+from infra.settings import load_settings
+from tasks.release.desk import ReleaseDesk
+from tasks.retraining.steps import RetrainingDesk, ask, await_training, start
+from tasks.tracebacks import silence_tracebacks
+
+RULES = frozenset({"drift-disabled", "drift-quorum", "drift-run-open", "drift-cool-down", "drift-budget"})
+"""Codes with which nothing is wrong: it is just not the time to train."""
+
+
+@flow(name="retraining", flow_run_name="retraining · {recipe}", persist_result=False)
+def retraining(recipe: str, reason: dict[str, Any] | None = None) -> dict[str, Any] | State[Any]:
+    """Train the champion's recipe again because its parties' data have drifted, and release what comes of it.
+
+    Before anything starts, the event is held against the notices that the coordinator found valid, and
+    against cool-down, quorum, open runs and privacy budget.
+
+    Args:
+        recipe: name of the recipe.
+        reason: the words of the event `fedcart.drift.detected`; none when a person asks.
+    """
+    silence_tracebacks()
+    try:
+        desk = RetrainingDesk(check_identifier("recipe", recipe), load_settings())
+        scheduled = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
+        return retrain(desk, str(runtime.flow_run.id), new_run_id(recipe, scheduled), reason)
+    except RunConflict as error:
+        said = f"{error.code}: {error}"
+        return Completed(name="NotStarted", message=said) if error.code in RULES else Failed(message=said)
+    except FedcartError as error:
+        return Failed(message=f"{error.code}: {error}")
+
+
+def retrain(
+    desk: RetrainingDesk, ticket: str, run: str, reason: dict[str, Any] | None
+) -> dict[str, Any] | State[Any]:
+    """Ask, start, wait, release.
+
+    Returns:
+        What `flows.model_release.release` returns: the new champion, or a state that says why there is none.
+
+    Raises:
+        RunConflict: a rule forbids it, the run did not finish, or another champion came first.
+        InputError: the event is of no valid notice.
+    """
+    request = ask(desk, ticket, run, reason)
+    await_training(desk, request, start(desk, request))
+    released = release(ReleaseDesk(request.run, desk.settings), ticket, request.reason)
+    return {**released, "run": request.run} if isinstance(released, dict) else released

@@ -1,0 +1,57 @@
+"""What the process keeps that makes one drift check at a party.
+
+Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/session.py`.
+"""
+
+from pathlib import Path
+
+from fedmodels.errors import InputError
+from infra.keys import PrivateKey, load_private_key
+from infra.object_store import ObjectStore
+from infra.settings import Settings, Tables
+from infra.stores import store_from_settings
+from tasks.party.kept_rows import drift_folder
+
+
+class DriftDesk:
+    """One party's tables, folders and key, for checks of the rows of one recipe.
+
+    Below `folder`, which nobody but the party's user may open:
+
+        rows/HASH/            rows that a model was trained on, by their keyed hash
+        references/KEY.json   what fresh rows are held against, and KEY.npz beside it
+        checks.json           verdicts of the past, and window.npz: which rows the last one saw
+        models/               the champion
+    """
+
+    def __init__(self, recipe: str, settings: Settings) -> None:
+        if settings.signing_key is None:
+            raise InputError(
+                "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
+            )
+        self.recipe = recipe
+        self.party = settings.role
+        self.store: ObjectStore = store_from_settings(settings)
+        self.signing_key: PrivateKey = load_private_key(settings.signing_key)
+        self.policy = settings.policy
+        self.threads = settings.torch_threads
+        self.cache: Path = settings.workspace / "cache"
+        self.folder: Path = drift_folder(settings.workspace, recipe)
+        self.seconds: dict[str, float] = {}
+        self._tables = settings.tables
+
+    @property
+    def tables(self) -> Tables:
+        """The party's own tables for the recipe.
+
+        Raises:
+            InputError: `table-missing`: the party's settings name none.
+        """
+        found = self._tables.get(self.recipe)
+        if found is None or found.train is None:
+            raise InputError(
+                f"Party {self.party} has no table for the recipe {self.recipe} in its settings",
+                fix=f"set [tables.{self.recipe}] train in the party's fedcart.toml",
+                code="table-missing",
+            )
+        return found

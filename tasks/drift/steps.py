@@ -1,0 +1,41 @@
+"""The steps of a drift check as Prefect tasks. They run inside the party: nothing of a row leaves them."""
+
+from prefect import task
+
+from tasks.drift.artifacts import show_check
+from tasks.drift.checking import DriftCheck, check_drift
+from tasks.drift.desk import DriftDesk
+from tasks.drift.noticing import leave_notice, notice_of
+from tasks.party.boundary import sealed
+from tasks.policy import LOCAL, STORE
+from tasks.tagging import tagged
+
+
+@task(task_run_name="compare_rows · {desk.party} · {desk.recipe}", **STORE)
+@tagged
+@sealed("drift")
+def compare_rows(desk: DriftDesk) -> DriftCheck:
+    """Hold fresh rows against their reference, which is built when there is none of this champion.
+
+    Raises:
+        FedcartError: as `check_drift`; one sentence without a value.
+    """
+    return check_drift(desk)
+
+
+@task(task_run_name="show_drift · {desk.party} · {desk.recipe}", **LOCAL)
+@tagged
+@sealed("show")
+def show_drift(desk: DriftDesk, check: DriftCheck) -> str:
+    """The check as artifacts."""
+    show_check(check, desk.policy.drift_features)
+    return desk.party
+
+
+@task(task_run_name="notify · {desk.party} · {desk.recipe}", **STORE)
+@tagged
+@sealed("notice")
+def notify(desk: DriftDesk, check: DriftCheck) -> str | None:
+    """Leave a signed notice if drift has lasted of which the party's policy lets it speak; return its key."""
+    notice = notice_of(check, desk.policy.drift_features)
+    return leave_notice(desk, notice) if notice else None

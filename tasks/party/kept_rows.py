@@ -1,0 +1,150 @@
+"""The rows that a model was trained on, kept in the party's own folder by their keyed hash.
+
+A table goes on changing while its model waits to be released. What fresh rows are held against is what that
+model has seen, so a party keeps a copy of the rows of its last trainings; a receipt names them.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedmodels.data.fresh import Column, ColumnKind, Window, read_window
+from fedmodels.data.prepared import LabelledTexts, PreparedTables, read_prepared
+from fedmodels.data.tables import write_table
+from fedmodels.errors import DataRefused
+from fedmodels.recipe import Recipe
+from infra.private_files import read_npz, write_npz
+from infra.settings import Tables
+
+KEPT_TRAININGS = 8
+_MARK = "train.parquet"
+"""Written last: without it the rows are not whole."""
+
+
+@dataclass(frozen=True, repr=False)
+class TrainedRows:
+    """What a model was trained on, and what scored it."""
+
+    train: Window
+    holdout: LabelledTexts
+
+    @property
+    def texts(self) -> frozenset[str]:
+        """Every text that the model has met."""
+        return frozenset(self.train.rows.texts) | frozenset(self.holdout.texts)
+
+
+def drift_folder(workspace: Path, recipe: str) -> Path:
+    """Where everything about drift of a recipe lies in a party's folder."""
+    return workspace / "drift" / recipe
+
+
+def private_folder(folder: Path, below: Path) -> Path:
+    """Make a folder that only its owner may open, and all above it up to `below`; return it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    inner = folder
+    while inner != below:
+        inner.chmod(0o700)
+        inner = inner.parent
+    return folder
+
+
+def rows_folder(folder: Path, data_hash: str) -> Path:
+    """Where rows of this keyed hash lie."""
+    return folder / "rows" / data_hash
+
+
+def keep_rows(folder: Path, data_hash: str, prepared: PreparedTables, tables: Tables, recipe: Recipe) -> None:
+    """Keep the rows that are about to be trained on, unless they are kept; older trainings' rows go.
+
+    Args:
+        folder: of `drift_folder`.
+        data_hash: of the training rows, under the party's own key.
+        prepared: the clean rows.
+        tables: where they come from, for the further columns of the recipe.
+        recipe: of the run.
+
+    Raises:
+        DataRefused: a table lacks a column that the recipe watches.
+        InputError: the disk is full.
+    """
+    own = rows_folder(folder, data_hash)
+    if (own / _MARK).exists():
+        own.touch()
+        return
+    columns = _columns(prepared.train, tables, recipe)
+    private_folder(own, folder.parent.parent)
+    write_table(prepared.holdout, own / "holdout.parquet")
+    write_npz(own / "columns.npz", _packed(columns))
+    write_table(prepared.train, own / _MARK)
+    kept = sorted(own.parent.iterdir(), key=lambda each: each.stat().st_mtime_ns, reverse=True)
+    for old in kept[KEPT_TRAININGS:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def read_rows(folder: Path, data_hash: str) -> TrainedRows | None:
+    """The rows of this keyed hash, or `None` when they are not kept.
+
+    Raises:
+        InputError: a file of theirs is damaged.
+    """
+    own = rows_folder(folder, data_hash)
+    if not (own / _MARK).exists():
+        return None
+    arrays = read_npz(own / "columns.npz")
+    if arrays is None:
+        return None
+    train = read_prepared(own / _MARK, "kept train")
+    return TrainedRows(
+        Window(train, _unpacked(arrays)), read_prepared(own / "holdout.parquet", "kept holdout")
+    )
+
+
+def _columns(rows: LabelledTexts, tables: Tables, recipe: Recipe) -> dict[str, Column]:
+    """The further columns of the rows that are trained on, from the tables that they stand in."""
+    kinds: dict[str, ColumnKind] = dict(recipe.drift.columns)
+    if not kinds or tables.train is None:
+        return {}
+    kept = frozenset(rows.texts)
+    found: dict[str, list[float | str | None]] = {name: [] for name in kinds}
+    for name, path in (("train", tables.train), ("fresh", tables.fresh)):
+        if path is None or not path.exists():
+            continue
+        window = read_window(path, recipe.data, kinds, table=name, only=kept)
+        for column, values in window.columns.items():
+            found[column] += values
+    return found  # type: ignore[return-value]  # each is of one kind
+
+
+def _packed(columns: dict[str, Column]) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, values in columns.items():
+        texts = [value for value in values if isinstance(value, str)]
+        if texts:
+            arrays[f"category/{name}"] = np.array([value or "" for value in values], dtype=np.str_)
+        else:
+            arrays[f"number/{name}"] = np.array(values, dtype=np.float64)
+    return arrays
+
+
+def _unpacked(arrays: dict[str, NDArray[Any]]) -> dict[str, Column]:
+    columns: dict[str, Column] = {}
+    for key, array in arrays.items():
+        kind, _, name = key.partition("/")
+        values = array.tolist()
+        columns[name] = [value or None for value in values] if kind == "category" else values
+    return columns
+
+
+def no_rows(party: str) -> DataRefused:
+    """The error for rows that nobody has any more."""
+    return DataRefused(
+        f"The rows that the champion was trained on are not kept at party {party}, "
+        f"and its table has changed since",
+        fix="train and release anew, which keeps them",
+        code="drift-no-reference",
+    )

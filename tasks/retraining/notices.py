@@ -1,0 +1,122 @@
+"""Drift notices as the coordinator reads them: each once, and as something that anybody may have put there.
+
+No Prefect. What was made of a notice is noted below the coordinator's own prefix. That is the only memory, so
+that a watch that is started again goes on where the last one ended.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from fedmodels.errors import UpdateRefused
+from fedmodels.identifiers import ID_PATTERN
+from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.drift import NOTICE_LIMIT, DriftNotice, SeenNotice, check_timely, open_notice
+from infra.keys import verify
+from infra.layout import drift_prefix, parties_prefix, seen_notice_key, seen_notices_prefix
+from infra.leftovers import StoredObject, list_objects
+from infra.object_store import ObjectStore
+from tasks.exchange import create_message, read_bytes_from_party, read_message
+from tasks.reading import read_plan
+from tasks.release_reading import read_champion
+
+MOST_NEW = 20
+"""Notices of a party that one look takes: a party that floods the bucket holds up nobody but itself."""
+_PLACE = re.compile(rf"({ID_PATTERN[1:-1]})/([0-9a-f]{{64}})\.json")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A notice that nobody has noted yet, and what it is."""
+
+    seen: SeenNotice
+    notice: DriftNotice | None
+    """`None` for one that is refused."""
+    sentence: str = ""
+    """Why it is refused."""
+
+
+def new_sightings(store: ObjectStore, party_keys: Mapping[str, str]) -> Iterator[Sighting]:
+    """Every notice that was not noted, party by party, judged but not noted yet.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        party_keys: party id to public key, base64. Others' notices are refused.
+    """
+    released = _Released(store)
+    folders = {name for name in store.list_folders(parties_prefix()) if re.fullmatch(ID_PATTERN, name)}
+    for party in sorted(folders | set(party_keys)):
+        noted = {key.rpartition("/")[2] for key in store.list_keys(seen_notices_prefix(party))}
+        unseen = (
+            found
+            for found in list_objects(store, drift_prefix(party))
+            if f"{sha256_hex(found.key.encode())}.json" not in noted
+        )
+        for found in islice(unseen, MOST_NEW):
+            if sighting := _look(store, found, party, party_keys.get(party), released):
+                yield sighting
+
+
+def note(store: ObjectStore, seen: SeenNotice) -> SeenNotice:
+    """Note what was made of a notice; return the note that stands."""
+    return create_message(store, seen_notice_key(seen.party, sha256_hex(seen.key.encode())), seen)
+
+
+def valid_notices(
+    store: ObjectStore, recipe: str, model_sha256: str, max_age: float
+) -> tuple[SeenNotice, ...]:
+    """Notes of valid notices about a model that are young enough, by the notice's own age."""
+    found = []
+    for stored in list_objects(store, seen_notices_prefix()):
+        if stored.age > max_age:
+            continue
+        seen = read_message(store, stored.key, SeenNotice)
+        if seen is None or not seen.valid or (seen.recipe, seen.model_sha256) != (recipe, model_sha256):
+            continue
+        if seen.age + stored.age <= max_age:
+            found.append(seen)
+    return tuple(found)
+
+
+class _Released:
+    """Champion and longest age of a notice, by recipe; read once for each look."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._known: dict[str, tuple[str | None, float]] = {}
+
+    def of(self, recipe: str) -> tuple[str | None, float]:
+        if recipe not in self._known:
+            champion = read_champion(self._store, recipe)
+            section = read_plan(self._store, champion.run).recipe.drift if champion else None
+            self._known[recipe] = (
+                champion.model_sha256 if champion else None,
+                section.max_notice_age if section else 0.0,
+            )
+        return self._known[recipe]
+
+
+def _look(
+    store: ObjectStore, found: StoredObject, party: str, public: str | None, released: _Released
+) -> Sighting | None:
+    envelope = read_bytes_from_party(store, found.key, NOTICE_LIMIT)
+    if envelope is None:  # its party took it back
+        return None
+    check: Callable[[bytes, str], bool] | None = partial(verify, public) if public else None
+    place = _PLACE.fullmatch(found.key.removeprefix(drift_prefix(party)))
+    try:
+        notice = open_notice(envelope, party, (place[1], place[2]) if place else ("", ""), check)
+        check_timely(notice, found.age, *released.of(notice.recipe))
+    except UpdateRefused as error:
+        return Sighting(SeenNotice(key=found.key, party=party, code=error.code), None, str(error))
+    seen = SeenNotice(
+        key=found.key,
+        party=party,
+        recipe=notice.recipe,
+        model_sha256=notice.model_sha256,
+        features=notice.features,
+        age=found.age,
+    )
+    return Sighting(seen, notice)

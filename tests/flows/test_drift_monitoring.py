@@ -1,0 +1,98 @@
+"""The flow at a party: a notice when drift has lasted, a sentence when nothing can be compared."""
+
+import itertools
+
+import pytest
+
+from fedmodels.errors import StoreUnavailable, TrainingFailed
+from flows import drift_monitoring
+from flows.drift_monitoring import monitor
+from infra.layout import drift_prefix
+from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
+from tests.store_alone import store_alone
+from tests.tasks.drift.champion import PARTIES, REVIEWS, TWEETS, Champion, sentences
+
+NAMES = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture
+def champion(home, tmp_path, monkeypatch):
+    made = Champion(home, f"recipe-{next(NAMES)}", tmp_path, needed=1, of=1)
+    made.write("shop-a", "train", sentences(REVIEWS, 400, 0))
+    made.release()
+    for step in ("compare_rows", "notify"):
+        monkeypatch.setattr(drift_monitoring, step, getattr(drift_monitoring, step).fn)
+
+    def show(_desk, _check):
+        raise TrainingFailed("The artifact failed")
+
+    monkeypatch.setattr(drift_monitoring, "show_drift", show)
+    return made
+
+
+@pytest.fixture
+def flow(champion, monkeypatch):
+    """The flow's function, with the settings of the first party."""
+    monkeypatch.setattr(
+        drift_monitoring, "load_settings", lambda: load_role_settings(champion.home, "shop-a")
+    )
+    return lambda recipe=champion.recipe.name: drift_monitoring.drift_monitoring.fn(recipe)
+
+
+def notices(champion) -> list[str]:
+    return list(champion.store.list_keys(f"{drift_prefix('shop-a')}{champion.recipe.name}/"))
+
+
+def test_drift_that_has_lasted_leaves_one_notice_though_it_cannot_be_shown(champion):
+    champion.write("shop-a", "fresh", sentences(TWEETS, 150, 8))
+    found = monitor(champion.desk("shop-a"))
+    assert {"text", "embedding"} <= set(found["lasting"])
+    assert monitor(champion.desk("shop-a"))["notice"] == found["notice"]
+    assert notices(champion) == [found["notice"]]
+
+
+def test_rows_of_the_same_kind_leave_none(champion):
+    champion.write("shop-a", "fresh", sentences(REVIEWS, 150, 7, start=1000))
+    assert monitor(champion.desk("shop-a"))["notice"] is None
+    assert notices(champion) == []
+
+
+def test_a_party_that_may_not_speak_of_it_says_nothing(champion):
+    champion.write("shop-a", "fresh", sentences(TWEETS, 150, 8))
+    update_role_settings(champion.home, "shop-a", {"policy": {"drift_features": ["label"]}})
+    try:
+        found = monitor(champion.desk("shop-a"))
+    finally:
+        update_role_settings(champion.home, "shop-a", {"policy": {"drift_features": None}})
+    assert (found["lasting"], found["notice"]) == ([], None)
+    assert notices(champion) == []
+
+
+def test_where_there_is_nothing_to_check_yet_it_ends_well(flow):
+    state = flow()
+    assert (state.name, state.is_completed()) == ("NotChecked", True)
+    assert state.message.startswith("drift-nothing-fresh: The train table of party shop-a has no row")
+    assert flow("nowhere").message.startswith("drift-no-champion: ")
+
+
+def test_what_is_refused_fails_with_one_sentence(flow, champion):
+    champion.write("shop-a", "fresh", sentences(REVIEWS, 20, 7, start=1000))
+    state = flow()
+    assert state.is_failed()
+    assert state.message.startswith("drift-too-few-rows: The fresh table of party shop-a has 20 rows")
+    assert flow("No Id").message.startswith("id-invalid: ")
+
+
+def test_a_store_that_is_away_is_a_failure(flow, monkeypatch):
+    def away(_desk):
+        raise StoreUnavailable("The object store does not answer")
+
+    monkeypatch.setattr(drift_monitoring, "compare_rows", away)
+    assert flow().is_failed()

@@ -1,0 +1,227 @@
+"""A party's drift check from its tables to the signed notice: real store, real toy encoder."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.errors import DataRefused, FedcartError, InputError
+from fedmodels.protocol.drift import DriftNotice, open_notice
+from infra.keys import public_key, verify
+from infra.layout import drift_prefix
+from infra.role_settings import update_role_settings
+from tasks.drift.artifacts import check_markdown, visible
+from tasks.drift.checking import check_drift
+from tasks.drift.noticing import leave_notice, notice_of
+from tests.tasks.drift.champion import REVIEWS, TWEETS, sentences
+
+
+def joined(*tables: LabelledTexts) -> LabelledTexts:
+    return LabelledTexts(
+        tuple(text for rows in tables for text in rows.texts),
+        tuple(label for rows in tables for label in rows.labels),
+    )
+
+
+@pytest.fixture
+def released(champion):
+    """A champion that both parties trained, and fresh rows of the same kind at the first."""
+    made = champion()
+    for seed, party in enumerate(("shop-a", "shop-b")):
+        made.write(party, "train", sentences(REVIEWS, 400, seed))
+    made.release()
+    return made
+
+
+def fresh(made, rows, party="shop-a"):
+    made.write(party, "fresh", rows)
+    return check_drift(made.desk(party))
+
+
+def code_of(call, *arguments) -> str:
+    with pytest.raises(FedcartError) as caught:
+        call(*arguments)
+    assert "camera" not in str(caught.value), "a value of a row"
+    return caught.value.code
+
+
+def test_rows_of_the_same_kind_have_not_drifted(released):
+    check = fresh(released, sentences(REVIEWS, 150, 7, start=1000))
+    assert not check.report.drifted
+    assert check.lasting == ()
+    assert check.rows == 150
+    assert {finding.feature for finding in check.report.findings} == {
+        "text",
+        "label",
+        "embedding",
+        "loss",
+        "calibration",
+    }
+    assert check.reference_built
+    assert not check_drift(released.desk("shop-a")).reference_built
+
+
+def test_rows_of_another_kind_have_and_only_lasting_drift_is_told(released):
+    first = fresh(released, sentences(TWEETS, 150, 7))
+    assert {"text", "embedding"} <= set(first.report.drifted_features)
+    assert first.lasting == (), "two checks of two are needed"
+    assert notice_of(first, None) is None
+    second = fresh(released, sentences(TWEETS, 150, 8, start=500))
+    assert {"text", "embedding"} <= set(second.lasting)
+    notice = notice_of(second, None)
+    key = leave_notice(released.desk("shop-a"), notice)
+    assert leave_notice(released.desk("shop-a"), notice) == key
+    assert list(released.store.list_keys(f"{drift_prefix('shop-a')}{released.recipe.name}/")) == [key]
+    place = (released.recipe.name, key.rpartition("/")[2].removesuffix(".json"))
+    public = public_key(released.keys["shop-a"])
+    envelope = released.store.read(key)
+    opened = open_notice(envelope, "shop-a", place, lambda data, signed: verify(public, data, signed))
+    assert opened == notice
+    assert opened.model_sha256 == second.model_sha256
+    assert not set(TWEETS) & set(envelope.decode().replace('"', " ").split()), "no word of a row"
+
+
+def test_the_same_rows_are_not_compared_twice_and_count_once(released):
+    rows = sentences(TWEETS, 150, 7)
+    first = fresh(released, rows)
+    again = check_drift(released.desk("shop-a"))
+    assert (first.unchanged, again.unchanged) == (False, True)
+    assert again.report == first.report
+    more = fresh(released, joined(rows, sentences(TWEETS, 20, 9, start=900)))
+    assert not more.unchanged
+    assert more.lasting == (), "most of its rows were in the check before"
+    other = fresh(released, sentences(TWEETS, 150, 10, start=2000))
+    assert "text" in other.lasting
+
+
+def test_a_policy_decides_of_which_features_is_told(released):
+    fresh(released, sentences(TWEETS, 150, 7))
+    check = fresh(released, sentences(TWEETS, 150, 8, start=500))
+    assert notice_of(check, ("text",)).features == ("text",)
+    assert notice_of(check, ("label",)) is None
+    assert notice_of(check, ()) is None
+    shown = visible(check, ("text",))
+    assert shown.lasting == ("text",)
+    assert [finding.feature for finding in shown.report.findings] == ["text"]
+
+
+def test_what_is_shown_and_told_holds_no_value_of_a_row(released):
+    check = fresh(released, sentences(TWEETS, 150, 7))
+    page = check_markdown(check)
+    assert "text" in page
+    assert "█" in page
+    words = set(page.split()) | set(json.dumps(asdict(check)).replace('"', " ").split())
+    assert not set(TWEETS) & words
+
+
+def test_without_a_fresh_table_what_is_new_in_the_train_table_counts(released):
+    assert code_of(check_drift, released.desk("shop-b")) == "drift-nothing-fresh"
+    released.write("shop-a", "fresh", sentences(REVIEWS, 60, 1, start=1000)).unlink()
+    assert code_of(check_drift, released.desk("shop-a")) == "drift-nothing-fresh", "no file yet"
+    old = sentences(REVIEWS, 400, 1)
+    released.write("shop-b", "train", joined(old, sentences(TWEETS, 80, 3)))
+    check = check_drift(released.desk("shop-b"))
+    assert check.rows == 80
+    assert "text" in check.report.drifted_features
+
+
+def test_rows_without_labels_are_compared_by_what_needs_none(released):
+    rows = sentences(REVIEWS, 150, 7, start=1000)
+    check = fresh(released, LabelledTexts(rows.texts, ("",) * 150))
+    assert set(check.report.not_checked) == {"label", "loss", "calibration"}
+    assert {finding.feature for finding in check.report.findings} == {"text", "embedding"}
+
+
+def test_a_holdout_too_small_to_score_leaves_loss_and_calibration_out(champion):
+    made = champion(min_rows=100)
+    made.write("shop-a", "train", sentences(REVIEWS, 400, 0))
+    made.release()
+    check = fresh(made, sentences(REVIEWS, 150, 7, start=1000))
+    assert {finding.feature for finding in check.report.findings} == {"text", "label", "embedding"}
+
+
+def test_a_new_champion_gets_a_new_reference_with_the_fresh_rows_in_it(released):
+    fresh(released, sentences(TWEETS, 300, 7))
+    first = check_drift(released.desk("shop-a"))
+    released.release()
+    assert code_of(check_drift, released.desk("shop-a")) == "drift-nothing-fresh"
+    check = fresh(released, joined(sentences(TWEETS, 300, 7), sentences(TWEETS, 150, 8, start=700)))
+    assert check.reference_built
+    assert check.reference != first.reference
+    assert check.rows == 150
+    assert check.lasting == ()
+
+
+def test_further_columns_are_watched(champion):
+    made = champion(columns={"price": "number", "brand": "category"}, features=["text"])
+    folder = made.folder / "shop-a"
+    folder.mkdir()
+
+    def table(name, rows, price, brand):
+        path = folder / f"{name}.csv"
+        lines = [
+            f"{text},{label},{price + n % 7},{brand}{n % 3}\n"
+            for n, (text, label) in enumerate(zip(rows.texts, rows.labels, strict=True))
+        ]
+        path.write_text("text,label,price,brand\n" + "".join(lines))
+        update_role_settings(made.home, "shop-a", {"tables": {made.recipe.name: {name: str(path)}}})
+
+    table("train", sentences(REVIEWS, 300, 0), 10, "x")
+    made.release()
+    table("fresh", sentences(REVIEWS, 150, 7, start=1000), 10, "x")
+    assert not check_drift(made.desk("shop-a")).report.drifted
+    table("fresh", sentences(REVIEWS, 150, 8, start=2000), 18, "y")
+    assert check_drift(made.desk("shop-a")).report.drifted_features == ("brand", "price")
+
+
+def test_what_cannot_be_compared_is_refused_by_its_code(released, champion):
+    fresh_rows = sentences(REVIEWS, 30, 7, start=1000)
+    with pytest.raises(
+        DataRefused, match="has 30 rows that the champion was not trained on, and the tests need 50"
+    ):
+        fresh(released, fresh_rows)
+    nobody = champion()
+    nobody.write("shop-a", "train", fresh_rows)
+    with pytest.raises(InputError, match="has no champion"):
+        check_drift(nobody.desk("shop-a"))
+    off = champion(enabled=False)
+    off.write("shop-a", "train", sentences(REVIEWS, 100, 0))
+    off.release()
+    assert code_of(check_drift, off.desk("shop-a")) == "drift-disabled"
+    absent = champion()
+    absent.write("shop-a", "train", sentences(REVIEWS, 100, 0))
+    absent.release()
+    absent.write("shop-b", "train", sentences(REVIEWS, 100, 0))
+    assert code_of(check_drift, absent.desk("shop-b")) == "drift-not-a-party"
+
+
+def test_rows_that_were_not_kept_are_taken_from_a_table_that_is_the_same_still(champion):
+    made = champion()
+    made.write("shop-a", "train", sentences(REVIEWS, 200, 0))
+    made.release(keep=False)
+    assert not fresh(made, sentences(REVIEWS, 100, 7, start=1000)).report.drifted
+    other = champion()
+    other.write("shop-a", "train", sentences(REVIEWS, 200, 0))
+    other.release(keep=False)
+    other.write("shop-a", "train", sentences(REVIEWS, 200, 1))
+    with pytest.raises(DataRefused, match="not kept at party shop-a, and its table has changed") as caught:
+        check_drift(other.desk("shop-a"))
+    assert caught.value.code == "drift-no-reference"
+
+
+def test_everything_kept_is_private_and_what_is_damaged_is_made_again(released):
+    first = fresh(released, sentences(TWEETS, 150, 7))
+    folder = released.desk("shop-a").folder
+    for inner in [folder, folder.parent, *folder.rglob("*")]:
+        if inner.is_dir() and inner.name not in ("models",):
+            assert inner.stat().st_mode & 0o077 == 0, inner
+    (folder / "checks.json").write_text('{"checks": [{"begin": 1}]}')
+    for array in (folder / "references").glob("*.npz"):
+        array.write_bytes(b"garbled")
+    again = check_drift(released.desk("shop-a"))
+    assert again.reference_built
+    assert again.reference == first.reference
+    assert not again.unchanged
+    assert again.report == first.report
+    assert isinstance(notice_of(fresh(released, sentences(TWEETS, 150, 9, start=800)), None), DriftNotice)
