@@ -85,6 +85,8 @@ class Schedules(BaseModel):
 
     training: str = Field("0 2 * * *", description="a training of the recipe")
     release: str = Field("*/15 * * * *", description="a look for a finished run that was not released yet")
+    drift: str = Field("0 * * * *", description="each party's look for drift")
+    drift_watch: str = Field("* * * * *", description="the coordinator's look for notices of drift")
     housekeeping: str = Field("30 3 * * *", description="sweeping, and rejecting what nobody approved")
 
 

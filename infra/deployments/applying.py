@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fedmodels.errors import InputError, StackError
+from infra.deployments import drift_automation, heartbeats
 from infra.deployments.declaration import Declaration, Deployment, Pool, locked_template
-from infra.deployments.heartbeats import automation
+from infra.deployments.services import RETRAINING_FLOW
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect import Flow
     from prefect.client.orchestration import PrefectClient
     from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 async def apply(
     client: "PrefectClient", declaration: Declaration, schemas: Mapping[str, dict[str, Any]]
 ) -> None:
-    """Create or correct pools, GPU limits, flows, deployments and the automation for silent runs.
+    """Create or correct pools, GPU limits, flows, deployments, and automations: for silent runs, for drift.
 
     Args:
         client: of the server that is to follow the declaration.
@@ -31,9 +34,15 @@ async def apply(
         await _apply_pool(client, pool)
     for limit in declaration.gpu_limits:
         await client.upsert_global_concurrency_limit_by_name(limit, 1)
-    for deployment in declaration.deployments:
-        await _apply_deployment(client, deployment, ids[deployment.flow], schemas[deployment.entrypoint])
-    await _apply_automation(client)
+    made = {
+        deployment.flow: await _apply_deployment(
+            client, deployment, ids[deployment.flow], schemas[deployment.entrypoint]
+        )
+        for deployment in declaration.deployments
+    }
+    await _apply_automation(client, heartbeats.automation())
+    if RETRAINING_FLOW in made:
+        await _apply_automation(client, drift_automation.automation(made[RETRAINING_FLOW]))
 
 
 def deploy(api_url: str, declaration: Declaration) -> None:
@@ -100,10 +109,11 @@ async def _apply_pool(client: "PrefectClient", pool: Pool) -> None:
 
 async def _apply_deployment(
     client: "PrefectClient", deployment: Deployment, flow_id: Any, schema: dict[str, Any]
-) -> None:
+) -> "UUID":
+    """Create or correct the deployment; return its id."""
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 
-    await client.create_deployment(
+    return await client.create_deployment(
         flow_id=flow_id,
         name=deployment.name,
         entrypoint=deployment.entrypoint,
@@ -143,9 +153,8 @@ def _schedule(deployment: Deployment) -> "DeploymentScheduleCreate":
     return DeploymentScheduleCreate(schedule=schedule, active=True)
 
 
-async def _apply_automation(client: "PrefectClient") -> None:
-    """Create the automation for silent runs, or put it back when somebody changed it."""
-    wanted = automation()
+async def _apply_automation(client: "PrefectClient", wanted: "AutomationCore") -> None:
+    """Create an automation, or put it back when somebody changed it."""
     known = await client.read_automations_by_name(wanted.name)
     if not known:
         await client.create_automation(wanted)

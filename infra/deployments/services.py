@@ -18,6 +18,9 @@ OFF = "off"
 RELEASE_FLOW = "model-release"
 RELEASE_CHECK_FLOW = "release-check"
 HOUSEKEEPING_FLOW = "housekeeping"
+DRIFT_FLOW = "drift-monitoring"
+DRIFT_WATCH_FLOW = "drift-watch"
+RETRAINING_FLOW = "retraining"
 SWEEP_AGE = "7d"
 
 
@@ -64,6 +67,39 @@ def services(
             "Checks the kept model of a run against the champion, asks a person if the recipe says so, and "
             "promotes it.",
             coordinator,
+        ),
+        Deployment(
+            DRIFT_WATCH_FLOW,
+            COORDINATOR,
+            "flows.drift_watch.drift_watch",
+            pool_name(COORDINATOR),
+            "Verifies the parties' notices of drift, and tells of each valid one as an event.",
+            coordinator,
+            schedule=_unless_off(schedules.drift_watch),
+            at_once=1,
+        ),
+        Deployment(
+            RETRAINING_FLOW,
+            COORDINATOR,
+            "flows.retraining.retraining",
+            pool_name(COORDINATOR),
+            "Started by the automation for drift: sees whether a training may begin, trains, and has the "
+            "model released.",
+            coordinator,
+        ),
+        *(
+            Deployment(
+                DRIFT_FLOW,
+                party,
+                "flows.drift_monitoring.drift_monitoring",
+                pool_name(party),
+                f"Holds fresh rows of {party} against those that the champion was trained on.",
+                ("fedcart", f"party:{party}", f"recipe:{recipe}"),
+                parameters={"recipe": recipe},
+                schedule=_unless_off(schedules.drift),
+                at_once=1,
+            )
+            for party in sorted(parties)
         ),
         *(
             Deployment(

@@ -9,9 +9,12 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
+from flows.deploying import deploy_all, whole_declaration
 from flows.following import api_url, coordinator_store
+from flows.recipes import load_recipe
 from infra.layout import drift_prefix
 from infra.role_settings import update_role_settings
+from infra.settings import Schedules
 from infra.waiting import wait_for
 from tasks.reading import read_plan
 from tasks.release_reading import read_champion, read_release
@@ -64,6 +67,9 @@ def released(federation) -> Federation:
     """A stack with a champion of the recipe `drifting`."""
     recipe = federation.recipe("drifting", num_rounds=1, drift=DRIFT, release=ANYTHING)
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
+    off = Schedules(**dict.fromkeys(Schedules.model_fields, "off"))
+    declaration = whole_declaration(load_recipe(str(recipe)), str(recipe), federation.home, off)
+    deploy_all(declaration, api_url(federation.home))
     federation.document("train", "--recipe", str(recipe), "--run", "drifting-1")
     run = finished(federation, "model-release/coordinator", run="drifting-1")
     assert run.state.name == "Completed", run.state.message

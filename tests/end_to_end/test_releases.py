@@ -34,7 +34,7 @@ def first(federation):
     """A finished run, and everything deployed that runs by itself."""
     recipe = federation.recipe(RECIPE, num_rounds=1, release=BOUNDS)
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
-    off = Schedules(training="off", release="off", housekeeping="off")
+    off = Schedules(**dict.fromkeys(Schedules.model_fields, "off"))
     declaration = whole_declaration(load_recipe(str(recipe)), str(recipe), federation.home, off)
     deploy_all(declaration, api_url(federation.home))
     return federation.document("train", "--recipe", str(recipe), "--run", "released-1")
