@@ -71,8 +71,9 @@ def _stand_for(connection: socket.socket) -> int:
     for number in _PASSED_ON:
         signal.signal(number, lambda received, _frame: _pass_on(connection, received))
     said = b""
-    while not said.endswith(b"\n") and (part := connection.recv(64)):
-        said += part
+    with suppress(ConnectionResetError):  # the nursery died
+        while not said.endswith(b"\n") and (part := connection.recv(64)):
+            said += part
     status = int(said) if said.endswith(b"\n") else 1
     if status < 0:  # ended by a signal: so is this process, and the worker sees what happened
         if -status in _PASSED_ON:

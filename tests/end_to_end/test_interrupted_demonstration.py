@@ -40,7 +40,7 @@ def test_what_an_interrupted_demonstration_began_is_cancelled(alone):
     demonstration = alone.begin("demo", "--recipe", str(recipe), "--json")
     run = wait_for(lambda: begun(alone.home), timeout=240)
     assert run is not None
-    demonstration.send_signal(signal.SIGINT)
+    demonstration.send_signal(signal.SIGTERM)
     printed, said = demonstration.communicate(timeout=60)
     assert demonstration.returncode == 130, said
     assert f"cancelling {run}" in said

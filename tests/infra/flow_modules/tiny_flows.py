@@ -1,6 +1,7 @@
 """Flows for tests of the stack: they tell where they run, or wait until they are stopped."""
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,9 @@ def training(
 @flow(name="party-session", persist_result=False)
 def session(run: str) -> None:
     """Print what a test wants to know; a run called `endless` ends when it is killed."""
-    print(
-        "SEEN",
-        run,
-        Path(os.environ["FEDCART_CONFIG"]).parent.name,
-        os.environ.get("INJECTED"),
-        "used-folder" if any(Path.cwd().iterdir()) else "fresh-folder",
-        flush=True,
-    )
+    role = Path(os.environ["FEDCART_CONFIG"]).parent.name
+    folder = "used-folder" if any(Path.cwd().iterdir()) else "fresh-folder"
+    line = f"SEEN {run} {role} {os.environ.get('INJECTED')} {folder}\n"
+    os.write(sys.stdout.fileno(), line.encode())  # in one piece: others write to the same log
     while run == "endless":
         time.sleep(0.1)
