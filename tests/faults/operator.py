@@ -91,6 +91,8 @@ class Operator:
         if time.monotonic() - self._looked > LOOK_SECONDS and self.resumes < MOST_RESUMES + len(self.orders):
             self._looked = time.monotonic()
             if all(state in GONE for state in self._states()):
+                if closed := read_message(self._store, closed_key(self.run), Closed):
+                    return closed  # since it was looked for above
                 self._start()
         return None
 

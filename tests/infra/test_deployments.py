@@ -17,6 +17,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
 from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
@@ -205,6 +206,14 @@ def test_applying_again_changes_nothing_but_puts_back_what_was_changed(
     assert limit.json()["limit"] == 1
 
 
+def heartbeats_of(client: SyncPrefectClient, run: str) -> int:
+    wanted = EventFilter(
+        event=EventNameFilter(name=[heartbeats.HEARTBEAT]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),
+    )
+    return len(client.read_events(wanted, limit=5).events)
+
+
 def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     running: Stack, client: SyncPrefectClient, monkeypatch
 ):
@@ -213,6 +222,8 @@ def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     client.update_automation(known.id, heartbeats.automation(silence=10))
     run = start_party_session("endless", "shop-b", api_url=running.api_url)
     assert wait_for(lambda: seen(running, "shop-b", "endless"), timeout=60)
+    # Two heartbeats: SQLite may be locked when the server wants to note that it waits after the first one.
+    assert wait_for(lambda: heartbeats_of(client, run) >= 2, timeout=90, first_wait=0.5)
     folder = stack_folder(running.home)
     record = processes.read_records(folder)["worker-shop-b"]
     for process in processes.marked(folder):
