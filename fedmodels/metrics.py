@@ -48,11 +48,11 @@ def log_probabilities(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
 
 
-def score(logits: NDArray[np.floating], actual: Indices) -> Metrics:
-    """Metrics of [n, C] logits against [n] class indices. Equal logits: the lower class is predicted.
+def check_finite(logits: NDArray[np.floating]) -> None:
+    """See that scores can be made of these logits.
 
     Raises:
-        TrainingFailed: `evaluation-not-finite`: a logit is NaN or infinite, so that no score exists.
+        TrainingFailed: `evaluation-not-finite`: one of them is NaN or infinite.
     """
     if not np.isfinite(logits).all():
         raise TrainingFailed(
@@ -60,6 +60,15 @@ def score(logits: NDArray[np.floating], actual: Indices) -> Metrics:
             fix="lower the learning rate or look for a poisoned update",
             code="evaluation-not-finite",
         )
+
+
+def score(logits: NDArray[np.floating], actual: Indices) -> Metrics:
+    """Metrics of [n, C] logits against [n] class indices. Equal logits: the lower class is predicted.
+
+    Raises:
+        TrainingFailed: `evaluation-not-finite`: a logit is NaN or infinite, so that no score exists.
+    """
+    check_finite(logits)
     predicted = logits.argmax(axis=1).astype(np.int64)
     losses = -log_probabilities(logits)[np.arange(len(actual)), actual]
     return Metrics(

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmodels.errors import TrainingFailed
-from fedmodels.metrics import Indices, log_probabilities
+from fedmodels.metrics import Indices, check_finite, log_probabilities
 
 CALIBRATION_BINS = 15
 """As in Guo et al. 2017, so that figures compare with published ones."""
@@ -41,12 +40,7 @@ def row_scores(logits: NDArray[np.floating], actual: Indices) -> RowScores:
     Raises:
         TrainingFailed: `evaluation-not-finite`: a logit is NaN or infinite, so that no score exists.
     """
-    if not np.isfinite(logits).all():
-        raise TrainingFailed(
-            "The model's scores are not finite numbers",
-            fix="lower the learning rate or look for a poisoned update",
-            code="evaluation-not-finite",
-        )
+    check_finite(logits)
     rows = np.arange(len(actual))
     logs = log_probabilities(logits)
     predicted = logits.argmax(axis=1)

@@ -8,7 +8,7 @@ from fedmodels.recipe import Recipe
 from flows.data_preparation import data_folder
 from infra.locations import party_folder
 from infra.private_files import read_json
-from infra.settings import Settings, Tables, load_role_settings
+from infra.settings import Settings, Tables, load_role_settings, party_tables
 
 if TYPE_CHECKING:
     from tasks.party.kept_contract import ContractCheck
@@ -48,14 +48,7 @@ def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:
             code="party-unknown",
         )
     own = settings if settings.role == party else load_role_settings(settings.home, party)
-    tables = own.tables.get(recipe.name)
-    if tables is None or tables.train is None:
-        raise InputError(
-            f"Party {party} has no table for the recipe {recipe.name} in its settings",
-            fix=f"run fedcart data prepare, or set [tables.{recipe.name}] train in the party's fedcart.toml",
-            code="table-missing",
-        )
-    return tables
+    return party_tables(own.tables, recipe.name, party)
 
 
 def _labels(recipe: Recipe, home: Path) -> tuple[str, ...]:

@@ -39,6 +39,19 @@ def ensure_private_key(path: Path) -> PrivateKey:
     return load_private_key(path)
 
 
+def party_key(path: Path | None) -> PrivateKey:
+    """The key that a party's settings name.
+
+    Raises:
+        InputError: they name none; or as `load_private_key`.
+    """
+    if path is None:
+        raise InputError(
+            "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
+        )
+    return load_private_key(path)
+
+
 def load_private_key(path: Path) -> PrivateKey:
     """Read a private key.
 

@@ -7,6 +7,7 @@ process reads only that of its role. What a training computes is in its recipe, 
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -146,6 +147,38 @@ class Settings(BaseSettings):
     def workspace(self) -> Path:
         """The role's private folder below `home`."""
         return role_folder(self.home, self.role)
+
+
+def party_tables(tables: Mapping[str, Tables], recipe: str, party: str) -> Tables:
+    """A party's own tables for a recipe.
+
+    Raises:
+        InputError: `table-missing`: its settings name none.
+    """
+    found = tables.get(recipe)
+    if found is None or found.train is None:
+        raise InputError(
+            f"Party {party} has no table for the recipe {recipe} in its settings",
+            fix=f"run fedcart data prepare, or set [tables.{recipe}] train in the party's fedcart.toml",
+            code="table-missing",
+        )
+    return found
+
+
+def coordinator_table(tables: Mapping[str, Tables], recipe: str, name: str) -> Path:
+    """Where one of the coordinator's sets for a recipe lies.
+
+    Raises:
+        InputError: `table-missing`: its settings do not name it.
+    """
+    path: Path | None = getattr(tables.get(recipe), name, None)
+    if path is None:
+        raise InputError(
+            f"The coordinator has no {name} set for the recipe {recipe}",
+            fix=f"run fedcart data prepare --recipe {recipe}",
+            code="table-missing",
+        )
+    return path
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -130,7 +130,7 @@ def record_faults(
         faults.append(
             f"its outcome is {record.outcome}, its gate says {'yes' if record.gate.passed else 'no'}"
         )
-    taken_back = changed_since(record)
+    taken_back = took_back(record)
     no_model = bool(taken_back) or record.gate == NO_FINITE_AVERAGE
     if (record.outcome == "quorum-missed") != (record.candidate_sha256 is None and not no_model):
         faults.append(f"its outcome is {record.outcome} {'without' if passed else 'with'} a candidate")
@@ -187,11 +187,6 @@ def closed_faults(
     if plan and closed.status == "finished" and why_finished(after, records, plan.recipe) is None:
         faults.append(f"it says finished after {after.passed_rounds} of {plan.recipe.num_rounds} rounds")
     return tuple(faults)
-
-
-def changed_since(record: Record | None) -> frozenset[str]:
-    """Parties that took back what the decision counts, as the record says: deleted, or written anew."""
-    return took_back(record) if record else frozenset()
 
 
 def misspelt(stated: str, actual: str) -> bool:

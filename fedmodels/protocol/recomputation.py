@@ -7,8 +7,8 @@ is dropped is not computed again: the scores by which the worst contributor was 
 import math
 from collections.abc import Iterable, Sequence
 
-from fedmodels.protocol.agreement import changed_since
 from fedmodels.protocol.allowance import has_quorum
+from fedmodels.protocol.dropping import took_back
 from fedmodels.protocol.messages import Decision, Head, Plan, Record
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.resting import may_drop
@@ -102,7 +102,7 @@ def dropping_faults(
         plan: names the parties and the recipe.
         records: all rounds closed before it, in order.
     """
-    allowed = may_drop(plan.recipe, plan.parties, records, decision) and not changed_since(record)
+    allowed = may_drop(plan.recipe, plan.parties, records, decision) and not took_back(record)
     if record.dropped is None or allowed:
         return ()
     policy = f"after_refusal is {plan.recipe.gate.after_refusal}"

@@ -7,6 +7,7 @@ from prefect import task
 from fedmodels.errors import InputError, TrainingFailed
 from fedmodels.protocol.messages import Metrics
 from fedmodels.recipe import SETS, Recipe
+from infra.settings import coordinator_table
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -26,14 +27,7 @@ def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
     from fedmodels.data.prepared import read_prepared
 
     if name not in run.sets:
-        tables = run.tables.get(recipe.name)
-        path = getattr(tables, name, None)
-        if path is None:
-            raise InputError(
-                f"The coordinator has no {name} set for the recipe {recipe.name}",
-                fix=f"run fedcart data prepare --recipe {recipe.name}",
-                code="table-missing",
-            )
+        path = coordinator_table(run.tables, recipe.name, name)
         run.sets[name] = read_prepared(path, f"coordinator's {name}")
     return run.sets[name]
 

@@ -5,10 +5,9 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 
 from pathlib import Path
 
-from fedmodels.errors import InputError
-from infra.keys import PrivateKey, load_private_key
+from infra.keys import PrivateKey, party_key
 from infra.object_store import ObjectStore
-from infra.settings import Settings, Tables
+from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_from_settings
 from tasks.party.kept_rows import drift_folder
 
@@ -25,14 +24,10 @@ class DriftDesk:
     """
 
     def __init__(self, recipe: str, settings: Settings) -> None:
-        if settings.signing_key is None:
-            raise InputError(
-                "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
-            )
         self.recipe = recipe
         self.party = settings.role
         self.store: ObjectStore = store_from_settings(settings)
-        self.signing_key: PrivateKey = load_private_key(settings.signing_key)
+        self.signing_key: PrivateKey = party_key(settings.signing_key)
         self.policy = settings.policy
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"
@@ -47,11 +42,4 @@ class DriftDesk:
         Raises:
             InputError: `table-missing`: the party's settings name none.
         """
-        found = self._tables.get(self.recipe)
-        if found is None or found.train is None:
-            raise InputError(
-                f"Party {self.party} has no table for the recipe {self.recipe} in its settings",
-                fix=f"set [tables.{self.recipe}] train in the party's fedcart.toml",
-                code="table-missing",
-            )
-        return found
+        return party_tables(self._tables, self.recipe, self.party)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.protocol.messages import DataReport, Plan
-from infra.keys import PrivateKey, load_private_key
+from infra.keys import PrivateKey, party_key
 from infra.object_store import ObjectStore
-from infra.settings import Settings, Tables
+from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_from_settings
 from tasks.party.contract import Terms
 from tasks.round_folder import open_round_folder
@@ -27,16 +27,12 @@ class PartySession:
     """One party in one run: its identity, its folder, and what it would be slow to load again."""
 
     def __init__(self, run: str, settings: Settings) -> None:
-        if settings.signing_key is None:
-            raise InputError(
-                "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
-            )
         self.run = run
         self.party = settings.role
         self.threads = settings.torch_threads
         self.poll_seconds = settings.poll_seconds
         self.store: ObjectStore = store_from_settings(settings)
-        self.signing_key: PrivateKey = load_private_key(settings.signing_key)
+        self.signing_key: PrivateKey = party_key(settings.signing_key)
         self.workspace: Path = settings.workspace
         self.folder: Path = settings.workspace / "runs" / run
         self.models: Path = self.folder / "models"
@@ -76,15 +72,7 @@ class PartySession:
         Raises:
             InputError: the party's settings name none.
         """
-        recipe = self.joined_plan.recipe.name
-        found = self._tables.get(recipe)
-        if found is None or found.train is None:
-            raise InputError(
-                f"Party {self.party} has no table for the recipe {recipe} in its settings",
-                fix=f"set [tables.{recipe}] train in the party's fedcart.toml",
-                code="table-missing",
-            )
-        return found
+        return party_tables(self._tables, self.joined_plan.recipe.name, self.party)
 
     @property
     def has_tables(self) -> bool:

@@ -6,9 +6,8 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.errors import InputError
 from infra.object_store import ObjectStore
-from infra.settings import Settings, Tables
+from infra.settings import Settings, Tables, coordinator_table
 from infra.stores import store_from_settings
 
 if TYPE_CHECKING:
@@ -35,11 +34,5 @@ class ReleaseDesk:
         """
         from fedmodels.data.prepared import read_prepared
 
-        path = getattr(self.tables.get(recipe), name, None)
-        if path is None:
-            raise InputError(
-                f"The coordinator has no {name} set for the recipe {recipe}",
-                fix=f"run fedcart data prepare --recipe {recipe}",
-                code="table-missing",
-            )
+        path = coordinator_table(self.tables, recipe, name)
         return read_prepared(path, f"coordinator's {name}")

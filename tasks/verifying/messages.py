@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fedmodels.protocol.agreement import changed_since
+from fedmodels.protocol.dropping import took_back
 from fedmodels.protocol.messages import Candidate, Closed, Decision, Head, Plan, Receipt, Record
 from tasks.verifying.blobs import Average
 from tasks.verifying.chain import Chain, examine_records, judge_closed
@@ -48,7 +48,7 @@ def examine_messages(snapshot: Snapshot) -> Examined:
 
 def _without_taken_back(decision: Decision, record: Record | None) -> Decision:
     """The decision without updates that their parties took back, by the round's own record."""
-    gone = changed_since(record)
+    gone = took_back(record) if record else frozenset()
     accepted = tuple(update for update in decision.accepted if update.party not in gone)
     return decision.model_copy(update={"accepted": accepted}) if gone else decision
 
