@@ -15,7 +15,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
     set(
         re.findall(
-            r"^ {4}(?:\.venv/bin/)?fedcart ((?:runs|data|release) [a-z]+|[a-z]+)", README, re.MULTILINE
+            r"^ {4}(?:\.venv/bin/)?fedcart ((?:runs|data|drift|release) [a-z]+|[a-z]+)", README, re.MULTILINE
         )
     )
 )
