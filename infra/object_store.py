@@ -10,22 +10,18 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 from uuid import uuid4
 
-import boto3
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.handlers import add_expect_header
 
 from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.full_disk import full_disk_told
 from infra.fault_points import fault_effect
+from infra.s3_clients import s3_client
 from infra.store_answers import LOST, MISSING, age_at, error_code, mapped
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
 
 CHUNK_BYTES = 4 * 1024 * 1024
 DOWNLOAD_TRIES = 3
@@ -61,20 +57,14 @@ class ObjectStore:
         silence: float = SILENCE_S,
     ) -> None:
         self.bucket = bucket
-        self.client: S3Client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=region,
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key=secret_access_key,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=5,
-                read_timeout=silence,
-                max_pool_connections=64,
-                retries={"mode": "standard", "max_attempts": 4},
-                s3={"addressing_style": "path"} if endpoint else {},
-            ),
+        self.client = s3_client(
+            endpoint,
+            region=region,
+            access_key_id=access_key_id,
+            secret_access_key=secret_access_key,
+            connect_timeout=5,
+            read_timeout=silence,
+            attempts=5,
         )
         # A put would wait for the store's word to go on, and a line that breaks off within that word leaves
         # botocore (1.43) reading the end of the stream again and again, for ever.

@@ -165,23 +165,17 @@ def knows(ports: StorePorts, bucket: str, role: str, pair: tuple[str, str]) -> b
 
 
 def _tried(ports: StorePorts, pair: tuple[str, str], *steps: "Callable[[S3Client], object]") -> bool:
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=endpoint(ports),
-        region_name="us-east-1",
-        aws_access_key_id=pair[0],
-        aws_secret_access_key=pair[1],
-        config=Config(
-            signature_version="s3v4",
-            connect_timeout=1,
-            read_timeout=5,
-            retries={"total_max_attempts": 1},
-            s3={"addressing_style": "path"},
-        ),
+    from infra.s3_clients import s3_client
+
+    client = s3_client(
+        endpoint(ports),
+        access_key_id=pair[0],
+        secret_access_key=pair[1],
+        connect_timeout=1,
+        read_timeout=5,
+        attempts=1,
     )
     try:
         for step in steps:
