@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.local import stack
+from infra.local import processes, stack
 from infra.local.plan import plan_stack, write_stack
+from infra.locations import stack_folder
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
@@ -29,6 +30,9 @@ def store_alone(home: Path, parties: tuple[str, ...]) -> Iterator[Path]:
         stack.start_store(home)
         yield home
     finally:
+        # It is asked for nothing any more, and would take two seconds to end by itself.
+        for process in processes.marked(stack_folder(home), stack.STORE):
+            process.kill()
         stack.down(home)
 
 
