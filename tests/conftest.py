@@ -13,6 +13,8 @@ os.environ.update(
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
     DVC_NO_ANALYTICS="1",
     GX_ANALYTICS_ENABLED="false",
+    # Whatever asks a Prefect server that is not there fails, and starts none of its own for ten seconds.
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE="false",
     TOKENIZERS_PARALLELISM="false",
     COLUMNS="250",  # read once, when the first command is imported
 )
