@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
@@ -41,6 +42,12 @@ class TogetherByStack(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """What `pytest -n` asks for."""
     return TogetherByStack(config, log)
+
+
+@pytest.fixture
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is away is asked as often as ever, without the pauses of up to 8 s in between."""
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda _self, _context: 0.0)
 
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)

@@ -16,6 +16,8 @@ from tasks.coordinator.run import CoordinatorRun
 from tasks.party import training
 from tasks.party.session import PartySession
 
+pytestmark = pytest.mark.usefixtures("no_backoff")
+
 
 @pytest.fixture
 def settings(tmp_path):

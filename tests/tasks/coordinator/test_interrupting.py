@@ -12,6 +12,8 @@ from tasks.coordinator.interrupting import fold_interruption, interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tests.fedmodels.protocol.builders import plan_for, recipe_for
 
+pytestmark = pytest.mark.usefixtures("no_backoff")
+
 
 @pytest.fixture
 def run(tmp_path):
