@@ -68,8 +68,8 @@ def peak_of(folder, rows, most_in_memory):
 
 @pytest.mark.timeout(600)
 def test_memory_does_not_grow_with_the_table(tmp_path):
-    """SQLite fills its cache and no more; in memory, 170,000 further rows take half a gigabyte."""
+    """SQLite fills its cache and no more; in memory, 70,000 further rows take 200 MB."""
     small = peak_of(tmp_path, 30_000, 1000)
-    large = peak_of(tmp_path, 200_000, 1000)
+    large = peak_of(tmp_path, 100_000, 1000)
     assert large < small + 80
     assert large < 200
