@@ -8,12 +8,13 @@ import pytest
 
 from flows.data_preparation import fetch_data
 from flows.recipes import load_recipe
+from tests.flows.cli.in_process import call_main
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def fedcart(tmp_path):
+def fedcart(tmp_path, monkeypatch, capsys):
     """Run `fedcart data ...` with a home of its own, in which the real packages are fetched."""
     fetch_data(load_recipe("smoke"), REPOSITORY / ".fedcart")
     home = tmp_path / "home"
@@ -21,18 +22,8 @@ def fedcart(tmp_path):
     (home / "downloads").symlink_to(REPOSITORY / ".fedcart" / "downloads")
 
     def run(*words):
-        return subprocess.run(
-            [sys.executable, "-c", "from flows.cli.main import main; main()", "data", *words],
-            capture_output=True,
-            text=True,
-            cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "FEDCART_HOME": str(home),
-                "COLUMNS": "200",
-                "PIP_INDEX_URL": "http://127.0.0.1:9",
-            },
-        )
+        variables = {"FEDCART_HOME": str(home), "PIP_INDEX_URL": "http://127.0.0.1:9"}
+        return call_main(monkeypatch, capsys, ["data", *words], **variables)
 
     return run
 

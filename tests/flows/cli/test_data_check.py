@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.flows.cli.in_process import call_main
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 SECRET = "jane.doe@example.org"
 RECIPE = """\
@@ -39,21 +41,27 @@ def place(tmp_path):
 
 
 @pytest.fixture
-def check(place):
+def check(place, monkeypatch, capsys):
     def run(*words, party="shop-a", **environment):
-        called = [sys.executable, "-c", "from flows.cli.main import main; main()", "data", "check"]
+        called = ["data", "check", "--party", party, "--recipe", str(place / "mine.yaml"), *words]
+        home = {"FEDCART_HOME": str(place / "home")}
+        return call_main(monkeypatch, capsys, called, **{**home, **environment})
+
+    return run
+
+
+@pytest.fixture
+def check_alone(place):
+    """The same in a process of its own, with all that any library prints."""
+
+    def run(*words):
+        called = [sys.executable, "-m", "flows.cli", "data", "check", "--party", "shop-a"]
         return subprocess.run(
-            [*called, "--party", party, "--recipe", str(place / "mine.yaml"), *words],
+            [*called, "--recipe", str(place / "mine.yaml"), *words],
             capture_output=True,
             text=True,
             cwd=REPOSITORY,
-            env={
-                **os.environ,
-                "PYTHONPATH": str(REPOSITORY),
-                "FEDCART_HOME": str(place / "home"),
-                "COLUMNS": "200",
-                **environment,
-            },
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "FEDCART_HOME": str(place / "home")},
         )
 
     return run
@@ -83,12 +91,12 @@ def test_data_that_keep_their_contract_and_are_not_looked_at_twice(check, place)
     assert not (place / "home" / "parties" / "shop-b" / "contract").exists()
 
 
-def test_a_critical_failure_exits_with_1_and_tells_no_value(check, place):
+def test_a_critical_failure_exits_with_1_and_tells_no_value(check_alone, place):
     (place / "shop-a.csv").write_text(
         "text,label\n" + "".join(f"text {n} for {SECRET},{SECRET}\n" for n in range(60))
     )
     for words in ((), ("--json",)):
-        done = check(*words)
+        done = check_alone(*words)
         assert done.returncode == 1
         assert SECRET not in done.stdout + done.stderr
         assert "expect_column_values_to_be_in_set" in done.stdout
@@ -106,17 +114,24 @@ def test_a_partys_own_warning_is_shown_and_refuses_nothing(check, place):
     assert (own["part"], own["column"], own["rows"], own["unexpected"]) == ("own", "", 60, 30)
 
 
+def test_an_unknown_expectation_is_one_sentence(check_alone, place):
+    expect(place, "expectations: [{type: expect_nothing}]")
+    refused_in_one_sentence(check_alone("--json"), "expectation-unknown")
+
+
 @pytest.mark.parametrize(
     ("entry", "code"),
     [
-        ("{type: expect_nothing}", "expectation-unknown"),
         ("{type: expect_column_values_to_be_unique, kwargs: {column: nope}}", "expectation-column-missing"),
         ("{type: expect_column_values_to_be_unique, kwargs: {colum: text}}", "expectation-arguments"),
     ],
 )
 def test_wrong_expectations_are_one_sentence(check, place, entry, code):
     expect(place, f"expectations: [{entry}]")
-    done = check("--json")
+    refused_in_one_sentence(check("--json"), code)
+
+
+def refused_in_one_sentence(done, code):
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] == code
     assert len(done.stderr.strip().splitlines()) == 1
