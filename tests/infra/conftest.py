@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from infra.local import stack
-from infra.local.plan import Stack
+from infra.local.plan import Stack, read_stack
+from tests.store_alone import store_alone
 
 FLOWS = Path(__file__).parent / "flow_modules"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,3 +49,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def running(home: Path, bring_up: BringUp) -> Stack:
     return bring_up(home)
+
+
+@pytest.fixture(scope="module")
+def store_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of which only the store runs: for modules that ask nothing else."""
+    with store_alone(tmp_path_factory.mktemp("store"), PARTIES) as folder:
+        planned = read_stack(folder)
+        assert planned is not None
+        yield planned

@@ -14,13 +14,13 @@ from infra.waiting import wait_for
 
 
 @pytest.fixture
-def store(running, home) -> ObjectStore:
-    return store_from_settings(load_role_settings(home, "coordinator"))
+def store(store_running) -> ObjectStore:
+    return store_from_settings(load_role_settings(store_running.home, "coordinator"))
 
 
 @pytest.fixture
-def party_store(running, home) -> ObjectStore:
-    return store_from_settings(load_role_settings(home, "shop-a"))
+def party_store(store_running) -> ObjectStore:
+    return store_from_settings(load_role_settings(store_running.home, "shop-a"))
 
 
 def key(name: str) -> str:
@@ -124,8 +124,8 @@ def test_a_party_reaches_neither_another_party_nor_the_coordinators_keys(store, 
             refused()
 
 
-def test_a_wrong_secret_is_refused_in_one_sentence(running, home):
-    settings = load_role_settings(home, "coordinator")
+def test_a_wrong_secret_is_refused_in_one_sentence(store_running):
+    settings = load_role_settings(store_running.home, "coordinator")
     store = ObjectStore(
         settings.bucket,
         endpoint=settings.s3_endpoint,
@@ -137,6 +137,7 @@ def test_a_wrong_secret_is_refused_in_one_sentence(running, home):
     assert caught.value.code == "store-credentials"
 
 
+@pytest.mark.usefixtures("no_backoff")
 def test_a_store_that_is_gone_may_come_back():
     (port,) = free_ports(1)
     store = ObjectStore("b", endpoint=f"http://127.0.0.1:{port}", access_key_id="a", secret_access_key="b")

@@ -18,6 +18,11 @@ from infra.stores import store_from_settings
 PREFIXES = {"coordinator": "coordinator/", "shop-a": "parties/shop-a/", "shop-b": "parties/shop-b/"}
 
 
+@pytest.fixture
+def running(store_running: Stack) -> Stack:
+    return store_running
+
+
 def client_of(running: Stack, role: str) -> Any:
     return store_from_settings(load_role_settings(running.home, role)).client
 

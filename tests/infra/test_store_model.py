@@ -24,8 +24,8 @@ RACERS = 6
 
 
 @pytest.fixture
-def store(running, home) -> ObjectStore:
-    return store_from_settings(load_role_settings(home, "coordinator"))
+def store(store_running) -> ObjectStore:
+    return store_from_settings(load_role_settings(store_running.home, "coordinator"))
 
 
 class Pair:
