@@ -28,6 +28,13 @@ for name in [name for name in os.environ if name.startswith(("FEDCART_", "PREFEC
 TESTS = Path(__file__).parent
 SHARE_A_STACK = ("end_to_end", "infra")
 """Folders whose tests share one running stack, and so one process when several run the suite."""
+NEED_NO_SHARED_STACK = {
+    *("end_to_end/test_full_disk.py", "end_to_end/test_interrupted_demonstration.py"),
+    *("infra/local/test_borrowing.py", "infra/local/test_postgresql.py", "infra/test_housekeeping.py"),
+    *("infra/test_nursery.py", "infra/test_object_store.py", "infra/test_packages.py"),
+    *("infra/test_store_checks.py", "infra/test_store_model.py"),
+}
+"""Long files of these folders that start what they need, or need nothing: any process can run them."""
 
 
 class TogetherByStack(LoadScopeScheduling):
@@ -35,8 +42,9 @@ class TogetherByStack(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::", 1)[0]
-        folder = Path(path).relative_to(TESTS.name).parts[0]
-        return folder if folder in SHARE_A_STACK else path
+        inside = Path(path).relative_to(TESTS.name)
+        shares = inside.parts[0] in SHARE_A_STACK and inside.as_posix() not in NEED_NO_SHARED_STACK
+        return inside.parts[0] if shares else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:

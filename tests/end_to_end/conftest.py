@@ -21,7 +21,8 @@ from tests.end_to_end.federation import (
 
 
 @pytest.fixture(scope="session")
-def federation(tmp_path_factory):
+def tables(tmp_path_factory) -> Federation:
+    """Tables of the parties and a tiny model, and no stack yet."""
     folder = tmp_path_factory.mktemp("federation")
     home, private, opened = folder / "home", folder / "confidential-tables", folder / "opened.log"
     private.mkdir()
@@ -29,11 +30,16 @@ def federation(tmp_path_factory):
         write_csv(private / f"{party}.csv", sentences(party, 90))
         write_parquet(private / f"{party}.parquet", sentences(party, 90))
     own = write_csv(folder / "own.csv", sentences("coordinator", 120))
-    watcher = folder / "watcher"
+    return Federation(home, private, opened, write_toy_model(folder / "toy-model"), own)
+
+
+@pytest.fixture(scope="session")
+def federation(tables: Federation):
+    made, home = tables, tables.home
+    watcher = home.parent / "watcher"
     watcher.mkdir()
-    watched = (str(private), str(home / "parties"), str(role_settings(home, "coordinator")))
-    (watcher / "sitecustomize.py").write_text(WATCHER.format(watched=watched, log=str(opened)))
-    made = Federation(home, private, opened, write_toy_model(folder / "toy-model"), own)
+    watched = (str(made.private), str(home / "parties"), str(role_settings(home, "coordinator")))
+    (watcher / "sitecustomize.py").write_text(WATCHER.format(watched=watched, log=str(made.opened)))
     try:
         up(home, PARTIES, extra_environment={"PYTHONPATH": os.pathsep.join((str(watcher), str(REPOSITORY)))})
         yield made

@@ -26,9 +26,9 @@ WAITING = {StateType.SCHEDULED}
 
 
 @pytest.fixture
-def alone(federation, tmp_path):
-    """The same tables and model, and no stack."""
-    made = replace(federation, home=tmp_path / "home", processes=[])
+def alone(tables, tmp_path):
+    """The tables and model of the other tests, and a home of its own."""
+    made = replace(tables, home=tmp_path / "home", processes=[])
     yield made
     for process in made.processes:
         if process.poll() is None:
