@@ -1,10 +1,9 @@
 """Pools and deployments: one declaration, applied again and again, and locked."""
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
 from flows.recipes import load_recipe
 from infra.deployments import heartbeats
-from infra.deployments.applying import parameter_schemas
+from infra.deployments.applying import deploy, parameter_schemas
 from infra.deployments.declaration import Declaration, Deployment, declare, locked_template
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.local import processes, workers
@@ -32,20 +31,9 @@ from infra.settings import Schedules
 from infra.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
+PARTIES = ("shop-a", "shop-b")
+FLOWS = Path(__file__).parent / "flow_modules"
 TINY = {"training_entrypoint": "tiny_flows.training", "session_entrypoint": "tiny_flows.session"}
-APPLY = """
-import asyncio, json, sys
-from prefect.client.orchestration import get_client
-from infra.deployments.applying import apply, parameter_schemas
-from infra.deployments.declaration import declare
-
-async def main():
-    declaration = declare(("shop-a", "shop-b"), **json.loads(sys.argv[1]))
-    async with get_client() as client:
-        await apply(client, declaration, parameter_schemas(declaration))
-
-asyncio.run(main())
-"""
 WORK_ONCE = """
 import asyncio, sys
 from infra.deployments.locked_worker import LockedWorker
@@ -64,9 +52,16 @@ def client(running: Stack) -> Iterator[SyncPrefectClient]:
         yield made
 
 
+@pytest.fixture
+def apply_tiny(running: Stack, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Apply the declaration that the stack came up with."""
+    monkeypatch.syspath_prepend(FLOWS)
+    return lambda: deploy(running.api_url, declare(PARTIES, **TINY))
+
+
 def python(code: str, running: Stack, *arguments: str) -> None:
     environment = workers.environment(stack_folder(running.home), running.server_port)
-    environment["PYTHONPATH"] = os.pathsep.join((str(Path(__file__).parent / "flow_modules"), str(ROOT)))
+    environment["PYTHONPATH"] = os.pathsep.join((str(FLOWS), str(ROOT)))
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         env=environment,
@@ -133,13 +128,13 @@ def as_declared(wanted: Deployment) -> tuple[object, ...]:
 
 
 @pytest.fixture
-def put_back(running: Stack, client: SyncPrefectClient) -> Iterator[None]:
+def put_back(client: SyncPrefectClient, apply_tiny: Callable[[], None]) -> Iterator[None]:
     """The tests' own deployments afterwards, and none that runs by a schedule."""
     yield
     for found in client.read_deployments():
         if found.schedules:
             client.delete_deployment(found.id)
-    python(APPLY, running, json.dumps(TINY))
+    apply_tiny()
 
 
 @pytest.mark.usefixtures("put_back")
@@ -191,12 +186,12 @@ def test_parties_are_declared_once_and_in_order():
 
 
 def test_applying_again_changes_nothing_but_puts_back_what_was_changed(
-    running: Stack, client: SyncPrefectClient
+    client: SyncPrefectClient, apply_tiny: Callable[[], None]
 ):
     name = "party-session/shop-a"
     before = client.read_deployment_by_name(name)
     client.update_work_pool("fedcart-shop-a", WorkPoolUpdate(base_job_template={}, is_paused=True))
-    python(APPLY, running, json.dumps(TINY))
+    apply_tiny()
     after = client.read_deployment_by_name(name)
     assert (after.id, after.entrypoint, after.pull_steps) == (before.id, "tiny_flows.session", [])
     pool = client.read_work_pool("fedcart-shop-a")
@@ -217,7 +212,7 @@ def beat(client: SyncPrefectClient, run: str) -> None:
 
 
 def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
-    running: Stack, client: SyncPrefectClient, monkeypatch
+    running: Stack, client: SyncPrefectClient, apply_tiny: Callable[[], None], monkeypatch
 ):
     """With a silence of 10 s instead of 90; heartbeats come every 30 s, so only the first one counts."""
     (known,) = client.read_automations_by_name(heartbeats.AUTOMATION)
@@ -237,7 +232,7 @@ def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     if not wait_for(crashed, timeout=heartbeats.SILENCE_S + 15, first_wait=0.5):
         beat(client, run)  # SQLite may have been locked when the server wanted to note the first one
         assert wait_for(crashed, timeout=heartbeats.SILENCE_S + 15, first_wait=0.5)
-    python(APPLY, running, json.dumps(TINY))
+    apply_tiny()
     (after,) = client.read_automations_by_name(heartbeats.AUTOMATION)
     assert (after.id, after.trigger.within.total_seconds()) == (known.id, heartbeats.SILENCE_S)
 
@@ -319,7 +314,6 @@ def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: S
         assert as_standing(client, wanted) == as_declared(wanted)
         assert (made.description, sorted(made.tags)) == (wanted.description, sorted(wanted.tags))
         assert (made.pull_steps or [], made.path, made.job_variables) == ([], None, {})
-    python(APPLY, running, json.dumps(TINY))
 
 
 def test_an_unknown_deployment_or_run_is_said(running: Stack):
