@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test faults lint check format bench soak clean
+.PHONY: help setup demo smoke test gpu faults lint check format bench soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -29,6 +29,9 @@ smoke: setup  ## the whole path in under a minute: two parties, one round, a tin
 
 test: setup  ## the whole default suite, two processes side by side; ARGS go to pytest
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder $(ARGS)
+
+gpu: setup  ## what only a machine with a GPU can show; ARGS go to pytest
+	@$(BIN)/python -m pytest tests/gpu/on_a_gpu.py $(ARGS)
 
 faults: setup  ## kill, hang and fail every step of a run in turn (an hour or more); ARGS go to `python -m tests.faults`
 	@$(BIN)/python -m tests.faults $(ARGS)

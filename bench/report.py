@@ -6,8 +6,9 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,7 +27,7 @@ def environment() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("fedcart", "numpy", "torch", "prefect")},
+        "versions": dict(_versions("fedcart", "numpy", "torch", "transformers", "prefect")),
         "commit": _commit(),
     }
 
@@ -107,6 +108,13 @@ def _pss(pid: int) -> int:
         return int(psutil.Process(pid).memory_full_info().pss)
     except psutil.Error:
         return 0  # it has just ended
+
+
+def _versions(*names: str) -> Iterator[tuple[str, str]]:
+    """Of those that are installed: not every benchmark needs them all."""
+    for name in names:
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
 
 
 def _processor() -> str:

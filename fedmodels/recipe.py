@@ -278,6 +278,11 @@ class Recipe(Section):
     drift: DriftSection = DriftSection()
     early_stopping: EarlyStopping | None = None
 
+    @property
+    def training_limit(self) -> float:
+        """Seconds that one party's training may take: `train_timeout`, or as long as the whole round has."""
+        return self.round_timeout if self.train_timeout is None else self.train_timeout
+
     @model_validator(mode="after")
     def _quorum_fits(self) -> Self:
         if self.min_available_parties > len(self.data.parties):

@@ -185,6 +185,18 @@ def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | 
     return min((moment.timestamp() for moment in began), default=None)
 
 
+def has_free_slot(limit: str) -> bool:
+    """Whether the concurrency limit of that name has a slot to give.
+
+    Raises:
+        PrefectAway: the server does not answer.
+        StackError: it does not know the limit.
+    """
+    with _client(None) as client, _mapped(f"concurrency limit {limit}"):
+        found = client.read_global_concurrency_limit_by_name(limit)
+    return found.active_slots < found.limit
+
+
 def server_answers() -> bool:
     """Whether the Prefect server of the surrounding settings is there; says so within seconds.
 

@@ -1,15 +1,16 @@
 """Local training, and what protects its result before it leaves the party."""
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import task
 
-from fedmodels.errors import TrainingFailed
+from fedmodels.errors import TRAINING_CANCELLED, TrainingFailed
 from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
+from infra.deployments.gpu_slot import gpu_slot
 from infra.layout import closed_key
 from infra.waiting import patient
 from tasks.exchange import read_message
@@ -32,10 +33,10 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
     The trained weights lie in the round's folder as `trained.safetensors`.
 
     Raises:
-        TrainingFailed: the loss is not finite, `train_timeout` is over, or the run was closed meanwhile.
+        TrainingFailed: the loss is not finite, `train_timeout` (`round_timeout` where there is none) is over,
+            the GPU was not free in time (`gpu-busy`), or the run was closed meanwhile.
     """
-    with ended_by_kernel(session.joined_plan.recipe.train_timeout):
-        return _train(session, announcement)
+    return _train(session, announcement)
 
 
 def _train(session: PartySession, announcement: Announcement) -> dict[str, float]:
@@ -47,14 +48,15 @@ def _train(session: PartySession, announcement: Announcement) -> dict[str, float
     session.bytes_down += travelled
     forget_models(session.models, keep=frozenset({announcement.model_sha256}))
     bench.load(base, announcement.model_sha256)
-    with gpu_slot(session.party):
+    closed = closed_asked(session)
+    with place_on_gpu(session, closed), ended_by_kernel(recipe.training_limit):
         result = bench.train(
             prepared.train,
             recipe.local,
             passed_rounds=announcement.passed_rounds,
             num_rounds=recipe.num_rounds,
             seed=(recipe.seed, session.party, announcement.round),
-            should_stop=stop_asked(session, recipe.train_timeout),
+            should_stop=stop_asked(session, closed),
         )
     session.compute.extend(result.compute)
     bench.write(session.round_folder(announcement.round) / "trained.safetensors")
@@ -82,35 +84,58 @@ def protect_update(session: PartySession, announcement: Announcement) -> dict[st
     return {"norm": facts.norm, "norm_before": facts.norm_before, "sha256": facts.sha256}
 
 
-def gpu_slot(party: str) -> AbstractContextManager[None]:
-    """The party's one place on its GPU, held around training alone; nothing where there is no GPU."""
-    import torch
-    from prefect.concurrency.sync import concurrency
+@contextmanager
+def place_on_gpu(session: PartySession, closed: Callable[[], bool]) -> Iterator[None]:
+    """The party's one place on its GPU, waited for as long as a round takes; nothing where there is no GPU.
 
-    return concurrency(gpu_limit(party), strict=True) if torch.cuda.is_available() else nullcontext()
-
-
-def stop_asked(session: PartySession, limit: float | None) -> Callable[[], bool]:
-    """A cheap question for every training step: it looks at the store every few seconds only.
-
-    Args:
-        session: whose run may be closed.
-        limit: seconds after which asking raises instead of answering; `None`: never.
+    Raises:
+        TrainingFailed: the run was closed first (`training-cancelled`), or the time was over (`gpu-busy`).
     """
-    begun = checked = time.monotonic()
+    import torch
+
+    if not torch.cuda.is_available():
+        yield
+        return
+    timeout = session.joined_plan.recipe.round_timeout
+    with gpu_slot(gpu_limit(session.party), timeout=timeout, given_up=closed) as held:
+        if not held and closed():
+            raise TrainingFailed("The training was cancelled", code=TRAINING_CANCELLED)
+        if not held:
+            raise TrainingFailed(
+                f"The GPU of party {session.party} was not free within round_timeout, which is {timeout:g} s",
+                fix="see which training holds it (Prefect's page, Concurrency), or raise round_timeout",
+                code="gpu-busy",
+            )
+        yield
+
+
+def closed_asked(session: PartySession) -> Callable[[], bool]:
+    """A cheap question: whether the run was closed. It looks at the store every few seconds only."""
+    checked, closed = time.monotonic(), False
+
+    def asked() -> bool:
+        nonlocal checked, closed
+        if not closed and time.monotonic() - checked >= CLOSED_CHECK_SECONDS:
+            checked = time.monotonic()
+            look = patient(lambda: read_message(session.store, closed_key(session.run), Closed))
+            closed = look() is not None
+        return closed
+
+    return asked
+
+
+def stop_asked(session: PartySession, closed: Callable[[], bool]) -> Callable[[], bool]:
+    """What each step asks: whether the run was closed. It raises when the training's time is over."""
+    recipe, begun = session.joined_plan.recipe, time.monotonic()
 
     def stop() -> bool:
-        nonlocal checked
-        now = time.monotonic()
-        if limit is not None and now - begun > limit:
+        if time.monotonic() - begun > recipe.training_limit:
+            name = "round_timeout" if recipe.train_timeout is None else "train_timeout"
             raise TrainingFailed(
-                f"Party {session.party} trained for more than train_timeout, which is {limit:g} s",
-                fix="raise train_timeout, or lower local.epochs",
+                f"Party {session.party} trained for more than {name}, which is {recipe.training_limit:g} s",
+                fix=f"raise {name}, or lower local.epochs",
                 code="train-timeout",
             )
-        if now - checked < CLOSED_CHECK_SECONDS:
-            return False
-        checked = now
-        return patient(lambda: read_message(session.store, closed_key(session.run), Closed))() is not None
+        return closed()
 
     return stop

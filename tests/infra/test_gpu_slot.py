@@ -1,0 +1,101 @@
+"""The one place on a GPU: taken, waited for, given up, kept while Prefect's server dies. No GPU is needed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from fedmodels.errors import StackError
+from infra.deployments.declaration import gpu_limit
+from infra.deployments.gpu_slot import gpu_slot
+from infra.deployments.starting import server_answers
+from infra.local.processes import read_records
+from infra.locations import stack_folder
+from infra.waiting import wait_for
+
+LIMIT = gpu_limit("shop-a")
+ROOT = Path(__file__).resolve().parents[2]
+HOLD = """
+import sys
+from infra.deployments.gpu_slot import gpu_slot
+with gpu_slot(sys.argv[1], timeout=30, given_up=lambda: False) as held:
+    print(held, flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def server(running):
+    with SyncPrefectClient(running.api_url) as client, temporary_settings({PREFECT_API_URL: running.api_url}):
+        client.upsert_global_concurrency_limit_by_name(LIMIT, 1)
+        yield client
+
+
+def in_use(client: SyncPrefectClient) -> int:
+    return client.read_global_concurrency_limit_by_name(LIMIT).active_slots
+
+
+def test_it_is_held_by_one_and_free_afterwards(server):
+    with gpu_slot(LIMIT, timeout=10, given_up=lambda: False) as held:
+        assert held
+        assert in_use(server) == 1
+        with gpu_slot(LIMIT, timeout=0.5, given_up=lambda: False) as too:
+            assert not too
+    assert in_use(server) == 0
+
+
+def test_who_waits_gets_it_when_it_is_free(server, running):
+    environment = os.environ | {"PREFECT_API_URL": running.api_url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HOLD, LIMIT]
+    other = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+    )
+    try:
+        assert other.stdout.readline() == "True\n"
+        looks = 0
+
+        def given_up():
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                other.stdin.write("\n")
+                other.stdin.flush()
+            return False
+
+        with gpu_slot(LIMIT, timeout=30, given_up=given_up) as held:
+            assert held
+            assert looks > 1
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_waiting_ends_when_the_run_is_closed(server):
+    looks = iter((False, True))
+    with gpu_slot(LIMIT, timeout=10, given_up=lambda: False):  # noqa: SIM117 (one waits for the other)
+        with gpu_slot(LIMIT, timeout=60, given_up=lambda: next(looks)) as held:
+            assert not held
+    assert next(looks, None) is None
+
+
+def test_a_limit_that_nobody_declared_is_an_error_that_says_so(server):
+    with (
+        pytest.raises(StackError, match="concurrency limit gpu-nobody") as caught,
+        gpu_slot("gpu-nobody", timeout=5, given_up=lambda: False),
+    ):
+        pass
+    assert caught.value.code == "deployment-missing"
+
+
+def test_a_server_that_dies_takes_nothing_from_who_trains(server, running):
+    with gpu_slot(LIMIT, timeout=10, given_up=lambda: False) as held:
+        assert held
+        read_records(stack_folder(running.home))["server"].process.kill()
+        assert wait_for(lambda: not server_answers(), timeout=30)
+    looks = iter((False, True))
+    with gpu_slot(LIMIT, timeout=60, given_up=lambda: next(looks)) as held:
+        assert not held
