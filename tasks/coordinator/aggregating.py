@@ -4,8 +4,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from prefect import task
+from tenacity import retry, retry_if_exception, stop_after_attempt
 
-from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg
+from fedmodels.aggregation.fedavg import NOT_FINITE, Source, WeightedDelta, fedavg
+from fedmodels.errors import IntegrityError, RunError
 from fedmodels.parameters.elements import DTYPES
 from fedmodels.protocol.messages import Decision
 from infra.layout import model_key, update_key
@@ -15,6 +17,12 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 
 FILE = "aggregate.safetensors"
+TRIES = 3
+
+
+def _may_be_damage(error: BaseException) -> bool:
+    """Whether bytes that were damaged on their way can be the reason."""
+    return isinstance(error, IntegrityError) or (isinstance(error, RunError) and error.code == NOT_FINITE)
 
 
 @task(task_run_name="aggregate · round {decision.round}", **STORE)
@@ -28,12 +36,14 @@ def aggregate(run: CoordinatorRun, decision: Decision) -> str:
     return write_average(run, decision, run.round_folder(decision.round) / FILE)
 
 
+@retry(retry=retry_if_exception(_may_be_damage), stop=stop_after_attempt(TRIES), reraise=True)
 def write_average(run: CoordinatorRun, decision: Decision, path: Path) -> str:
     """Write the average of what a decision counts to `path`; return its SHA-256.
 
     Memory does not grow with the number of parties. Each stream's hash, that of the base model's local
     copy too, is compared at its end with the one that the decision pins, so a byte that changed since
-    admission is noticed.
+    admission is noticed. What was damaged on its way only comes whole the next time, so all of it is read
+    `TRIES` times before that is believed.
 
     Raises:
         IntegrityError: an update or the base model is not what the decision pins.

@@ -7,6 +7,7 @@ from functools import partial
 from prefect import task
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from fedmodels.errors import IntegrityError, UpdateRefused
 from fedmodels.protocol.canonical import sha256_hex
@@ -35,6 +36,8 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
 from validation.evaluations import open_evaluation
+
+UPDATE_READS = 2
 
 
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
@@ -183,12 +186,18 @@ def _admit(
         receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))
         if not salvaged:
             run.watch.computed_before_now(receipt.compute)
-        with _open_update(run, receipt) as stream:
-            check_update(receipt, expected, stream)
+        _check_update(run, receipt, expected)
     except UpdateRefused as error:
         refusal = Refusal(party=party, code=error.code, reason=str(error), round=earlier)
         return Collected(party=party, refusal=refusal, round=earlier)
     return Collected(party=party, receipt=receipt, receipt_sha256=sha256_hex(envelope), round=earlier)
+
+
+@retry(retry=retry_if_exception_type(UpdateRefused), stop=stop_after_attempt(UPDATE_READS), reraise=True)
+def _check_update(run: CoordinatorRun, receipt: Receipt, expected: Expected) -> None:
+    """Check every byte; what is refused is read once more, since it may have been damaged on its way only."""
+    with _open_update(run, receipt) as stream:
+        check_update(receipt, expected, stream)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg, fedavg_weights
-from fedmodels.parameters.elements import from_float32
+from fedmodels.parameters.elements import from_float32, to_float32
 from fedmodels.parameters.safetensors_file import encode_header, num_elements, with_dtype
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import (
@@ -85,6 +85,12 @@ def model_bytes(seed: int, scale: float, dtype: str = "F32") -> bytes:
     return encode_header(with_dtype(SCHEMA, dtype)) + from_float32(values, dtype)
 
 
+def norm_of(update: bytes) -> float:
+    """L2 norm of a BF16 update: its last bytes are the elements."""
+    count = num_elements(SCHEMA)
+    return float(np.linalg.norm(to_float32(update[-2 * count :], "BF16", np.empty(count, np.float32))))
+
+
 def scores(accuracy: float) -> Metrics:
     return Metrics(accuracy=accuracy, macro_f1=accuracy - 0.015, loss=1.25 - accuracy, num_examples=200)
 
@@ -140,7 +146,7 @@ class FinishedRun:
         )
         return create_message(self.store, round_key(self.run, number, "announcement"), message)
 
-    def submit(self, party: str, number: int, refusal: str | None = None) -> None:
+    def submit(self, party: str, number: int, refusal: str | None = None, *, true_norm: bool = False) -> None:
         update = model_bytes(10_000 * self.seed + 100 * number + PARTIES.index(party), 0.01, "BF16")
         digest, sent = sha256_hex(update), self.stores[party]
         if refusal is None:
@@ -153,7 +159,7 @@ class FinishedRun:
             base_sha256=self.head.model_sha256,
             update_sha256=None if refusal else digest,
             update_bytes=0 if refusal else len(update),
-            update_norm=0.0 if refusal else 0.09,
+            update_norm=0.0 if refusal else norm_of(update) if true_norm else 0.09,
             num_examples=0 if refusal else EXAMPLES[party],
             data=DataReport(rows=60, train_rows=50, holdout_rows=10, contract_passed=refusal is None),
             metrics={"train_loss": 0.6931},
