@@ -48,6 +48,12 @@ def _as_fedcart_error(error: ClientError, key: str, bucket: str) -> FedcartError
         return StoreBusy(f"The object store is busy with {key} ({code})", fix="try again")
     if code == "NoSuchBucket":
         return StoreRefused(f"The bucket {bucket} does not exist", fix="create it, or set FEDCART_BUCKET")
+    if code == "RequestTimeTooSkewed":
+        return StoreRefused(
+            f"The object store refuses {key}, since this machine's clock is a quarter of an hour off or more",
+            fix="set the clock",
+            code="clock-wrong",
+        )
     if code in MISSING:
         return IntegrityError(f"The object {key} is missing", fix="restore it, or start a new run")
     return StoreRefused(

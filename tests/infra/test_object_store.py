@@ -1,8 +1,10 @@
 """The store's promises, on the real server: created once, swapped from what was read, checked when read."""
 
 import threading
+from datetime import timedelta
 
 import pytest
+from botocore import auth
 
 from fedmodels.errors import IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
 from fedmodels.protocol.canonical import sha256_hex
@@ -135,6 +137,14 @@ def test_a_wrong_secret_is_refused_in_one_sentence(store_running):
     with pytest.raises(StoreRefused, match="fedcart doctor") as caught:
         store.read(key("x"))
     assert caught.value.code == "store-credentials"
+
+
+def test_a_clock_that_is_an_hour_off_is_named(store, monkeypatch):
+    signing_time = auth.get_current_datetime
+    monkeypatch.setattr(auth, "get_current_datetime", lambda: signing_time() + timedelta(hours=1))
+    with pytest.raises(StoreRefused, match="set the clock") as caught:
+        store.read(key("x"))
+    assert caught.value.code == "clock-wrong"
 
 
 @pytest.mark.usefixtures("no_backoff")
