@@ -8,6 +8,8 @@ from tests.simulation.store_model import CREATE, Lost, Stored
 from tests.simulation.world import Age, Get, Put, Request, Sleep, Story
 
 RETRIES = 5
+DAMAGED_READS = 4
+"""How often bytes of a party that arrive damaged are read again at once; then they are taken as they are."""
 
 
 def retried(attempt: Callable[[], Story]) -> Story:
@@ -34,13 +36,41 @@ def once(request: Request) -> Story:
 
 def read(key: str) -> Story:
     """The content at `key`, or `None`."""
-    found: Stored | None = yield from ask(Get(key))
+    found: Stored | None = yield from read_version(key)
     return None if found is None else found.value
 
 
 def read_version(key: str) -> Story:
     """What stands at `key` with its version, or `None`."""
-    return (yield from ask(Get(key)))
+    return (yield from retried(lambda: whole(key)))
+
+
+def whole(key: str) -> Story:
+    """What stands at `key`, if it arrives as it was put."""
+    found: Stored | None = yield Get(key)
+    if found is not None and not found.intact:
+        raise StoreBusy(f"The object {key} did not arrive as it was put", code="store-damaged")
+    return found
+
+
+def read_from_party(key: str) -> Story:
+    """The bytes at `key`, or `None`; damaged ones only if they stay so."""
+    for _ in range(DAMAGED_READS + 1):
+        found: Stored | None = yield from ask(Get(key))
+        if found is None or found.intact:
+            break
+    return None if found is None else found.value
+
+
+def stream(key: str) -> Story:
+    """The bytes of a blob as they arrive, or `None`: whoever reads them holds them against their name."""
+    found: Stored | None = yield from ask(Get(key))
+    return None if found is None else found.value
+
+
+def exists(key: str) -> Story:
+    """Whether anything stands at `key`."""
+    return (yield from ask(Get(key))) is not None
 
 
 def age(key: str) -> Story:

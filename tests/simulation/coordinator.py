@@ -13,6 +13,7 @@ from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.collection import CollectionState, collection_state
 from fedmodels.protocol.deciding import Collected, changed, decide
 from fedmodels.protocol.messages import (
+    AcceptedUpdate,
     Announcement,
     Candidate,
     Decision,
@@ -52,11 +53,22 @@ from infra.layout import (
     update_key,
 )
 from tests.simulation import scenario
-from tests.simulation.client import age, create, put, read, read_version, retried, swap
+from tests.simulation.client import (
+    age,
+    create,
+    put,
+    read,
+    read_from_party,
+    read_version,
+    retried,
+    stream,
+    swap,
+)
 from tests.simulation.scenario import GRACE, RUN
 from tests.simulation.store_model import Stored
 from tests.simulation.world import Sleep, Story, Watch
 from validation.admission import Expected, check_receipt
+from validation.evaluations import open_evaluation
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -64,13 +76,22 @@ if TYPE_CHECKING:
 SECONDS = RoundSeconds(total=0.0, train=0.0, overhead=0.0)
 POISON = b"poison"
 LOOK_SECONDS = 5.0
+AVERAGE_TRIES = 3
+"""How often the average is begun anew because what arrives is not what was admitted."""
 NO_AVERAGE, NO_SCORES = 0.02, 0.04
 """Shares of decisions whose average is no model, and of these and those whose model has no finite scores."""
 
 
 def model_of(decision: Decision) -> str:
     """The model that aggregating a decision gives: its hash stands for its bytes."""
-    updates = [(update.update_sha256, repr(update.weight)) for update in decision.accepted]
+    return sum_of(decision, [update.update_sha256 for update in decision.accepted])
+
+
+def sum_of(decision: Decision, hashes: list[str]) -> str:
+    """The model that comes of updates whose bytes have these hashes, with the decision's weights."""
+    updates = [
+        (sha256, repr(update.weight)) for sha256, update in zip(hashes, decision.accepted, strict=True)
+    ]
     return sha256_hex(repr((decision.base_sha256, updates)).encode())
 
 
@@ -203,7 +224,7 @@ class Coordinator:
         lost: dict[str, str] = {}
         while True:
             for party in [party for party in keys if party not in found]:
-                envelope = yield from read(keys[party])
+                envelope = yield from read_from_party(keys[party])
                 if envelope is not None:
                     arrived[party] = self._elapsed()
                     found[party] = yield from self._admit(announcement, party, envelope)
@@ -248,7 +269,7 @@ class Coordinator:
     ) -> Story:
         """What was submitted in time by the store's clock counts, though it is seen only now."""
         key = receipt_key(party, RUN, announcement.round)
-        seconds, envelope = (yield from age(key)), (yield from read(key))
+        seconds, envelope = (yield from age(key)), (yield from read_from_party(key))
         if seconds is not None and envelope is not None:
             at = max(0.0, self._elapsed() - seconds)
             if party in self._standing(announcement, arrived | {party: at}, found).present:
@@ -264,7 +285,7 @@ class Coordinator:
         if late:
             before = yield from self._before(announcement)
             for party in late:
-                envelope = yield from read(receipt_key(party, RUN, before.round))
+                envelope = yield from read_from_party(receipt_key(party, RUN, before.round))
                 if envelope is None:
                     continue
                 if found.get(party) and not found[party].refusal:
@@ -285,11 +306,18 @@ class Coordinator:
         )
         try:
             receipt = check_receipt(envelope, expected, partial(scenario.verify, self.plan.parties[party]))
-            update = yield from read(update_key(party, receipt.update_sha256))
-            check_content(update, receipt.update_sha256)
+            yield from self._check_update(party, receipt.update_sha256)
         except UpdateRefused as error:
             return _refused(party, error.code, earlier)
         return Collected(party=party, receipt=receipt, receipt_sha256=sha256_hex(envelope), round=earlier)
+
+    def _check_update(self, party: str, sha256: str) -> Story:
+        """What is refused is read once more: it may have been damaged on its way."""
+        key = update_key(party, sha256)
+        try:
+            check_content((yield from stream(key)), sha256)
+        except UpdateRefused:
+            check_content((yield from stream(key)), sha256)
 
     def _recall(self, announcement: Announcement, decision: Decision) -> Story:
         items = [
@@ -298,7 +326,7 @@ class Coordinator:
         ]
         for update in decision.accepted:
             key = receipt_key(update.party, RUN, update.round or announcement.round)
-            envelope = yield from read(key)
+            envelope = yield from read_from_party(key)
             if envelope is None or sha256_hex(envelope) != update.receipt_sha256:
                 items.append(changed(update.party, update.round))
             else:
@@ -315,11 +343,13 @@ class Coordinator:
 
     def _propose(self, decision: Decision) -> Story:
         """Aggregate: every update is read again, and one that vanished makes the round fail."""
-        gone = set()
+        gone, hashes = set(), []
         for update in decision.accepted:
-            content = yield from read(update_key(update.party, update.update_sha256))
-            if content is None or sha256_hex(content) != update.update_sha256:
+            content = yield from self._fetch(update)
+            if content is None:
                 gone.add((update.party, update.round))
+            else:
+                hashes.append(sha256_hex(content))
         if gone:
             items = self._state.collected.items
             return Collection(
@@ -331,7 +361,7 @@ class Coordinator:
                     for item in items
                 ),
             )
-        sha256 = model_of(decision)
+        sha256 = sum_of(decision, hashes)
         yield Sleep(0.5)
         luck = int(sha256[:4], 16) / 0xFFFF
         if luck < NO_AVERAGE:
@@ -350,19 +380,34 @@ class Coordinator:
         )
         return (yield from create(self._key("candidate"), candidate))
 
+    def _fetch(self, update: AcceptedUpdate) -> Story:
+        """The bytes that the decision pins, or `None` when they are not there any more."""
+        for _ in range(AVERAGE_TRIES):
+            content = yield from stream(update_key(update.party, update.update_sha256))
+            if content is not None and is_pinned(content, update):
+                return content
+        return None
+
     def _judge(self, candidate: Candidate, asked: tuple[str, ...]) -> Story:
         """Wait for the scores; the gate's word is drawn, so that two coordinators may differ in it."""
         began = self._clock()
-        evaluations = dict.fromkeys(asked)
-        while missing := [party for party in asked if evaluations[party] is None]:
+        found: dict[str, bytes | None] = dict.fromkeys(asked)
+        while missing := [party for party in asked if found[party] is None]:
             for party in missing:
-                evaluations[party] = yield from read(evaluation_key(party, RUN, candidate.round))
+                found[party] = yield from read_from_party(evaluation_key(party, RUN, candidate.round))
             left = candidate.evaluation_timeout - (self._clock() - began)
-            gone = all(self._look_after(party) for party in asked if evaluations[party] is None)
+            gone = all(self._look_after(party) for party in asked if found[party] is None)
             if left <= 0 or gone or (yield from self._look()):
                 break
             keys = tuple(evaluation_key(party, RUN, candidate.round) for party in missing)
             yield Watch((*keys, closed_key(RUN)), min(left, LOOK_SECONDS) + 0.1)
+        evaluations = {
+            party: open_evaluation(
+                envelope, candidate, party, partial(scenario.verify, self.plan.parties[party])
+            )
+            for party, envelope in found.items()
+            if envelope is not None
+        }
         refuses = 1.0 if candidate.metrics is None else self.world.scenario.gate_refuses
         passed = self.world.random.random() >= refuses
         gate = GateResult(passed=passed, reasons=("drawn: passed." if passed else "drawn: refused.",))
@@ -410,6 +455,11 @@ class Coordinator:
         return self._clock() - self.announced_at
 
     clock_rate = 1.0
+
+
+def is_pinned(content: bytes, update: AcceptedUpdate) -> bool:
+    """Whether these are the bytes that were admitted."""
+    return sha256_hex(content) == update.update_sha256
 
 
 def check_content(update: bytes | None, sha256: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.chain import check_chain
-from fedmodels.protocol.messages import Announcement, Closed, Decision, Head, Record
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Record
 from infra.layout import closed_key, head_key, round_key
 from tests.simulation.coordinator import model_of
 from tests.simulation.scenario import RUN
@@ -29,6 +29,8 @@ NAMES = (
     "counts-once",
     "was-asked",
     "verified-only",
+    "damage-stays-out",
+    "votes-are-signed",
     "weights-sum-to-one",
     "model-follows-decisions",
     "refusals-have-codes",
@@ -58,6 +60,7 @@ class Checker:
         self.first: dict[str, object] = {}
         self.counted: dict[tuple[int, str], int] = {}
         self.codes: set[str] = set()
+        self.votes = 0
         self.closed_at: float | None = None
 
     def observe(self, key: str, value: object, issued: float) -> None:
@@ -71,9 +74,12 @@ class Checker:
                 self._check_decision(value)
             elif isinstance(value, Announcement):
                 self._check_announcement(value)
+            elif isinstance(value, Candidate):
+                self._check_candidate(value)
             elif isinstance(value, Record):
                 self.codes.update(refusal.code for refusal in value.refused)
                 _check_refusals(value)
+                self._check_votes(value)
             elif isinstance(value, Closed):
                 self.closed_at = self.world.now
 
@@ -175,6 +181,22 @@ class Checker:
         self.codes.update(refusal.code for refusal in decision.refused)
         self._check_everybody(decision)
         _check_refusals(decision)
+
+    def _check_candidate(self, candidate: Candidate) -> None:
+        """A candidate is the sum of the very bytes that were admitted, whatever arrived in between."""
+        decision = self._at(candidate.round, "decision")
+        if decision is None or candidate.model_sha256 != model_of(decision):
+            raise Broken("damage-stays-out", f"round {candidate.round} has other bytes in its sum")
+
+    def _check_votes(self, record: Record) -> None:
+        """A score that stands beside a party's name is one that it signed, for that candidate."""
+        for party, row in record.parties.items():
+            if row.metrics is None:
+                continue
+            signed = self.world.votes.get((party, record.round, record.candidate_sha256 or ""))
+            if row.metrics != signed:
+                raise Broken("votes-are-signed", f"round {record.round} has scores that {party} did not sign")
+            self.votes += 1
 
     def _check_everybody(self, decision: Decision) -> None:
         asked = self._at(decision.round, "announcement")

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from fedmodels.protocol import deciding, resting, steps
 from fedmodels.protocol.collection import collection_state
-from fedmodels.protocol.messages import Receipt, Signed
+from fedmodels.protocol.messages import Evaluation, Receipt, Signed
 from infra.layout import head_key
 from tests.simulation import client, coordinator
 from tests.simulation.scenario import RUN
-from tests.simulation.world import Put, Story
+from tests.simulation.world import Get, Put, Story
+from validation.evaluations import open_evaluation
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,17 @@ def _open_the_envelope(envelope: bytes, _expected: Any, _verify: Any) -> Receipt
     return Receipt.model_validate_json(payload)
 
 
+def _open_the_scores(envelope: bytes, *_told: Any) -> Evaluation | None:
+    try:
+        return Evaluation.model_validate_json(Signed.model_validate_json(envelope).payload)
+    except ValidationError:
+        return None
+
+
+def _whoever_signed_the_scores(envelope: bytes, candidate: Any, party: str, _verify: Any) -> Any:
+    return open_evaluation(envelope, candidate, party, lambda _payload, _signature: True)
+
+
 def _never_over(*arguments: Any, **options: Any) -> Any:
     found = collection_state(*arguments, **options)
     late = {"round_timeout": 1e9, "grace": 1e9}
@@ -136,7 +149,7 @@ MUTATIONS = (
     ),
     Mutation(
         "moves HEAD without compare-and-swap",
-        ("head-is-monotone", "chain-is-valid"),
+        ("head-is-monotone", "chain-is-valid", "one-coordinator-an-epoch"),
         ((coordinator, "swap", _swap_whatever_the_version),),
     ),
     Mutation(
@@ -173,6 +186,26 @@ MUTATIONS = (
         "admits updates without reading them",
         ("verified-only",),
         ((coordinator, "check_content", lambda _update, _sha256: None),),
+    ),
+    Mutation(
+        "sums updates as they arrive",
+        ("damage-stays-out",),
+        ((coordinator, "is_pinned", lambda _content, _update: True),),
+    ),
+    Mutation(
+        "believes messages as they arrive",
+        ("written-once", "chain-is-valid", "head-is-monotone", "verified-only"),
+        ((client, "whole", lambda key: client.once(Get(key))),),
+    ),
+    Mutation(
+        "takes any scores for a vote",
+        ("votes-are-signed",),
+        ((coordinator, "open_evaluation", _open_the_scores),),
+    ),
+    Mutation(
+        "does not look who signed the scores",
+        ("votes-are-signed",),
+        ((coordinator, "open_evaluation", _whoever_signed_the_scores),),
     ),
     Mutation(
         "waits for everybody for ever", ("never-stuck",), ((coordinator, "collection_state", _never_over),)

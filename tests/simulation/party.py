@@ -3,16 +3,26 @@
 from typing import TYPE_CHECKING
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.messages import Announcement, DataReport, Evaluation, Head, Receipt, Signed
+from fedmodels.protocol.messages import (
+    Announcement,
+    Candidate,
+    DataReport,
+    Evaluation,
+    Head,
+    Receipt,
+    Signed,
+)
 from infra.layout import closed_key, evaluation_key, head_key, receipt_key, round_key, update_key
 from tests.simulation import scenario
-from tests.simulation.client import ask, create, put, read
+from tests.simulation.client import ask, create, exists, put, read, read_from_party
 from tests.simulation.scenario import RUN
 from tests.simulation.world import Crash, Delete, Put, Sleep, Story, Watch
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+LIES = ("signature", "candidate", "copied", "implausible", "garbage")
+"""What is wrong with the scores of a party that lies."""
 POISONS = ("signature", "base", "run", "plan", "hash", "nan", "missing", "garbage", "examples")
 PATIENCE = 400.0
 REPORT = DataReport(rows=120, train_rows=100, holdout_rows=20, contract_passed=True)
@@ -54,7 +64,7 @@ class Party:
 
     def _take_part(self, announcement: Announcement) -> Story:
         key = receipt_key(self.name, RUN, announcement.round)
-        if (yield from read(key)) is None:
+        if not (yield from exists(key)):
             draw = self.world.random
             if self.habit == "silent":
                 return
@@ -81,7 +91,7 @@ class Party:
         if poison is None:
             self.world.honest.add(sha256_hex(envelope))
         if self.habit == "replaying" and announcement.round > 1:
-            earlier = yield from read(receipt_key(self.name, RUN, announcement.round - 1))
+            earlier = yield from read_from_party(receipt_key(self.name, RUN, announcement.round - 1))
             envelope = earlier or envelope
         yield from create(key, envelope)
         if self.habit == "rewriting" and self.world.random.random() < 0.5:
@@ -148,11 +158,30 @@ class Party:
         if candidate is None or not candidate.evaluate:
             return
         yield Sleep(self.world.random.uniform(0.1, 2.0))
+        lie = self.world.random.choice(LIES) if self.habit == "lying" else None
+        envelope = self._scores(candidate, lie)
+        if lie == "copied":
+            others = [name for name in self.world.scenario.habits if name != self.name]
+            key = evaluation_key(self.world.random.choice(others), RUN, candidate.round)
+            envelope = (yield from read_from_party(key)) or envelope
+        yield from create(evaluation_key(self.name, RUN, candidate.round), envelope)
+
+    def _scores(self, candidate: Candidate, lie: str | None) -> bytes:
+        """Signed scores of the candidate; a liar's are perfect."""
+        metrics = candidate.metrics
+        if lie is None:
+            self.world.votes[self.name, candidate.round, candidate.model_sha256] = metrics
+        else:
+            metrics = metrics.model_copy(update={"accuracy": 1.0, "macro_f1": 1.0, "loss": 0.0})
         evaluation = Evaluation(
             run=RUN,
-            round=announcement.round,
-            party=self.name,
-            model_sha256=candidate.model_sha256,
-            metrics=candidate.metrics,
+            round=candidate.round,
+            party="nobody" if lie == "copied" else self.name,
+            model_sha256="f" * 64 if lie == "candidate" else candidate.model_sha256,
+            metrics=metrics,
+            bytes_down=2**60 if lie == "implausible" else 0,
         )
-        yield from create(evaluation_key(self.name, RUN, announcement.round), evaluation)
+        payload = canonical_json(evaluation)
+        signature = scenario.sign("stranger" if lie == "signature" else self.public, payload)
+        envelope = canonical_json(Signed(payload=payload.decode(), signature=signature))
+        return envelope[:-5] if lie == "garbage" else envelope

@@ -14,7 +14,7 @@ RUN = "run"
 BASE = "0" * 64
 HABITS = (
     *("honest", "honest", "honest", "honest", "slow", "slow"),
-    *("dying", "silent", "twin", "replaying", "poisoned", "pushing", "rewriting", "refusing"),
+    *("dying", "silent", "twin", "replaying", "poisoned", "pushing", "rewriting", "refusing", "lying"),
 )
 ROUND_TIMEOUT, GRACE, EVALUATION_TIMEOUT = 30.0, 5.0, 20.0
 
@@ -58,6 +58,8 @@ def draw(seed: int, randomly: random.Random) -> Scenario:
         lost_answer=often,
         late_copy=often / 2,
         slow=often,
+        damaged=often,
+        rotten=0.0 if calm else randomly.choice((0.0, 0.0, 0.05)),
         crash=0.0 if calm else randomly.choice((0.0, 0.01, 0.03, 0.06)),
     )
     races = 0 if calm else randomly.choice((0, 0, 0, 1, 2))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fedmodels.errors import QuorumMissed, TransientError
 from fedmodels.protocol.canonical import sha256_hex
-from fedmodels.protocol.messages import Receipt
+from fedmodels.protocol.messages import Metrics, Receipt
 from fedmodels.protocol.recording import closing
 from infra.layout import closed_key, head_key
 from tests.simulation.client import create, read
@@ -53,6 +53,8 @@ class Simulation(World):
         """Hashes of receipts that deserve to count."""
         self.opened: dict[bytes, Receipt] = _Opened(self)
         self.receipts: dict[str, Receipt] = {}
+        self.votes: dict[tuple[str, int, str], Metrics] = {}
+        """Party, round and candidate to the scores that the party signed."""
         self.checker = Checker(self)
         self.observe = self.checker.observe
         self.stopped: QuorumMissed | None = None

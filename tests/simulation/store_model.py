@@ -5,20 +5,45 @@ test plays the same operations against SeaweedFS (`tests/infra/test_store_model.
 """
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.messages import Message
+
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")
 CREATE = "*"
 """Condition of a put that wants no object at its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object: its content, its version, and when the store wrote it."""
+    """An object: its content, its version, and when the store wrote it.
+
+    `intact` stands for the hash that is put with a message: whether the content still has it.
+    """
 
     value: Any
     version: int
     written: float
+    intact: bool = True
+
+
+def damaged(stored: Stored) -> Stored:
+    """The same object with a bit of it flipped: in the middle of bytes, or in the first hash of a message."""
+    value = stored.value
+    if isinstance(value, bytes):
+        middle = len(value) // 2
+        value = value[:middle] + bytes([value[middle] ^ 1]) + value[middle + 1 :]
+    elif isinstance(value, Message):
+        text = _HASH.sub(lambda found: ("1" if found[0][0] == "0" else "0") + found[0][1:], _text(value), 1)
+        value = type(value).model_validate_json(text)
+    return replace(stored, value=value, intact=False)
+
+
+def _text(message: Message) -> str:
+    return canonical_json(message).decode()
 
 
 class Lost(Exception):
@@ -51,6 +76,11 @@ class StoreModel:
         version = self._version_of(key, value)
         self.objects[key] = Stored(value, version, now)
         return version
+
+    def rot(self, key: str) -> None:
+        """Damage what stands at `key`, if anything does: every read shows it from now on."""
+        if key in self.objects:
+            self.objects[key] = damaged(self.objects[key])
 
     def delete(self, key: str) -> None:
         """Remove what stands at `key`; harmless when nothing does."""

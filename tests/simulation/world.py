@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fedmodels.errors import FedcartError, StoreBusy, StoreUnavailable
-from tests.simulation.store_model import Lost, Stored, StoreModel
+from tests.simulation.store_model import Lost, Stored, StoreModel, damaged
 
 WRITES_FAIL, READS_FAIL = 4.0, 0.5
 """How much more, or less, often than `Faults` says: most of what can go wrong is in the writes."""
@@ -67,9 +67,15 @@ Story = Generator[Request, Any, Any]
 
 @dataclass
 class Faults:
-    """How often what goes wrong, per request, until `quiet` (seconds)."""
+    """How often what goes wrong, per request, until `quiet` (seconds).
+
+    `damaged`: a read whose answer arrives with a bit flipped. `rotten`: what a party puts is damaged where it
+    stands, some time later. A put that is damaged on its way is refused by the store, which is `busy` here.
+    """
 
     quiet: float = 0.0
+    damaged: float = 0.0
+    rotten: float = 0.0
     busy: float = 0.0
     lost_request: float = 0.0
     lost_answer: float = 0.0
@@ -187,7 +193,9 @@ class World:
         issued, arrives = self.now, self.now + 0.005 + 0.05 * draw()
         fate = draw() if self.now < faults.quiet else math.inf
         fate /= WRITES_FAIL if isinstance(request, Put) else READS_FAIL
-        if (fate := fate - faults.crash) < 0:
+        if isinstance(request, Get) and (fate := fate - faults.damaged) < 0:
+            self.at(arrives, self._answer_damaged, process, request)
+        elif (fate := fate - faults.crash) < 0:
             outcome = draw()  # nothing arrived; it did; or it is still on its way when the next one begins
             if outcome < 0.6:
                 delay = 0.0 if outcome < 0.3 else 30.0 * draw()
@@ -216,6 +224,20 @@ class World:
         else:
             self._go_on(process, value)
 
+    def _answer_damaged(self, process: Process, request: Get) -> None:
+        found = self.store.get(request.key)
+        self._go_on(process, None if found is None else damaged(found))
+
+    def _perhaps_rot(self, key: str) -> None:
+        """The coordinator's own messages never do: without them nobody could go on."""
+        rotten = self.faults.rotten if self.now < self.faults.quiet and key.startswith("parties/") else 0.0
+        if rotten and self.random.random() < rotten:
+            self.at(self.now + 10.0 * self.random.random(), self._rot, key)
+
+    def _rot(self, key: str) -> None:
+        self.note(f"the store: {key} rots")
+        self.store.rot(key)
+
     def _apply(self, process: Process, request: Request, issued: float) -> None:
         """The effect of a request whose answer nobody hears."""
         try:
@@ -238,6 +260,7 @@ class World:
                 if self.story is not None:
                     self.note(f"{process.name}: puts {key} {_short(value)}")
                 self.observe(key, value, issued)
+                self._perhaps_rot(key)
                 for watcher, token in self._watchers.pop(key, ()):
                     self.at(self.now + 0.3 * self.random.random(), self._wake, watcher, token)
                 return version
