@@ -1,18 +1,17 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data."""
 
-import os
 import tomllib
 
 import pytest
 
 from fedmodels.toy_model import write_toy_model
-from infra.local.stack import down, up
+from infra.local.stack import down
 from infra.locations import role_settings
 from infra.role_settings import update_role_settings
 from tests.end_to_end.federation import (
     PARTIES,
-    REPOSITORY,
     WATCHER,
+    WATCHER_FOLDER,
     Federation,
     sentences,
     write_csv,
@@ -36,12 +35,12 @@ def tables(tmp_path_factory) -> Federation:
 @pytest.fixture(scope="session")
 def federation(tables: Federation):
     made, home = tables, tables.home
-    watcher = home.parent / "watcher"
+    watcher = home.parent / WATCHER_FOLDER
     watcher.mkdir()
     watched = (str(made.private), str(home / "parties"), str(role_settings(home, "coordinator")))
     (watcher / "sitecustomize.py").write_text(WATCHER.format(watched=watched, log=str(made.opened)))
     try:
-        up(home, PARTIES, extra_environment={"PYTHONPATH": os.pathsep.join((str(watcher), str(REPOSITORY)))})
+        made.up()
         yield made
     finally:
         for process in made.processes:

@@ -22,7 +22,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 
 from flows.following import api_url
-from infra.local.stack import process_ids
+from infra.local.stack import process_ids, up
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Commands and workers run the code of this checkout, whichever one is installed."""
@@ -30,6 +30,7 @@ PARTIES = ("shop-a", "shop-b", "shop-c")
 CLASSES = ("1", "2", "3")
 WORDS = {"1": "awful", "2": "so so", "3": "great"}
 
+WATCHER_FOLDER = "watcher"
 WATCHER = """
 import os, sys
 
@@ -107,6 +108,11 @@ class Federation:
         done = self.call(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def up(self) -> None:
+        """Start what of the stack does not run: all of it, or what was killed."""
+        path = os.pathsep.join((str(self.home.parent / WATCHER_FOLDER), str(REPOSITORY)))
+        up(self.home, PARTIES, extra_environment={"PYTHONPATH": path})
 
     @property
     def environment(self) -> dict[str, str]:
