@@ -18,7 +18,7 @@ from infra.layout import closed_key, head_key, plan_key
 from infra.waiting import wait_for
 from tasks.coordinator.sessions import GONE
 from tasks.exchange import read_message
-from tests.faults.points import COORDINATOR, Order
+from tests.faults.points import CLOCKS, COORDINATOR, WRITES, Order
 from tests.faults.stack import Range
 
 RUN_TIMEOUT = 180.0
@@ -26,6 +26,8 @@ STUCK_TIMEOUT = 120.0
 """Seconds without a fault, a resume or a step of HEAD, after which a run is given up."""
 END_TIMEOUT = 30.0
 LOOK_SECONDS = 1.0
+CLOCK_SLACK = 60.0
+"""Seconds between a process's look at its clock and ours at ours, at most."""
 MOST_RESUMES = 4
 
 
@@ -64,7 +66,7 @@ class Operator:
         closed = wait_for(lambda: self._look() or self._stuck(), timeout=timeout, longest_wait=0.15)
         if isinstance(closed, Closed):  # what a coordinator does last, it does when the run is closed
             wait_for(self._nothing_comes, timeout=END_TIMEOUT)
-        for number in self._hanging:
+        for number in range(len(self.orders)):
             self._release(number)
         return closed if isinstance(closed, Closed) else None
 
@@ -131,22 +133,34 @@ class Operator:
                 os.kill(marker["pid"], signal.SIGKILL)
         if order.action == "hang":
             self._hanging[number] = self._place_of_head()
+        if order.action in ("error", "clock"):
+            self._release(number)
         closed = self._store.exists(closed_key(self.run))
-        if order.role == COORDINATOR and order.action != "error" and not closed:
+        if order.role == COORDINATOR and order.action in ("kill", "hang") and not closed:
             self._start()
 
     def _proved(self, marker: dict[str, Any]) -> bool:
-        """Whether the store shows what the process says: its write is there `after`, and not yet `before`.
+        """Whether what the process says of itself is so, looked at while it stands at its point.
 
-        Who resumes creates what stands already, and adopts that.
+        A write's very content is there `after` it, and not yet `before` it. Where nothing is written, all
+        that can be seen is that the process stands there, and what time it believes that it is.
         """
-        verb, key = marker["effect"].split(" ")[0], marker.get("key")
-        if key is None or verb not in ("create", "swap", "upload", "put_blob"):
-            return True  # not a write: the marker was written when the call had returned, or before it
+        if not _stands(marker["pid"], marker["role"]):
+            return False
+        if abs(marker["clock"] - time.time() - CLOCKS.get(marker["when"], 0.0)) > CLOCK_SLACK:
+            return False
+        verb: str = marker["effect"].split(" ")[0]
+        key: str | None = marker.get("key")
+        if key is None or verb not in WRITES:
+            return True
+        if verb == "delete":
+            return self._store.exists(key) == (marker["when"] == "before")
+        shown = self._store.holds(key, marker["sha256"])
         if marker["when"] == "after":
-            return self._store.exists(key)
-        stands = marker["follows"] is not None or key.endswith("session.json")
-        return verb != "create" or stands or not self._store.exists(key)
+            return shown
+        # Who resumes creates what stands already, and so does a session that is started again with its lease.
+        may_stand = verb != "create" or marker["follows"] is not None or key.endswith("session.json")
+        return not shown and (may_stand or not self._store.exists(key))
 
     def _release_overtaken(self) -> None:
         """Let go on what hangs, once the run has gone on without it."""
@@ -164,6 +178,15 @@ class Operator:
 
     def _release(self, number: int) -> None:
         (self.folder / f"released-{number}").touch()
+
+
+def _stands(pid: int, role: str) -> bool:
+    """Whether the process lives and is one of the role's."""
+    try:
+        config = psutil.Process(pid).environ().get("FEDCART_CONFIG", "")
+    except psutil.Error:
+        return False
+    return _runs(pid) and Path(config).parent.name == role
 
 
 def _runs(pid: int) -> bool:

@@ -5,10 +5,15 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Action = Literal["kill", "hang", "error"]
-When = Literal["before", "after"]
+Action = Literal["kill", "hang", "error", "clock"]
+When = Literal["before", "after", "behind", "ahead"]
+Error = Literal["store", "disk", "prefect", "refused"]
 ACTIONS: tuple[Action, ...] = ("kill", "hang", "error")
 MOMENTS: tuple[When, ...] = ("before", "after")
+CLOCKS: dict[When, float] = {"behind": -3600.0, "ahead": 3600.0}
+"""Seconds by which the clock of a role's machine is off, in each of its processes."""
+WHOLE_RUN = "whole run"
+"""Stands for a step where a fault lasts from the first one to the last."""
 COORDINATOR = "coordinator"
 WRITES = ("create", "swap", "upload", "put_blob", "delete")
 """Verbs of the store that leave something behind."""
@@ -63,15 +68,19 @@ class Point:
 
 @dataclass(frozen=True)
 class Order:
-    """What the process of `role` is to do when it first comes to a point; once order `follows` was obeyed."""
+    """What the process of `role` is to do when it first comes to a point; once order `follows` was obeyed.
+
+    With `round` only a step of that round is meant.
+    """
 
     role: str
     step: str
     effect: str
     when: When
     action: Action
-    error: Literal["store", "disk", "prefect"] = "store"
+    error: Error = "store"
     follows: int | None = None
+    round: int | None = None
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -91,7 +100,7 @@ class Case:
         return f"{self.point.side} · {self.point} · {self.action} {self.when}"
 
     @property
-    def error(self) -> Literal["store", "disk", "prefect"]:
+    def error(self) -> Error:
         if self.point.effect in PREFECT_EFFECTS:
             return "prefect"
         local = self.point.effect in LOCAL_EFFECTS or (
@@ -110,6 +119,16 @@ class Case:
         role = COORDINATOR if self.point.side == "coordinator" else party
         follows = 0 if self.resumed else None
         return Order(role, self.point.step, self.point.effect, self.when, self.action, self.error, follows)
+
+
+CLOCK_CASES = tuple(
+    Case(Point(side, WHOLE_RUN), "clock", when) for side in ("coordinator", "party") for when in CLOCKS
+)
+
+
+def sits_out(party: str, number: int) -> Order:
+    """The party refuses its data in one round and says so in its receipt: nobody dies or is waited for."""
+    return Order(party, "train_local", "", "before", "error", "refused", round=number)
 
 
 KILL_BETWEEN = Order(COORDINATOR, "admit_updates", "create decision", "after", "kill")

@@ -9,21 +9,37 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.points import Case, Point
+from tests.faults.points import ACTIONS, Case, Point
 from tests.faults.runner import Row
 
 console = Console(width=150)
+WAYS = (*ACTIONS, "clock")
 
 
-def document_of(rows: Sequence[Row], passed_points: Iterable[Point], seconds: float) -> dict[str, Any]:
-    """`cases` are distinct and fired; `never_reached` were ordered, and the run ended before."""
+def document_of(
+    rows: Sequence[Row], passed_points: Iterable[Point], seconds: float, *, everything: bool = True
+) -> dict[str, Any]:
+    """`cases` are distinct and fired; `never_reached` were ordered, and the run ended before.
+
+    Args:
+        rows: of all cases that were played.
+        passed_points: of the runs without a fault.
+        seconds: how long it took.
+        everything: whether every case was to be played. Else writes at which none was begun are no gap.
+    """
     fired = [row for row in rows if row.fired]
+    begun = {row.case.point for row in rows}
+    points = set(passed_points)
+    open_writes = uncovered_writes([], [] if everything else points - begun)
     return {
         "cases": len(fired),
         "survived": sum(row.survived for row in fired),
         "equal_hash": sum(row.equal_hash for row in fired),
         "proved": sum(row.happened for row in fired),
-        "uncovered_writes": uncovered_writes([row.case for row in fired], passed_points),
+        "uncovered_writes": uncovered_writes(
+            [row.case for row in fired], points if everything else points & begun
+        ),
+        "writes_not_chosen": open_writes,
         "never_reached": [row.case.name for row in rows if not row.fired],
         "seconds": round(seconds, 1),
         "rows": [row.document() for row in rows],
@@ -52,13 +68,13 @@ def print_table(rows: Sequence[Row]) -> None:
     table = Table(title="Faults", title_justify="left", box=SIMPLE_HEAD, header_style="bold")
     for name in ("side", "step", "effect"):
         table.add_column(name)
-    for name in ("kill", "hang", "error", "survived", "equal hash", "slowest, s"):
+    for name in (*WAYS, "survived", "equal hash", "slowest, s"):
         table.add_column(name, justify="right")
     points = list(dict.fromkeys(row.case.point for row in rows))
     for point in points:
         mine = [row for row in rows if row.case.point == point]
         fired = [row for row in mine if row.fired]
-        ways = [sum(row.case.action == action for row in fired) for action in ("kill", "hang", "error")]
+        ways = [sum(row.case.action == action for row in fired) for action in WAYS]
         table.add_row(
             point.side,
             point.step,

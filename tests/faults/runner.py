@@ -23,13 +23,22 @@ from infra.object_store import ObjectStore
 from tasks.exchange import read_message
 from tasks.verifying.run import verify_run
 from tests.faults.operator import Operator
-from tests.faults.points import ACTIONS, KILL_BETWEEN, MOMENTS, Case, Order, Point, bundles
+from tests.faults.points import (
+    ACTIONS,
+    CLOCK_CASES,
+    KILL_BETWEEN,
+    MOMENTS,
+    Case,
+    Order,
+    Point,
+    bundles,
+    sits_out,
+)
 from tests.faults.stack import PARTIES, Range
 
 FIRST_SEED = 11
-Accepted = tuple[tuple[str, ...], ...]
-"""The parties that each round's decision counts."""
-ALL: Accepted = (PARTIES, PARTIES)
+Accepted = tuple[tuple[tuple[str, float], ...], ...]
+"""The parties that each round's decision counts, with their weights."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,8 @@ class Lane:
 
     seed: int
     all_required: str = ""
-    one_is_enough: str = ""
+    untuned: dict[Accepted, str] = field(default_factory=dict)
+    """Decisions of a run without fine-tuning to its model; further ones are added as cases come to them."""
 
 
 @dataclass
@@ -96,34 +106,66 @@ class Runner:
         with ThreadPoolExecutor(len(self.lanes)) as threads:
             for seen in threads.map(self._survey_lane, self.lanes):
                 self.points |= seen
-        model_sha256, seen = self._play_well(self.place.all_required(self.lanes[0].seed), [KILL_BETWEEN])
+        _, model_sha256, seen = self._play_well(
+            self.place.all_required(self.lanes[0].seed), [KILL_BETWEEN], resumes=1
+        )
         assert model_sha256 == self.lanes[0].all_required
         self.resumed_points = seen - self.points
 
     def _survey_lane(self, lane: Lane) -> set[Point]:
-        lane.all_required, seen = self._play_well(self.place.all_required(lane.seed))
-        lane.one_is_enough, seen_too = self._play_well(self.place.untuned(lane.seed))
+        everybody = (PARTIES, PARTIES)
+        counted, lane.all_required, seen = self._play_well(self.place.all_required(lane.seed))
+        assert _names(counted) == everybody
+        counted, model_sha256, seen_too = self._play_well(self.place.untuned(lane.seed))
+        assert _names(counted) == everybody
+        lane.untuned[counted] = model_sha256
         return seen | seen_too
 
-    def _play_well(self, recipe: Recipe, orders: Sequence[Order] = ()) -> tuple[str, set[Point]]:
-        """A run that must finish with every party in every round; its model and the points that it passed."""
+    def _play_well(
+        self, recipe: Recipe, orders: Sequence[Order] = (), resumes: int = 0
+    ) -> tuple[Accepted, str, set[Point]]:
+        """A run that must finish as ordered: whom it counted, its model, and the points that it passed."""
         operator, closed = self._play(recipe, list(orders))
-        assert closed is not None, "the run did not end"
-        assert operator.resumes == len(orders)
-        assert self._accepted(operator.run) == ALL
+        assert closed is not None, f"the run did not end ({operator.standing()})"
+        assert closed.status == "finished", closed.reason
+        assert operator.resumes == resumes
+        assert len(operator.fired) == len(orders)
+        counted = self._accepted(operator.run)
         self._forget_blobs(operator.run)
-        return closed.model_sha256, _seen(operator.folder)
+        return counted, closed.model_sha256, _seen(operator.folder)
+
+    def _without_fault(self, lane: Lane, counted: Accepted) -> str | None:
+        """The model of a run without a fault whose decisions count the same; played when first asked for.
+
+        In it, who is not counted in a round refuses its data in that round, and says so in its receipt.
+        """
+        if counted not in lane.untuned and all(counted):
+            orders = [
+                sits_out(party, number)
+                for number, names in enumerate(_names(counted), start=1)
+                for party in PARTIES
+                if party not in names
+            ]
+            again, model_sha256, _ = self._play_well(self.place.who_sits_out_is_left_out(lane.seed), orders)
+            lane.untuned[again] = model_sha256
+        return lane.untuned.get(counted)
 
     def cases(self) -> list[Case]:
-        """Every point that was passed, in every way; what matters most comes first."""
+        """Every point that was passed, in every way, and wrong clocks; what matters most comes first."""
         every = [
+            *CLOCK_CASES,
+            *self._cases_at_points(),
+        ]
+        return sorted(every, key=lambda case: case.point.rank)
+
+    def _cases_at_points(self) -> Iterator[Case]:
+        return (
             Case(point, action, when, resumed)
             for points, resumed in ((self.points, False), (self.resumed_points, True))
             for point in sorted(points)
             for action in ACTIONS
             for when in MOMENTS
-        ]
-        return sorted(every, key=lambda case: case.point.rank)
+        )
 
     def play_all(
         self,
@@ -176,16 +218,19 @@ class Runner:
             why.append(
                 f"ended as {closed.status}: {closed.reason}"
                 if closed
-                else f"did not end ({operator.place()})"
+                else f"did not end ({operator.standing()})"
             )
         elif not operator.victims_ended():
             survived = False
             why.append("a process that was hit lives on")
-        compared, equal = self._compare(operator.run, closed, lane, lossy=lossy) if closed else ("", False)
-        if closed and not equal:
-            why.append(f"counted {self._accepted(operator.run)}")
+        counted = self._accepted(operator.run)
+        recomputed = not (closed and lossy) or self._verified(operator.run)
         self._forget_blobs(operator.run)
         seconds = round(time.monotonic() - begin, 1)
+        expected = self._without_fault(lane, counted) if lossy else lane.all_required
+        equal = closed is not None and closed.model_sha256 == expected and recomputed
+        if closed and not equal:
+            why.append(f"counted {_names(counted)}" + ("" if recomputed else ", and cannot be recomputed"))
         return [
             Row(
                 case=case,
@@ -193,7 +238,7 @@ class Runner:
                 happened=operator.happened.get(number, False),
                 survived=survived,
                 equal_hash=equal,
-                compared_with=compared,
+                compared_with=_compared_with(counted),
                 resumes=operator.resumes,
                 seconds=seconds,
                 together=len(bundle),
@@ -206,16 +251,15 @@ class Runner:
         operator = Operator(self.place, f"fault-{next(self._numbers):04d}", recipe, orders)
         return operator, operator.play()
 
-    def _compare(self, run: str, closed: Closed, lane: Lane, *, lossy: bool) -> tuple[str, bool]:
-        """With the run without a fault when the decisions are the same; else everything is computed again."""
-        if not lossy or self._accepted(run) == ALL:
-            expected = lane.one_is_enough if lossy else lane.all_required
-            return "the run without a fault", closed.model_sha256 == expected
+    def _verified(self, run: str) -> bool:
+        """Whether everything that the run left can be computed again from its decisions."""
         with tempfile.TemporaryDirectory() as scratch:
-            return "its own decisions", verify_run(self.place.store, run, Path(scratch)).passed
+            return verify_run(self.place.store, run, Path(scratch)).passed
 
     def _accepted(self, run: str) -> Accepted:
-        return tuple(tuple(u.party for u in decision.accepted) for decision in self._decisions(run))
+        return tuple(
+            tuple((u.party, u.weight) for u in decision.accepted) for decision in self._decisions(run)
+        )
 
     def _decisions(self, run: str) -> Iterator[Decision]:
         number = 1
@@ -224,14 +268,29 @@ class Runner:
             number += 1
 
     def _forget_blobs(self, run: str) -> None:
-        """Delete weights that the run made; another lane's have another seed."""
+        """Delete weights and architecture of the run; another lane's have another seed."""
         store = self.place.store
         hashes = _hashes_in(store, run_prefix("coordinator", run))
         hashes |= {h for party in PARTIES for h in _hashes_in(store, run_prefix(party, run))}
         for role, owner in {"coordinator": store, **self.place.stores}.items():
             for key in owner.list_keys(f"{role_prefix(role)}blobs/"):
-                if key.rsplit("/", 1)[-1].removesuffix(".safetensors") in hashes:
+                if key.rsplit("/", 1)[-1].split(".")[0] in hashes:
                     owner.delete(key)
+
+
+def _names(counted: Accepted) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(party for party, _ in decided) for decided in counted)
+
+
+def _compared_with(counted: Accepted) -> str:
+    """Which run without a fault it is: the one in which these parties sit out these rounds."""
+    without = [
+        f"{party} in round {number}"
+        for number, names in enumerate(_names(counted), start=1)
+        for party in PARTIES
+        if party not in names
+    ]
+    return f"the run without a fault{' and without ' if without else ''}{', '.join(without)}"
 
 
 def _hashes_in(store: ObjectStore, prefix: str) -> set[str]:

@@ -33,12 +33,20 @@ class Range:
     """With each party's own."""
 
     def all_required(self, seed: int) -> Recipe:
-        """Two rounds, both parties needed, and time for every recovery: the model must be the same."""
-        return self.recipe.model_copy(update={"seed": seed})
+        """Two rounds, both parties needed, and time for every recovery: the model must be the same.
+
+        The architecture is a lane's own as well, so that its archive can be forgotten with the weights.
+        """
+        model = self.recipe.model.model_copy(update={"config": {"initializer_range": 0.02 + seed / 1e4}})
+        return self.recipe.model_copy(update={"seed": seed, "model": model})
 
     def untuned(self, seed: int) -> Recipe:
         """The same without global fine-tuning: each model can be computed again from its decision."""
-        return self.recipe.model_copy(update={"seed": seed, "fine_tuning": None})
+        return self.all_required(seed).model_copy(update={"fine_tuning": None})
+
+    def who_sits_out_is_left_out(self, seed: int) -> Recipe:
+        """As `untuned`, but rounds go on without whoever says that it sits out."""
+        return self.untuned(seed).model_copy(update={"min_available_parties": 1})
 
     def one_is_enough(self, seed: int) -> Recipe:
         """As `untuned`, but rounds go on without a party in seconds; with both, the model is the same."""
@@ -65,7 +73,7 @@ def firing_range(folder: Path) -> Iterator[Range]:
             "name": "faults",
             "num_rounds": 2,
             "max_failed_rounds": 0,
-            "model": {"source": str(model), "max_length": 24},
+            "model": {"source": str(model), "max_length": 24, "init": "random"},
             "data": {
                 "parties": {party: {"train": str(table)} for party, table in tables.items()},
                 "coordinator": {"table": str(own)},
