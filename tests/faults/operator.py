@@ -15,6 +15,8 @@ from fedmodels.recipe import Recipe
 from flows.following import api_url
 from infra.deployments.starting import flow_run_state, start_training
 from infra.layout import closed_key, head_key, plan_key
+from infra.local.processes import MARKER
+from infra.locations import stack_folder
 from infra.waiting import wait_for
 from tasks.coordinator.sessions import GONE
 from tasks.exchange import read_message
@@ -145,7 +147,7 @@ class Operator:
         A write's very content is there `after` it, and not yet `before` it. Where nothing is written, all
         that can be seen is that the process stands there, and what time it believes that it is.
         """
-        if not _stands(marker["pid"], marker["role"]):
+        if not _stands(marker["pid"], stack_folder(self._place.home.resolve())):
             return False
         if abs(marker["clock"] - time.time() - CLOCKS.get(marker["when"], 0.0)) > CLOCK_SLACK:
             return False
@@ -180,13 +182,13 @@ class Operator:
         (self.folder / f"released-{number}").touch()
 
 
-def _stands(pid: int, role: str) -> bool:
-    """Whether the process lives and is one of the role's."""
+def _stands(pid: int, stack: Path) -> bool:
+    """Whether the process lives and is one of the stack's."""
     try:
-        config = psutil.Process(pid).environ().get("FEDCART_CONFIG", "")
+        marker = psutil.Process(pid).environ().get(MARKER, "")
     except psutil.Error:
         return False
-    return _runs(pid) and Path(config).parent.name == role
+    return _runs(pid) and marker.endswith(f"@{stack}")
 
 
 def _runs(pid: int) -> bool:

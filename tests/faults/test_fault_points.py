@@ -3,12 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from fedmodels.protocol.canonical import sha256_hex
 from infra.deployments.starting import start_party_session
 from infra.fault_points import HARNESS, fault_effect, fault_step
+from infra.local.processes import MARKER
+from infra.locations import stack_folder
 from infra.object_store import ObjectStore
 from tasks.coordinator.aggregating import aggregate
 from tasks.models import adopt_model, forget_models
@@ -16,8 +20,12 @@ from tasks.party.joining import next_announcement
 from tasks.party.training import train_local
 from tasks.round_folder import open_round_folder
 from tests.end_to_end.federation import REPOSITORY
+from tests.faults import injection
+from tests.faults.operator import Operator
 from tests.faults.points import Case, Point, bundles, object_of
-from tests.faults.report import uncovered_writes
+from tests.faults.report import document_of, uncovered_writes
+from tests.faults.runner import Row
+from tests.faults.stack import Range
 
 VERBS = ("read", "read_version", "exists", "create", "swap", "upload", "put_blob", "download", "read_blob")
 POINTS = (
@@ -79,6 +87,77 @@ def test_a_write_that_no_case_stands_at_is_listed():
     seen = Point("coordinator", "close_round", "create record"), Point("party", "train_local")
     assert uncovered_writes([], seen) == ["coordinator · close_round: create record"]
     assert uncovered_writes([Case(seen[0], "kill", "after")], seen) == []
+
+
+def row_of(case, fired=True):
+    return Row(case, fired, True, True, True, "", 0, 1.0, 1)
+
+
+def test_writes_that_nobody_chose_are_no_gap():
+    record, closed = (
+        Point("coordinator", "close_round", "create record"),
+        Point("coordinator", "c", "create closed"),
+    )
+    rows = [row_of(Case(record, "kill", "after"))]
+    chosen = document_of(rows, [record, closed], 1.0, everything=False)
+    assert (chosen["uncovered_writes"], chosen["writes_not_chosen"]) == ([], [f"coordinator · {closed}"])
+    everything = document_of(rows, [record, closed], 1.0)
+    assert (everything["uncovered_writes"], everything["writes_not_chosen"]) == (
+        [f"coordinator · {closed}"],
+        [],
+    )
+    missed = document_of([row_of(rows[0].case, fired=False)], [record], 1.0, everything=False)
+    assert missed["uncovered_writes"] == [f"coordinator · {record}"], "chosen, and never reached"
+
+
+def test_after_a_creation_it_is_the_content_that_stands_there_which_counts():
+    ours, standing = {"key": "a/b", "sha256": sha256_hex(b"ours")}, b"of another one"
+    assert injection._known_after("create", ours, standing)["sha256"] == sha256_hex(standing)
+    assert injection._known_after("swap", ours, True) == ours
+    assert injection._known_after("swap", ours, False)["sha256"] == "", "a swap that lost shows nothing"
+
+
+class Shown:
+    """A store that holds one object."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def holds(self, key, sha256):
+        return self.content is not None and sha256_hex(self.content) == sha256
+
+    def exists(self, key):
+        return self.content is not None
+
+
+@pytest.mark.parametrize(
+    ("effect", "when", "content", "proved"),
+    [
+        ("swap HEAD", "after", b"new", True),
+        ("swap HEAD", "after", b"old", False),
+        ("swap HEAD", "before", b"old", True),
+        ("swap HEAD", "before", b"new", False),
+        ("create record", "before", None, True),
+        ("create record", "before", b"old", False),
+        ("create record", "after", None, False),
+        ("delete record", "after", b"new", False),
+        ("", "after", None, True),
+    ],
+)
+def test_a_write_is_proved_by_its_content(tmp_path, effect, when, content, proved):
+    marked = {MARKER: f"worker-coordinator@{stack_folder(tmp_path)}"}
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=marked)
+    marker = {"effect": effect, "when": when, "pid": child.pid, "role": "coordinator", "clock": time.time()}
+    marker |= {"key": "a/record.json", "sha256": sha256_hex(b"new"), "follows": None}
+    operator = object.__new__(Operator)
+    operator._store, operator._place = Shown(content), Range(tmp_path, tmp_path, None, None, {})
+    try:
+        assert operator._proved(marker) is proved
+        assert not operator._proved(marker | {"pid": os.getpid()}), "a process that is none of the stack's"
+        assert not operator._proved(marker | {"clock": time.time() + 3600})
+    finally:
+        child.communicate(b"\n")
+    assert not operator._proved(marker), "the process is gone"
 
 
 def test_a_party_may_be_lost_by_hanging_and_by_its_disk_only():

@@ -35,6 +35,10 @@ class Outcome:
     rounds: int
     coordinators: int
     salvaged: int
+    votes: int
+    """Scores that stand in records."""
+    damaged: int
+    """Answers that arrived with a bit flipped, and objects that rotted."""
     codes: frozenset[str]
     """Of all refusals."""
 
@@ -149,6 +153,8 @@ class Simulation(World):
             events=self.events,
             rounds=head.round if head else 0,
             coordinators=len(self.coordinators),
+            votes=self.checker.votes,
+            damaged=self.damaged,
             salvaged=sum(number != decided for (number, _), decided in counted),
             codes=frozenset(self.checker.codes),
         )

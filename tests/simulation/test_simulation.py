@@ -46,6 +46,8 @@ def test_the_seeds_have_seen_every_end_and_every_code():
     assert all(ends[status] >= 20 for status in ("finished", "failed", "cancelled", "stopped")), ends
     assert set().union(*(outcome.codes for outcome in outcomes)) >= MUST_BE_SEEN
     assert sum(outcome.salvaged for outcome in outcomes) > 50
+    assert sum(outcome.votes for outcome in outcomes) > 300
+    assert sum(outcome.damaged for outcome in outcomes) > 300
     assert sum(outcome.coordinators - 1 for outcome in outcomes) > 300, "few coordinators were replaced"
 
 

@@ -106,6 +106,7 @@ class World:
         self.store = StoreModel()
         self.faults = Faults()
         self.events = 0
+        self.damaged = 0
         self.story: list[str] | None = [] if trace else None
         self.observe: Callable[[str, Any, float], None] = lambda _key, _value, _issued: None
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
@@ -226,6 +227,7 @@ class World:
 
     def _answer_damaged(self, process: Process, request: Get) -> None:
         found = self.store.get(request.key)
+        self.damaged += found is not None
         self._go_on(process, None if found is None else damaged(found))
 
     def _perhaps_rot(self, key: str) -> None:
@@ -236,6 +238,7 @@ class World:
 
     def _rot(self, key: str) -> None:
         self.note(f"the store: {key} rots")
+        self.damaged += 1
         self.store.rot(key)
 
     def _apply(self, process: Process, request: Request, issued: float) -> None:
