@@ -156,7 +156,7 @@ class Operator:
         if key is None or verb not in WRITES:
             return True
         if verb == "delete":
-            return self._store.exists(key) == (marker["when"] == "before")
+            return self._store.exists(key) is (marker["when"] == "before")
         shown = self._store.holds(key, marker["sha256"])
         if marker["when"] == "after":
             return shown

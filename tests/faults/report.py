@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.points import ACTIONS, Case, Point
-from tests.faults.runner import Row
+from tests.faults.rows import Row
 
 console = Console(width=150)
 WAYS = (*ACTIONS, "clock")

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
-from fedmodels.protocol.messages import Closed, Decision
+from fedmodels.protocol.messages import Closed
 from fedmodels.recipe import Recipe
-from infra.layout import role_prefix, round_key, run_prefix
+from infra.layout import role_prefix, run_prefix
 from infra.object_store import ObjectStore
-from tasks.exchange import read_message
 from tasks.verifying.run import verify_run
 from tests.faults.operator import Operator
 from tests.faults.points import (
@@ -34,51 +33,10 @@ from tests.faults.points import (
     bundles,
     sits_out,
 )
+from tests.faults.rows import Accepted, Row, accepted, compared_with, names_of
 from tests.faults.stack import PARTIES, Range
 
 FIRST_SEED = 11
-Accepted = tuple[tuple[tuple[str, float], ...], ...]
-"""The parties that each round's decision counts, with their weights."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """What came of a case. `happened`: the store shows the side effect, `after`, and `before` does not."""
-
-    case: Case
-    fired: bool
-    happened: bool
-    survived: bool
-    equal_hash: bool
-    compared_with: str
-    resumes: int
-    seconds: float
-    together: int
-    """Cases that shared the run."""
-    why: str = ""
-
-    @property
-    def passed(self) -> bool:
-        return self.fired and self.happened and self.survived and self.equal_hash
-
-    def document(self) -> dict[str, object]:
-        point = self.case.point
-        return {
-            "side": point.side,
-            "step": point.step,
-            "effect": point.effect,
-            "action": self.case.action,
-            "when": self.case.when,
-            "fired": self.fired,
-            "happened": self.happened,
-            "survived": self.survived,
-            "equal_hash": self.equal_hash,
-            "compared_with": self.compared_with,
-            "resumes": self.resumes,
-            "seconds": self.seconds,
-            "together": self.together,
-            "why": self.why,
-        }
 
 
 @dataclass
@@ -115,9 +73,9 @@ class Runner:
     def _survey_lane(self, lane: Lane) -> set[Point]:
         everybody = (PARTIES, PARTIES)
         counted, lane.all_required, seen = self._play_well(self.place.all_required(lane.seed))
-        assert _names(counted) == everybody
+        assert names_of(counted) == everybody
         counted, model_sha256, seen_too = self._play_well(self.place.untuned(lane.seed))
-        assert _names(counted) == everybody
+        assert names_of(counted) == everybody
         lane.untuned[counted] = model_sha256
         return seen | seen_too
 
@@ -130,7 +88,7 @@ class Runner:
         assert closed.status == "finished", closed.reason
         assert operator.resumes == resumes
         assert len(operator.fired) == len(orders)
-        counted = self._accepted(operator.run)
+        counted = accepted(self.place.store, operator.run)
         self._forget_blobs(operator.run)
         return counted, closed.model_sha256, _seen(operator.folder)
 
@@ -142,7 +100,7 @@ class Runner:
         if counted not in lane.untuned and all(counted):
             orders = [
                 sits_out(party, number)
-                for number, names in enumerate(_names(counted), start=1)
+                for number, names in enumerate(names_of(counted), start=1)
                 for party in PARTIES
                 if party not in names
             ]
@@ -223,14 +181,14 @@ class Runner:
         elif not operator.victims_ended():
             survived = False
             why.append("a process that was hit lives on")
-        counted = self._accepted(operator.run)
+        counted = accepted(self.place.store, operator.run)
         recomputed = not (closed and lossy) or self._verified(operator.run)
         self._forget_blobs(operator.run)
         seconds = round(time.monotonic() - begin, 1)
         expected = self._without_fault(lane, counted) if lossy else lane.all_required
         equal = closed is not None and closed.model_sha256 == expected and recomputed
         if closed and not equal:
-            why.append(f"counted {_names(counted)}" + ("" if recomputed else ", and cannot be recomputed"))
+            why.append(f"counted {names_of(counted)}" + ("" if recomputed else ", and cannot be recomputed"))
         return [
             Row(
                 case=case,
@@ -238,7 +196,7 @@ class Runner:
                 happened=operator.happened.get(number, False),
                 survived=survived,
                 equal_hash=equal,
-                compared_with=_compared_with(counted),
+                compared_with=compared_with(counted),
                 resumes=operator.resumes,
                 seconds=seconds,
                 together=len(bundle),
@@ -256,17 +214,6 @@ class Runner:
         with tempfile.TemporaryDirectory() as scratch:
             return verify_run(self.place.store, run, Path(scratch)).passed
 
-    def _accepted(self, run: str) -> Accepted:
-        return tuple(
-            tuple((u.party, u.weight) for u in decision.accepted) for decision in self._decisions(run)
-        )
-
-    def _decisions(self, run: str) -> Iterator[Decision]:
-        number = 1
-        while found := read_message(self.place.store, round_key(run, number, "decision"), Decision):
-            yield found
-            number += 1
-
     def _forget_blobs(self, run: str) -> None:
         """Delete weights and architecture of the run; another lane's have another seed."""
         store = self.place.store
@@ -276,21 +223,6 @@ class Runner:
             for key in owner.list_keys(f"{role_prefix(role)}blobs/"):
                 if key.rsplit("/", 1)[-1].split(".")[0] in hashes:
                     owner.delete(key)
-
-
-def _names(counted: Accepted) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(party for party, _ in decided) for decided in counted)
-
-
-def _compared_with(counted: Accepted) -> str:
-    """Which run without a fault it is: the one in which these parties sit out these rounds."""
-    without = [
-        f"{party} in round {number}"
-        for number, names in enumerate(_names(counted), start=1)
-        for party in PARTIES
-        if party not in names
-    ]
-    return f"the run without a fault{' and without ' if without else ''}{', '.join(without)}"
 
 
 def _hashes_in(store: ObjectStore, prefix: str) -> set[str]:

@@ -24,7 +24,7 @@ from tests.faults import injection
 from tests.faults.operator import Operator
 from tests.faults.points import Case, Point, bundles, object_of
 from tests.faults.report import document_of, uncovered_writes
-from tests.faults.runner import Row
+from tests.faults.rows import Row
 from tests.faults.stack import Range
 
 VERBS = ("read", "read_version", "exists", "create", "swap", "upload", "put_blob", "download", "read_blob")
