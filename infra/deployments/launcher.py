@@ -92,13 +92,17 @@ def work(opened: int, role: str, environment: Mapping[str, str], log: Path) -> i
 
 
 def nurse(role: str, worker: int) -> int:
-    """Be the nursery of a worker; in each child of it, be the flow run."""
+    """Be the nursery of a worker; in each child of it, be the flow run.
+
+    A run's output goes to the worker's log itself. The streams of its caller are pipes to the worker, which
+    would copy them there; with a worker that was killed they break, and the run ends at its next line.
+    """
     _show_as(f"nursery {role}")
     birth = Nursery(Path(os.environ.pop(NURSERY)), worker).serve()
     if birth is None:
         return 0
     _show_as(f"run {role}")
-    become(birth)
+    become(birth.without_output())
     return 0
 
 

@@ -24,7 +24,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.deployments.start_run import CALL_HEADER, STANDARD_STREAMS, at_folder, socket_file
@@ -41,6 +41,12 @@ class Birth:
     environment: dict[str, str]
     folder: str
     streams: tuple[int, ...]
+
+    def without_output(self) -> "Birth":
+        """The same, to write where this process writes; closes the streams for that."""
+        for stream in self.streams[1:]:
+            os.close(stream)
+        return replace(self, streams=self.streams[:1])
 
     def close(self) -> None:
         """Close this process's copies of the streams."""
