@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DRIFT, NO_DRIFT, WORSE = "drift", "no-drift", "worse"
 DRIFTED_SOURCE = "tweets"
-MOST_ROWS = 900
+MOST_ROWS = 600
 
 
 @dataclass(frozen=True, repr=False)

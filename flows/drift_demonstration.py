@@ -6,7 +6,7 @@ looks: the schedules of the Prefect server start check and watch, its automation
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,19 @@ from flows.deploying import deploy_all, whole_declaration
 from flows.drift_watching import Scene, Timeline, Watcher, play
 from flows.following import Request, api_url, begin, follow
 from flows.proposing import propose_release
+from infra.deployments.declaration import COORDINATOR, Declaration
+from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW
 from infra.local.stack import down
 from infra.locations import downloads_folder
 from infra.settings import Schedules
 
 RECIPE, PARTY = "drift-demo", "music-shop"
 OFF = Schedules(training="off", release="off", drift="off", drift_watch="off", housekeeping="off")
-OFTEN = OFF.model_copy(update={"drift": "* * * * * */20", "drift_watch": "* * * * * */10"})
-"""Every 20 and 10 seconds (a sixth field, which Prefect takes); `fedcart deploy` has hours and minutes."""
+CHECK, WATCH = "* * * * * */30", "* * * * * 10-59/15"
+"""Every 30 and 15 seconds (a sixth field, which Prefect takes); `fedcart deploy` has hours and minutes.
+
+Not more often: a worker takes a run 10 seconds before it is due, and of two at once the later is cancelled.
+"""
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,11 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
         arrival = arrival_of(wanted.kind, recipe, PARTY, home)
         server = api_url(home)
         timeline.step(f"the stack is up; its Prefect UI is {server.removesuffix('/api')}")
-        deploy_all(whole_declaration(recipe, recipe.name, home, OFF), server)
+        quiet = whole_declaration(recipe, recipe.name, home, OFF)
+        deploy_all(quiet, server)
         release_first_model(home, recipe, timeline, watch)
-        deploy_all(whole_declaration(recipe, recipe.name, home, OFTEN), server)
-        timeline.step("scheduled: a look for drift at each party every 20 s, for notices every 10 s")
+        deploy_all(scheduled(quiet, PARTY, check=CHECK, watch=WATCH), server)
+        timeline.step(f"scheduled: a look for drift at {PARTY} every 30 s, for notices every 15 s")
         document = play(Scene(home, recipe, server), arrival, timeline, watch)
     finally:
         if not wanted.keep:
@@ -75,6 +81,16 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
             down(home)
     document["seconds"]["total"] = timeline.seconds
     return {"demonstration": wanted.kind, **document, "steps": timeline.steps}
+
+
+def scheduled(declaration: Declaration, party: str, *, check: str, watch: str) -> Declaration:
+    """The same declaration, with schedules for one party's check and for the watch."""
+    schedules = {(DRIFT_FLOW, party): check, (DRIFT_WATCH_FLOW, COORDINATOR): watch}
+    deployments = tuple(
+        replace(each, schedule=schedules.get((each.flow, each.name), each.schedule))
+        for each in declaration.deployments
+    )
+    return replace(declaration, deployments=deployments)
 
 
 def start_afresh(home: Path) -> None:

@@ -23,7 +23,7 @@ from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW, RETRAINING_
 from infra.deployments.starting import flow_run_ending
 from infra.layout import drift_prefix, retrainings_prefix
 from infra.object_store import ObjectStore
-from infra.waiting import wait_for
+from infra.waiting import patient, wait_for
 from tasks.exchange import read_message
 from tasks.party.training import FIRST_STEP
 from tasks.reading import RunView
@@ -263,15 +263,18 @@ class _Progress:
 
     def look_for_step(self) -> float | None:
         """When a party first said that its optimiser has made a step."""
-        sessions = runs_of(SESSION_FLOW, tag=f"run:{self.run}", api_url=self.scene.server)
-        self.first_step = first_said([each.id for each in sessions], FIRST_STEP, api_url=self.scene.server)
+        self.first_step = patient(self._first_said)()
         if self.first_step is not None:
             self.timeline.step("the first optimiser step is done", self.first_step)
         return self.first_step
 
+    def _first_said(self) -> float | None:
+        sessions = runs_of(SESSION_FLOW, tag=f"run:{self.run}", api_url=self.scene.server)
+        return first_said([each.id for each in sessions], FIRST_STEP, api_url=self.scene.server)
+
 
 def _awaited(look: Callable[[], Found | None], timeout: float, what: str) -> Found:
-    found = wait_for(look, timeout=timeout, first_wait=0.2, longest_wait=LOOK_SECONDS)
+    found = wait_for(patient(look), timeout=timeout, first_wait=0.2, longest_wait=LOOK_SECONDS)
     if found is None:
         raise RunError(
             f"There was no {what} within {timeout:.0f} s",

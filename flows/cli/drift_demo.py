@@ -23,7 +23,7 @@ def demo(
 ) -> None:
     """Show the way from drift to a new champion, on a stack of its own, in a few minutes.
 
-    Trains and releases a model on product reviews of three shops. Then 900 tweets arrive at one of them. Its
+    Trains and releases a model on product reviews of three shops. Then 600 tweets arrive at one of them. Its
     scheduled check finds drift, the coordinator's watch verifies the notice and emits an event, an automation
     starts the retraining, and the release gate lets the new model become the champion. Everything that was
     started is stopped. Exits with 1 when something else came of it.
