@@ -2,7 +2,7 @@
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke test gpu faults lint check format bench soak clean
+.PHONY: help setup demo demo-drift smoke test gpu faults lint check format bench soak clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -15,7 +15,7 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## make .venv and install everything in it, once; looks first whether the machine will do
 	@test -n "$(PYTHON)" || { echo "setup: Python 3.11 is needed, and no python is on the path; install it." >&2; exit 2; }
@@ -23,6 +23,9 @@ setup:  ## make .venv and install everything in it, once; looks first whether th
 
 demo: setup  ## train across four parties on this machine; KEEP=1 leaves the servers up, ARGS go to `fedcart demo`
 	@$(BIN)/fedcart demo $(if $(filter 1,$(KEEP)),--keep) $(ARGS)
+
+demo-drift: setup  ## data shift at a shop, its scheduled check finds it, a new model is released; ARGS=--no-drift or --worse
+	@$(BIN)/fedcart drift demo $(if $(filter 1,$(KEEP)),--keep) $(ARGS)
 
 smoke: setup  ## the whole path in under a minute: two parties, one round, a tiny random model
 	@$(BIN)/fedcart demo --recipe smoke $(ARGS)

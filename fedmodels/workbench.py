@@ -116,6 +116,7 @@ class Workbench:
         num_rounds: int,
         seed: tuple[int, str, int],
         should_stop: Callable[[], bool],
+        on_step: Callable[[int, int, float], None] = lambda *_: None,
     ) -> TrainingResult:
         """Train the loaded weights in place; `loaded` is empty afterwards."""
         encoded, targets = self.encode(rows), self.targets(rows)
@@ -128,6 +129,7 @@ class Workbench:
             schedule=(passed_rounds, num_rounds),
             seed=seed,
             should_stop=should_stop,
+            on_step=on_step,
         )
 
     def evaluate(self, rows: LabelledTexts) -> tuple[Metrics, tuple[Interval, ...]]:

@@ -148,11 +148,11 @@ def _standing_role(folder: Path, fingerprint: str) -> dict[str, Any] | None:
 def _write_tables(recipe: Recipe, home: Path, fingerprint: str) -> DataManifest:
     from fedmodels.data.partition import partition_source
     from fedmodels.data.prepared import class_names, prepare_coordinator_tables
-    from fedmodels.data.sources import read_amazon_review_sentences
+    from fedmodels.data.sources import read_rated_sentences
 
     data, documents = recipe.data, {}
     if data.source:
-        table = read_amazon_review_sentences(fetch_source(data.source, home))
+        table = read_rated_sentences(fetch_source(data.source, home))
         partition = partition_source(table, data, recipe.seed)
         own = partition.coordinator
         for party, rows in partition.parties.items():

@@ -52,7 +52,7 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
     goes_down = not (wanted.keep or stands(wanted.home))
     try:
         with PeakMemory(lambda: process_ids(wanted.home)) as memory:
-            _bring_up(wanted, say)
+            bring_up(wanted.recipe, wanted.home, say)
             summary, startup = _train(wanted, say, watch, begin_time, goes_down=goes_down)
             summary["seconds"] = {"startup": startup, "total": round(time.perf_counter() - begin_time, 2)}
         summary["peak_pss_mb"] = round(memory.peak_mb, 1)
@@ -73,13 +73,13 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
             down(wanted.home)
 
 
-def _bring_up(wanted: Wanted, say: Say) -> None:
+def bring_up(recipe: Recipe, home: Path, say: Say) -> None:
     """Start the stack while the data are prepared; both must succeed."""
     failures: list[BaseException] = []
 
     def prepare() -> None:
         try:
-            prepare_data(wanted.recipe, wanted.home, say)
+            prepare_data(recipe, home, say)
             importlib.import_module(PREFECT_CLIENT)
         except BaseException as error:  # noqa: BLE001 (carried to the thread that waits, and raised there)
             failures.append(error)
@@ -87,7 +87,7 @@ def _bring_up(wanted: Wanted, say: Say) -> None:
     preparing = threading.Thread(target=prepare)
     preparing.start()
     try:
-        up(wanted.home, wanted.recipe.parties, on_step=lambda part: say(f"{part}: up"))
+        up(home, recipe.parties, on_step=lambda part: say(f"{part}: up"))
     finally:
         preparing.join()
     if failures:

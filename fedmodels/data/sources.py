@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 NEGATIVE, POSITIVE = "negative", "positive"
 
 
-def read_amazon_review_sentences(path: Path, least_sentiment: float = 0.5) -> "pa.Table":
-    """Sentences of Amazon product reviews with the mean sentiment that human raters gave them.
+def read_rated_sentences(path: Path, least_sentiment: float = 0.5) -> "pa.Table":
+    """Sentences of Amazon product reviews, or tweets, with the mean sentiment that human raters gave them.
 
     From C.J. Hutto and E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
     Social Media Text", ICWSM 2014; the reviews are those of M. Hu and B. Liu, KDD 2004. A line is
-    `REVIEW_SENTENCE <tab> MEAN <tab> TEXT`, the mean in [-4, 4].
+    `REVIEW_SENTENCE <tab> MEAN <tab> TEXT`, the mean in [-4, 4]; a tweet has a number alone, `TWEET`.
 
     Args:
-        path: `amazonReviewSnippets_GroundTruth.txt`.
+        path: `amazonReviewSnippets_GroundTruth.txt` or `tweets_GroundTruth.txt`.
         least_sentiment: sentences whose mean is nearer to zero are left out, as neither good nor bad.
 
     Returns:
-        Columns `id` (`12_3`), `group` (the review, 12), `text`, `label` (`negative` or `positive`) and
-        `score` (the mean).
+        Columns `id` (`12_3`), `group` (the review or tweet, 12), `text`, `label` (`negative` or `positive`)
+        and `score` (the mean).
 
     Raises:
         IntegrityError: a line is not of that form.

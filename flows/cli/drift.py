@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli import drift_demo
 from flows.cli.output import JsonFlag, console, explain, notes, print_json, print_table
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ def check(
         _show(found)
     if found.report.drifted:
         raise typer.Exit(DRIFTED)
+
+
+app.command("demo")(drift_demo.demo)
 
 
 def document(found: "DriftCheck") -> dict[str, Any]:

@@ -11,9 +11,9 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 
-from infra.deployments.declaration import RUNS_AT_ONCE, locked_template, pool_name
+from infra.deployments.declaration import COORDINATOR, RUNS_AT_ONCE, locked_template, pool_name
 
-BUSY_POLL_S = 5.0
+BUSY_POLL_S, COORDINATORS_BUSY_POLL_S = 5.0, 2.0
 
 
 class LockedConfiguration(ProcessJobConfiguration):
@@ -41,7 +41,8 @@ class LockedWorker(ProcessWorker):
     """The worker of one role's pool.
 
     Each look for scheduled runs costs the server 45 ms of processor time. A worker that runs a session
-    of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile.
+    of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile. The
+    coordinator's does expect one: a retraining starts a training, and waits for it.
 
     Prefect's own worker gives up a minute after its server stopped answering, and takes the runs that it
     started with it. This one waits for the server to come back: runs need none.
@@ -51,6 +52,7 @@ class LockedWorker(ProcessWorker):
 
     def __init__(self, role: str) -> None:
         super().__init__(pool_name(role), name=role, limit=RUNS_AT_ONCE, base_job_template=locked_template())
+        self._busy_poll = COORDINATORS_BUSY_POLL_S if role == COORDINATOR else BUSY_POLL_S
         self._looked = 0.0
         self._away = False
         """Whether the server did not answer when it was last asked."""
@@ -68,7 +70,7 @@ class LockedWorker(ProcessWorker):
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Look for scheduled runs and start them."""
         now = time.monotonic()
-        if (self._away or self.limiter.borrowed_tokens) and now - self._looked < BUSY_POLL_S:
+        if (self._away or self.limiter.borrowed_tokens) and now - self._looked < self._busy_poll:
             return []
         self._looked = now
         with self._server_may_be_away():

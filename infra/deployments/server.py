@@ -1,6 +1,6 @@
 """The local Prefect server, `infra.deployments.server HOST PORT`: Prefect's own, patient with SQLite.
 
-Two things are done around it, each in one piece of ASGI middleware.
+Two things are done around it, each in one piece of ASGI middleware, and one in it (`let_schedules_run`).
 
 SQLite takes one writer at a time, and refuses a transaction that had begun to read before another one wrote.
 Prefect's server answers 503 then, and its clients wait two seconds, then four, before they ask again, for
@@ -19,7 +19,9 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from prefect.server.api.server import RequestLimitMiddleware, create_app
+from prefect.server.database.orm_models import FlowRun
 from prefect.settings import get_current_settings
+from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 Message = MutableMapping[str, Any]
@@ -117,8 +119,22 @@ def _replay(parts: list[Message], receive: Receive) -> Receive:
     return again
 
 
+def let_schedules_run() -> None:
+    """Let Prefect 3.8 make the flow runs of schedules under SQLAlchemy 2.1, which refuses it.
+
+    Prefect inserts them in bulk, from dictionaries that hold a `state` besides the table's columns, and the
+    states by themselves afterwards. SQLAlchemy 2.0 passes over such a key. 2.1 takes it for the hybrid
+    property of that name, and raises `InvalidRequestError`, once a minute for ever, since that does not say
+    what is to be done with the value. It is nothing.
+    """
+    state: Any = inspect(FlowRun).all_orm_descriptors["state"]
+    if getattr(state, "bulk_dml_setter", None) is None:
+        state.bulk_dml_setter = lambda _class, _values, _state: None
+
+
 def main(host: str, port: int) -> None:
     """Serve until a signal ends it, as `prefect server start` does."""
+    let_schedules_run()
     api = get_current_settings().server.api
     uvicorn.run(
         Patient(limiting_requests_alone(create_app(final=True))),

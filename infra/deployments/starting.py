@@ -96,7 +96,7 @@ def missing_deployments(parties: Sequence[str], *, api_url: str | None = None) -
 
     wanted = (f"{TRAINING_FLOW}/{COORDINATOR}", *(f"{SESSION_FLOW}/{party}" for party in parties))
     missing = []
-    with _client(api_url) as client, _mapped("deployments"):
+    with _client(api_url) as client, mapped("deployments"):
         for name in wanted:
             try:
                 client.read_deployment_by_name(name)
@@ -115,7 +115,7 @@ def find_training(run: str, *, api_url: str | None = None) -> str | None:
     from prefect.client.schemas.sorting import FlowRunSort
 
     wanted = FlowRunFilter(name=FlowRunFilterName(any_=[training_name(run)]))
-    with _client(api_url) as client, _mapped(f"run {run}"):
+    with _client(api_url) as client, mapped(f"run {run}"):
         found = client.read_flow_runs(
             flow_run_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1
         )
@@ -153,7 +153,7 @@ def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | str | None":
     import httpx
     from prefect.exceptions import ObjectNotFound
 
-    client = _lasting_client(api_url)
+    client = lasting_client(api_url)
     try:
         state = client.read_flow_run(UUID(flow_run_id)).state
         if state and state.message == MESSAGE and not fell_silent(client, flow_run_id, state):
@@ -179,7 +179,7 @@ def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | 
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     wanted = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(flow_run_id)]))
-    with _client(api_url) as client, _mapped(f"flow run {flow_run_id}"):
+    with _client(api_url) as client, mapped(f"flow run {flow_run_id}"):
         tasks = client.read_task_runs(flow_run_filter=wanted)
     began = (task.start_time for task in tasks if task.start_time and not task.name.startswith(tuple(others)))
     return min((moment.timestamp() for moment in began), default=None)
@@ -192,7 +192,7 @@ def has_free_slot(limit: str) -> bool:
         PrefectAway: the server does not answer.
         StackError: it does not know the limit.
     """
-    with _client(None) as client, _mapped(f"concurrency limit {limit}"):
+    with _client(None) as client, mapped(f"concurrency limit {limit}"):
         found = client.read_global_concurrency_limit_by_name(limit)
     return found.active_slots < found.limit
 
@@ -212,7 +212,7 @@ def server_answers() -> bool:
 
 
 @cache
-def _lasting_client(api_url: str | None) -> "SyncPrefectClient":
+def lasting_client(api_url: str | None) -> "SyncPrefectClient":
     """One client for all looks of this process: making one takes a fifth of a second of processor time."""
     from prefect.client.orchestration import SyncPrefectClient, get_client
 
@@ -229,14 +229,14 @@ def cancel(flow_run_id: str, *, api_url: str | None = None) -> None:
     """
     from prefect.states import Cancelling
 
-    with _client(api_url) as client, _mapped(f"flow run {flow_run_id}"):
+    with _client(api_url) as client, mapped(f"flow run {flow_run_id}"):
         client.set_flow_run_state(UUID(flow_run_id), Cancelling())
 
 
 def _start(
     deployment: str, name: str, parameters: dict[str, Any], tags: list[str], api_url: str | None
 ) -> str:
-    with _client(api_url) as client, _mapped(f"deployment {deployment}"):
+    with _client(api_url) as client, mapped(f"deployment {deployment}"):
         found = client.read_deployment_by_name(deployment)
         made = client.create_flow_run_from_deployment(
             found.id, parameters=parameters, name=name, tags=tags, job_variables={}
@@ -254,7 +254,7 @@ def _client(api_url: str | None) -> "Iterator[SyncPrefectClient]":
 
 
 @contextmanager
-def _mapped(thing: str) -> Iterator[None]:
+def mapped(thing: str) -> Iterator[None]:
     """Turn what Prefect's client raises into the error tree."""
     import httpx
     from prefect.exceptions import ObjectNotFound

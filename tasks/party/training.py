@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from prefect import task
+from prefect.logging import get_run_logger
 
 from fedmodels.errors import TRAINING_CANCELLED, TrainingFailed
 from fedmodels.protocol.messages import Announcement, Closed
@@ -22,6 +23,8 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 
 CLOSED_CHECK_SECONDS = 2.0
+FIRST_STEP = "The first optimiser step"
+"""With this a party's log says that it trains."""
 
 
 @task(task_run_name="train_local · {session.party} · round {announcement.round}", **STORE)
@@ -57,6 +60,7 @@ def _train(session: PartySession, announcement: Announcement) -> dict[str, float
             num_rounds=recipe.num_rounds,
             seed=(recipe.seed, session.party, announcement.round),
             should_stop=stop_asked(session, closed),
+            on_step=tell_first_step(announcement.round),
         )
     session.compute.extend(result.compute)
     bench.write(session.round_folder(announcement.round) / "trained.safetensors")
@@ -107,6 +111,17 @@ def place_on_gpu(session: PartySession, closed: Callable[[], bool]) -> Iterator[
                 code="gpu-busy",
             )
         yield
+
+
+def tell_first_step(round_number: int) -> Callable[[int, int, float], None]:
+    """Says in the log when the first optimiser step of a round is done: from then on the party trains."""
+    log = get_run_logger()
+
+    def told(done: int, planned: int, _loss: float) -> None:
+        if done == 1:
+            log.info("%s of round %d is done, of %d", FIRST_STEP, round_number, planned)
+
+    return told
 
 
 def closed_asked(session: PartySession) -> Callable[[], bool]:

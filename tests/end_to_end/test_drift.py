@@ -1,26 +1,29 @@
-"""Drift at one party on a real stack: check, notice, watch, event, automation, retraining, champion."""
+"""Drift on a real stack, found by schedule: check, notice, event, automation, retraining, gate, champion.
+
+`flows.drift_watching.play`, which is also what `make demo-drift` shows, only lets rows arrive and looks.
+"""
 
 import random
-from uuid import UUID
+from datetime import UTC, datetime
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
 
+from fedmodels.data.rows import LabelledTexts
+from flows.arrivals import Arrival, with_wrong_labels
 from flows.deploying import deploy_all, whole_declaration
-from flows.following import api_url, coordinator_store
+from flows.drift_demonstration import OFF, scheduled
+from flows.drift_watching import Scene, Timeline, play
+from flows.following import api_url
 from flows.recipes import load_recipe
-from infra.layout import drift_prefix
-from infra.role_settings import update_role_settings
-from infra.settings import Schedules
+from infra.deployments.observing import SeenRun, runs_of
 from infra.waiting import wait_for
 from tasks.reading import read_plan
-from tasks.release_reading import read_champion, read_release
-from tests.end_to_end.federation import CLASSES, Federation, sentences, write_csv
+from tasks.release_reading import read_release
+from tests.end_to_end.federation import CLASSES, WORDS, sentences
+from tests.flows.silence import silent_watch
 
 TWEETS = ("omg", "lol", "rt", "gonna", "wanna", "dunno", "yall", "bruh", "smh", "tbh", "ikr", "fomo")
+PARTY = "shop-a"
 SECRET = "yolo-of-one-customer"
 DRIFT = {
     "features": ["text", "label", "embedding"],
@@ -29,93 +32,101 @@ DRIFT = {
     "of": 1,
     "cool_down": 0.0,
 }
-ANYTHING = {"margin": 0.99, "max_party_drop": None, "max_slice_drop": None, "max_ece": None}
-"""A gate for models that learn nothing worth a release."""
+BOUNDS = {"margin": 0.2, "max_ece": None, "max_party_drop": None, "max_slice_drop": None}
+"""Of toy texts, which a toy model tells apart, and 24 of them on validation."""
+CHECK, WATCH = "* * * * * */10", "* * * * * 4-59/10"
+TO_RUN, TO_TRAINING = 15.0, 45.0
+"""Seconds from the event that are promised."""
 
 
-def tweets(count: int) -> list[tuple[str, str]]:
+def tweets(count: int) -> LabelledTexts:
     draw = random.Random("tweets")
-    words = [" ".join(draw.choices(TWEETS, k=8)) for _ in range(count)]
-    return [(f"{said} {SECRET} {number}", draw.choice(CLASSES)) for number, said in enumerate(words)]
-
-
-def finished(federation: Federation, deployment: str, **parameters) -> FlowRun:
-    """Run a deployment to its end."""
-    with SyncPrefectClient(api_url(federation.home)) as client:
-        found = client.read_deployment_by_name(deployment)
-        begun = client.create_flow_run_from_deployment(found.id, parameters=parameters, job_variables={})
-        return ended(client, begun.id)
-
-
-def ended(client: SyncPrefectClient, flow_run: UUID) -> FlowRun:
-    def look() -> FlowRun | None:
-        run = client.read_flow_run(flow_run)
-        return run if run.state and run.state.is_final() else None
-
-    found = wait_for(look, timeout=240, first_wait=0.5, longest_wait=1.0)
-    assert found is not None
-    return found
-
-
-def retrainings(client: SyncPrefectClient) -> list[FlowRun]:
-    wanted = FlowFilter(name=FlowFilterName(any_=["retraining"]))
-    return client.read_flow_runs(flow_filter=wanted, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+    labels = tuple(draw.choice(CLASSES) for _ in range(count))
+    said = (f"{WORDS[label]} {' '.join(draw.choices(TWEETS, k=8))} {SECRET}" for label in labels)
+    return LabelledTexts(tuple(f"{words} {number}" for number, words in enumerate(said)), labels)
 
 
 @pytest.fixture(scope="module")
-def released(federation) -> Federation:
-    """A stack with a champion of the recipe `drifting`."""
-    recipe = federation.recipe("drifting", num_rounds=1, drift=DRIFT, release=ANYTHING)
-    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
-    off = Schedules(**dict.fromkeys(Schedules.model_fields, "off"))
-    declaration = whole_declaration(load_recipe(str(recipe)), str(recipe), federation.home, off)
-    deploy_all(declaration, api_url(federation.home))
-    federation.document("train", "--recipe", str(recipe), "--run", "drifting-1")
-    run = finished(federation, "model-release/coordinator", run="drifting-1")
-    assert run.state.name == "Completed", run.state.message
-    return federation
+def scene(federation):
+    """A stack with a champion of the recipe `drifting`, on whose server checks and watch run all the time."""
+    path = str(
+        federation.recipe(
+            "drifting",
+            num_rounds=3,
+            drift=DRIFT,
+            release=BOUNDS,
+            local={"epochs": 15, "batch_size": 16, "learning_rate": 0.006},
+        )
+    )
+    assert federation.call("data", "prepare", "--recipe", path).returncode == 0
+    recipe, server = load_recipe(path), api_url(federation.home)
+    quiet = whole_declaration(recipe, path, federation.home, OFF)
+    deploy_all(quiet, server)
+    federation.document("train", "--recipe", path, "--run", "drifting-1")
+    released = federation.document("release", "propose", "drifting-1", "--reason", "the first")
+    assert released["state"] == "Completed", released
+    deploy_all(scheduled(quiet, PARTY, check=CHECK, watch=WATCH), server)
+    yield Scene(federation.home, recipe, server)
+    deploy_all(quiet, server)
 
 
-def fresh(federation: Federation, party: str, rows: list[tuple[str, str]]) -> None:
-    path = write_csv(federation.private / f"fresh-{party}.csv", rows)
-    update_role_settings(federation.home, party, {"tables": {"drifting": {"fresh": str(path)}}})
+@pytest.fixture
+def timeline():
+    return Timeline(lambda seconds, words: print(f"{seconds:6.1f} s  {words}"))
 
 
-def test_rows_of_the_same_kind_start_nothing(released):
-    fresh(released, "shop-b", [(text.upper(), label) for text, label in sentences("shop-b", 90)])
-    checked = finished(released, "drift-monitoring/shop-b", recipe="drifting")
-    assert checked.state.is_completed(), checked.state.message
-    finished(released, "drift-watch/coordinator")
-    store = coordinator_store(released.home)
-    assert list(store.list_keys(drift_prefix("shop-b"))) == []
-    with SyncPrefectClient(api_url(released.home)) as client:
-        assert retrainings(client) == []
+def test_rows_of_the_same_kind_start_nothing(scene, timeline):
+    texts, labels = zip(*sentences(PARTY, 90), strict=True)
+    rows = LabelledTexts(tuple(text.upper() for text in texts), labels)
+    found = play(scene, Arrival(PARTY, rows, "the same in capitals"), timeline, silent_watch)
+    assert found["drift"] == {"party": PARTY, "detected": False, "rows": 90, "features": [], "scores": []}
+    assert (found["run_id"], found["gate"]) == (None, {"verdict": None, "checks": []})
+    assert found["champion"]["before"] == found["champion"]["after"] != {}
+    assert scene.notices(PARTY) == set()
+    assert runs_of("retraining", api_url=scene.server, tag="recipe:drifting") == []
 
 
-def test_drift_at_a_party_trains_again_and_moves_the_champion(released):
-    store = coordinator_store(released.home)
-    before = read_champion(store, "drifting")
-    fresh(released, "shop-a", tweets(80))
-    by_hand = released.call("drift", "check", "--party", "shop-a", "--recipe", "drifting")
-    assert by_hand.returncode == 3, by_hand.stderr
-    checked = finished(released, "drift-monitoring/shop-a", recipe="drifting")
-    assert checked.state.is_completed(), checked.state.message
-    (notice,) = store.list_keys(drift_prefix("shop-a"))
+def test_what_is_learned_of_wrong_labels_is_refused(scene, timeline):
+    arrival = Arrival(PARTY, with_wrong_labels(tweets(300)), "tweets, each with a wrong label")
+    found = play(scene, arrival, timeline, silent_watch)
+    assert found["drift"]["detected"]
+    assert found["run_id"] != found["champion"]["before"]["run"]
+    assert found["retraining"]["state"] == "Refused", found["retraining"]
+    assert found["gate"]["verdict"] == "refused"
+    failed = {check["name"] for check in found["gate"]["checks"] if check["verdict"] == "failed"}
+    assert "non-inferiority" in failed
+    assert found["champion"]["before"] == found["champion"]["after"]
+
+
+def test_drift_at_a_party_trains_again_and_moves_the_champion(scene, timeline, federation):
+    store, known = scene.store, scene.notices(PARTY)
+    found = play(scene, Arrival(PARTY, tweets(80), "tweets"), timeline, silent_watch)
+    assert found["drift"]["detected"]
+    assert found["drift"]["party"] == PARTY
+    assert "text" in found["drift"]["features"] == sorted({s["feature"] for s in found["drift"]["scores"]})
+    (notice,) = scene.notices(PARTY) - known
     assert SECRET.encode() not in store.read(notice)
-    finished(released, "drift-watch/coordinator")
-    with SyncPrefectClient(api_url(released.home)) as client:
-        (begun,) = wait_for(lambda: retrainings(client), timeout=30) or [None]
-        assert begun is not None, "the automation started nothing"
-        assert begun.parameters["recipe"] == "drifting"
-        assert begun.parameters["reason"]["notice"] == notice
-        assert "text" in begun.parameters["reason"]["features"]
-        retrained = ended(client, begun.id)
-    assert retrained.state.name == "Completed", retrained.state.message
-    after = read_champion(store, "drifting")
-    assert (after.release, after.run != before.run) == (before.release + 1, True)
-    assert set(read_plan(store, after.run).parties) == {"shop-a", "shop-b"}
-    assert read_release(store, "drifting", after.release).request.reason.startswith("drift at shop-a: ")
-    again = finished(released, "drift-monitoring/shop-a", recipe="drifting")
-    assert again.state.name == "NotChecked", "the new champion has met all fresh rows"
-    opened = set(released.opened.read_text().splitlines())
-    assert not any(path.startswith(str(released.private)) for path in opened)
+
+    seconds = found["seconds"]
+    assert 0 < seconds["event_to_retraining"] < seconds["event_to_run"] < seconds["event_to_training"]
+    assert (seconds["event_to_run"] <= TO_RUN, seconds["event_to_training"] <= TO_TRAINING) == (True, True)
+    assert found["gate"]["verdict"] == "passed", found["gate"]
+    before, after = found["champion"]["before"], found["champion"]["after"]
+    assert after["run"] == found["run_id"] != before["run"]
+    assert after["release"] > before["release"]
+    assert set(read_plan(store, after["run"]).parties) == {"shop-a", "shop-b"}
+    reason = read_release(store, "drifting", after["release"]).request.reason
+    assert reason.startswith("drift at shop-a: ")
+
+    moved = datetime.now(UTC).timestamp()
+    again = wait_for(lambda: next_check(scene, moved), timeout=60)
+    assert again is not None
+    assert again.state == "NotChecked", "the new champion has met all fresh rows"
+    opened = set(federation.opened.read_text().splitlines())
+    assert not any(path.startswith(str(federation.private)) for path in opened)
+
+
+def next_check(scene: Scene, since: float) -> SeenRun | None:
+    """The first scheduled check of the party that began since then and was not left out."""
+    runs = runs_of("drift-monitoring", deployment=PARTY, since=since, api_url=scene.server)
+    return next((run for run in runs if run.scheduled and run.ended and run.state != "Cancelled"), None)

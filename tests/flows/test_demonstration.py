@@ -17,7 +17,7 @@ TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}
 def noted(monkeypatch):
     """What a demonstration did to the stack: its steps are noted instead of taken, and train nothing."""
     noted = []
-    monkeypatch.setattr(demonstration, "_bring_up", lambda *_arguments: noted.append("up"))
+    monkeypatch.setattr(demonstration, "bring_up", lambda *_arguments: noted.append("up"))
     monkeypatch.setattr(demonstration, "down", lambda _home: noted.append("down"))
     monkeypatch.setattr(demonstration, "process_ids", lambda _home: [1])  # a store for another command
     monkeypatch.setattr(

@@ -39,7 +39,7 @@ def test_each_recipe_is_valid_and_says_where_its_data_come_from(name):
 
 
 def test_what_the_recipes_promise():
-    assert known_recipes() == ("reviews", "smoke", "ten-parties")
+    assert known_recipes() == ("drift-demo", "reviews", "smoke", "ten-parties")
     assert len(load_recipe("reviews").parties) == 4
     ten = load_recipe("ten-parties")
     assert (len(ten.parties), ten.num_rounds, ten.local.batch_size, ten.local.learning_rate) == (
@@ -89,7 +89,7 @@ def test_a_hub_id_stays_as_it_is(tmp_path):
 @pytest.mark.parametrize(
     ("name", "code", "said"),
     [
-        ("revews", "recipe-unknown", "use one of reviews, smoke, ten-parties"),
+        ("revews", "recipe-unknown", "use one of drift-demo, reviews, smoke"),
         ("nowhere/mine.yaml", "recipe-unknown", "There is no recipe file nowhere/mine.yaml"),
         ("mine.yml", "recipe-unknown", "There is no recipe file mine.yml"),
     ],

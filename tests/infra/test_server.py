@@ -5,10 +5,13 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-from sqlalchemy.exc import OperationalError
+from prefect.server.database.orm_models import FlowRun
+from sqlalchemy import create_engine, insert, inspect
+from sqlalchemy.exc import InvalidRequestError, OperationalError
+from sqlalchemy.orm import Session
 from websockets.asyncio.client import connect
 
-from infra.deployments.server import Patient
+from infra.deployments.server import Patient, let_schedules_run
 
 PARTS = ({"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.request", "body": b"}"})
 
@@ -78,6 +81,21 @@ def test_a_request_that_is_too_long_to_keep_gets_its_first_answer():
     prefect = Prefect(1)
     assert asked(prefect, parts=long)[0]["status"] == 503
     assert len(prefect.read[0]) == 5 * 2**20 + 1
+
+
+def bulk_insert():
+    """As Prefect inserts the runs of a schedule, into a database that has no table."""
+    with Session(create_engine("sqlite://")) as session:
+        session.execute(insert(FlowRun), [{"name": "at two o'clock", "state": {"type": "SCHEDULED"}}] * 2)
+
+
+def test_runs_of_a_schedule_reach_the_database(monkeypatch):
+    monkeypatch.setattr(inspect(FlowRun).all_orm_descriptors["state"], "bulk_dml_setter", None)
+    with pytest.raises(InvalidRequestError):  # once it does not, the server needs no help any more
+        bulk_insert()
+    let_schedules_run()
+    with pytest.raises(OperationalError, match="no such table: flow_run"):
+        bulk_insert()
 
 
 def test_open_web_sockets_keep_nobody_from_being_answered(running):

@@ -12,6 +12,7 @@ TARGETS = {
     "help",
     "setup",
     "demo",
+    "demo-drift",
     "smoke",
     "test",
     "faults",
@@ -42,7 +43,7 @@ def plan_of(*arguments: str) -> str:
 
 
 def test_help_is_the_default_and_names_every_target():
-    assert set(re.findall(r"^  make (\w+)", make(), flags=re.MULTILINE)) == TARGETS
+    assert set(re.findall(r"^  make ([\w-]+)", make(), flags=re.MULTILINE)) == TARGETS
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,8 @@ def test_help_is_the_default_and_names_every_target():
         (["demo"], ".venv/bin/fedcart demo"),
         (["demo", "KEEP=1"], ".venv/bin/fedcart demo --keep"),
         (["demo", "KEEP=0", "ARGS=--json --baselines"], ".venv/bin/fedcart demo --json --baselines"),
+        (["demo-drift", "ARGS=--json --worse"], ".venv/bin/fedcart drift demo --json --worse"),
+        (["demo-drift", "KEEP=1"], ".venv/bin/fedcart drift demo --keep"),
         (["smoke"], ".venv/bin/fedcart demo --recipe smoke"),
         (["test", "ARGS=-x"], ".venv/bin/python -m pytest -n 2 --no-loadscope-reorder -x"),
         (["faults", "ARGS=--minutes 5"], ".venv/bin/python -m tests.faults --minutes 5"),

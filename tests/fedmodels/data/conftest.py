@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmodels.data.sources import read_amazon_review_sentences
+from fedmodels.data.sources import read_rated_sentences
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
 from infra.packages import fetch_source
 
@@ -17,7 +17,7 @@ def review_file():
 
 @pytest.fixture(scope="session")
 def review_sentences(review_file):
-    return read_amazon_review_sentences(review_file)
+    return read_rated_sentences(review_file)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from fedmodels.data.sources import read_amazon_review_sentences, rows_of_groups
+from fedmodels.data.sources import read_rated_sentences, rows_of_groups
 from fedmodels.errors import IntegrityError
 
 
@@ -16,13 +16,13 @@ def test_the_real_file(review_sentences):
 
 
 def test_everything_when_nothing_is_too_neutral(review_file):
-    assert read_amazon_review_sentences(review_file, least_sentiment=0.0).num_rows == 3708
+    assert read_rated_sentences(review_file, least_sentiment=0.0).num_rows == 3708
 
 
 def test_rows_of_groups(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text('1_1\t-0.9\tbad\r\n1_2\t0.1\tmeh\r\n2_1\t3\tgood, "very"\r\n')
-    table = read_amazon_review_sentences(path)
+    table = read_rated_sentences(path)
     assert table["id"].to_pylist() == ["1_1", "2_1"]
     assert rows_of_groups(table, frozenset({2})).texts == ('good, "very"',)
     assert rows_of_groups(table, frozenset({1, 2})).labels == ("negative", "positive")
@@ -33,4 +33,4 @@ def test_a_line_of_another_form(tmp_path, line):
     path = tmp_path / "file.txt"
     path.write_text(f"1_1\t-0.9\tbad\n{line}\n")
     with pytest.raises(IntegrityError, match=r"Line 2 of file\.txt"):
-        read_amazon_review_sentences(path)
+        read_rated_sentences(path)

