@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from fedmodels.training.precision import autocast, has_fast_bfloat16, pick_device
+from fedmodels.training.precision import (
+    attention_for_any_length,
+    autocast,
+    has_fast_bfloat16,
+    pick_device,
+)
 
 CPU = torch.device("cpu")
 
@@ -36,3 +41,12 @@ def test_what_counts_as_bfloat16_on_a_cpu(monkeypatch, capabilities, expected):
 
 def test_device_is_the_gpu_when_there_is_one():
     assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_attention_builds_no_kernel_for_each_length_on_a_gpu_while_it_trains():
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    with attention_for_any_length(torch.device("cuda", 0)):
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled() is before
+    with attention_for_any_length(CPU):
+        assert torch.backends.cuda.cudnn_sdp_enabled() is before
