@@ -160,6 +160,8 @@ class Operator:
         shown = self._store.holds(key, marker["sha256"])
         if marker["when"] == "after":
             return shown
+        if marker["step"] == "publish":  # which puts a model that is used again once more
+            return True
         # Who resumes creates what stands already, and so does a session that is started again with its lease.
         may_stand = verb != "create" or marker["follows"] is not None or key.endswith("session.json")
         return not shown and (may_stand or not self._store.exists(key))

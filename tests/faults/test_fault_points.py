@@ -148,11 +148,13 @@ def test_a_write_is_proved_by_its_content(tmp_path, effect, when, content, prove
     marked = {MARKER: f"worker-coordinator@{stack_folder(tmp_path)}"}
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=marked)
     marker = {"effect": effect, "when": when, "pid": child.pid, "role": "coordinator", "clock": time.time()}
-    marker |= {"key": "a/record.json", "sha256": sha256_hex(b"new"), "follows": None}
+    marker |= {"key": "a/record.json", "sha256": sha256_hex(b"new"), "follows": None, "step": "close_round"}
     operator = object.__new__(Operator)
     operator._store, operator._place = Shown(content), Range(tmp_path, tmp_path, None, None, {})
     try:
         assert operator._proved(marker) is proved
+        if when == "before":
+            assert operator._proved(marker | {"step": "publish"}), "what is put again stands already"
         assert not operator._proved(marker | {"pid": os.getpid()}), "a process that is none of the stack's"
         assert not operator._proved(marker | {"clock": time.time() + 3600})
     finally:

@@ -19,7 +19,7 @@ from fedmodels.training.tokenized import EncodedTexts
 from flows.following import coordinator_store
 from infra.layout import round_key
 from infra.waiting import wait_for
-from tests.end_to_end.conftest import federation  # noqa: F401 (a fixture)
+from tests.end_to_end.conftest import federation, tables  # noqa: F401 (fixtures)
 from tests.end_to_end.federation import kill_flow_runs
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
