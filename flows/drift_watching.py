@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from fedmodels.errors import RunError
 from fedmodels.protocol.retraining import RetrainingRequest
 from fedmodels.recipe import Recipe
+from fedmodels.words import counted
 from flows.arrivals import Arrival, let_arrive
 from flows.following import coordinator_store, look_until
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW
@@ -198,8 +199,17 @@ def _follow_notice(
     seconds["event_to_decision"] = time.time() - event.occurred
     document["retraining"] = {"flow_run": retraining.id, "state": ending[0], "message": ending[1]}
     document["gate"] = _gate(scene, run)
-    refused = [check["sentence"] for check in document["gate"]["checks"] if check["verdict"] == "failed"]
-    timeline.step(f"release gate: {document['gate']['verdict']}" + "".join(f"; {words}" for words in refused))
+    _say_verdict(document["gate"], timeline)
+
+
+def _say_verdict(gate: dict[str, Any], timeline: Timeline) -> None:
+    """The verdict, and the sentence of the first check that failed."""
+    failed = [check["sentence"] for check in gate["checks"] if check["verdict"] == "failed"]
+    timeline.step(
+        f"release gate: {gate['verdict']}" + (f" by {counted(len(failed), 'check')}" if failed else "")
+    )
+    for sentence in failed[:1]:
+        timeline.step(f"  {sentence}")
 
 
 def _event_of(scene: Scene, notice: str, since: float) -> SeenEvent | None:

@@ -8,6 +8,18 @@ from flows.cli.output import JsonFlag, console, notes, print_json, print_table
 
 NOT_SHOWN = 1
 """Exit status when something else came of it than what was to be shown."""
+DECIDING = ("passed", "failed")
+"""Verdicts of the checks that people are shown; the document has all of them."""
+SPANS = {
+    "arrival_to_check": "from the rows' arrival to the scheduled check",
+    "check": "that check",
+    "arrival_to_event": "from the rows' arrival to the event",
+    "event_to_retraining": "from the event to the retraining that the automation starts",
+    "event_to_run": "from the event to the run that the retraining starts",
+    "event_to_training": "from the event to the first optimiser step",
+    "event_to_decision": "from the event to the release gate's decision",
+    "total": "in all, with the stack's start and the first training",
+}
 
 
 def demo(
@@ -75,12 +87,16 @@ def show(document: dict[str, Any]) -> None:
         print_table(
             f"Release gate: {gate['verdict']}",
             [("check", "left"), ("value", "right"), ("bound", "right"), ("verdict", "left")],
-            [(c["name"], _number(c["value"]), _number(c["bound"]), c["verdict"]) for c in gate["checks"]],
+            [
+                (check["name"], _number(check["value"]), _number(check["bound"]), check["verdict"])
+                for check in gate["checks"]
+                if check["verdict"] in DECIDING
+            ],
         )
     print_table(
-        "Seconds",
-        [("from … to …", "left"), ("s", "right")],
-        [(name.replace("_", " "), f"{value:.1f}") for name, value in document["seconds"].items()],
+        "How long it took",
+        [("what", "left"), ("seconds", "right")],
+        [(SPANS.get(name, name), f"{value:.1f}") for name, value in document["seconds"].items()],
     )
     before, after = (champion[when].get("model_sha256", "")[:12] for when in ("before", "after"))
     console.print(

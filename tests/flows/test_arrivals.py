@@ -8,7 +8,7 @@ from fedmodels.data.fresh import read_window
 from fedmodels.data.partition import partition_source
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.sources import read_rated_sentences
-from flows.arrivals import DRIFT, MOST_ROWS, NO_DRIFT, WORSE, arrival_of, let_arrive, with_wrong_labels
+from flows.arrivals import DRIFT, NO_DRIFT, TWEETS, WORSE, arrival_of, let_arrive, with_wrong_labels
 from flows.drift_demonstration import PARTY, RECIPE, start_afresh
 from flows.recipes import load_recipe
 from infra.package_sources import DATA_SOURCES
@@ -38,12 +38,13 @@ def test_tweets_come_from_the_pinned_file_of_their_own_folder():
     assert table["label"].to_pylist().count("positive") == 2345
 
 
-def test_tweets_arrive_with_their_labels_or_with_wrong_ones(arrivals):
-    right, wrong = arrivals[DRIFT].rows, arrivals[WORSE].rows
-    assert len(right) == MOST_ROWS
-    assert right.texts == wrong.texts
-    assert all(one != other for one, other in zip(right.labels, wrong.labels, strict=True))
-    assert set(right.labels) == set(wrong.labels) == {"negative", "positive"}
+def test_tweets_arrive_with_their_labels_or_with_reviews_and_wrong_ones(arrivals):
+    tweets, reviews, wrong = (arrivals[kind].rows for kind in (DRIFT, NO_DRIFT, WORSE))
+    assert len(tweets) == TWEETS
+    assert wrong.texts == tweets.texts + reviews.texts
+    right = tweets.labels + reviews.labels
+    assert all(one != other for one, other in zip(right, wrong.labels, strict=True))
+    assert set(right) == set(wrong.labels) == {"negative", "positive"}
 
 
 def test_rows_of_the_same_kind_are_in_no_table_of_the_recipe(recipe, arrivals):

@@ -15,6 +15,7 @@ TARGETS = {
     "demo-drift",
     "smoke",
     "test",
+    "gpu",
     "faults",
     "soak",
     "lint",

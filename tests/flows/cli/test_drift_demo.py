@@ -83,7 +83,7 @@ def test_people_see_what_drifted_and_what_the_gate_said(call):
     done = call(document("worse", detected=True, verdict="refused", after=ONE), "--worse")
     assert "out_of_vocabulary" in done.stdout
     assert "Release gate: refused" in done.stdout
-    assert "event to run" in done.stdout
+    assert "from the event to the run that the retraining starts" in done.stdout
     assert "The champion stays 111111111111." in done.stdout
     moved = call(document("drift", detected=True, verdict="passed", after=OTHER))
     assert "Champion before 111111111111, after 222222222222." in moved.stdout
