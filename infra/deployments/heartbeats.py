@@ -4,6 +4,9 @@ A worker says at once that a run of its died. When worker and run are killed tog
 run would stay Running for ever. Each run sends a heartbeat every `EVERY_S` seconds; when none came for
 `SILENCE_S`, the server itself changes the run's state.
 
+A run that is suspended or paused waits for a person and has no process, so none is expected to speak. When
+it is resumed, its first heartbeat arms the automation again.
+
 A server that was down for longer finds every living run silent, too, when it starts. So such a state is
 believed only when no heartbeat follows it (`fell_silent`).
 """
@@ -22,11 +25,12 @@ SILENCE_S = 90
 AUTOMATION = "fedcart-silent-runs"
 MESSAGE = f"The run sent no heartbeat for {SILENCE_S} s, so its process and its worker are taken for dead"
 HEARTBEAT = "prefect.flow-run.heartbeat"
-_ENDINGS = ("Completed", "Failed", "Crashed", "Cancelled")
+SILENT_STATES = ("Completed", "Failed", "Crashed", "Cancelled", "Suspended", "Paused")
+"""In which no heartbeat comes. Endings with names of our own are left out: what has ended cannot crash."""
 
 
 def automation(silence: float = SILENCE_S) -> "AutomationCore":
-    """For each flow run by itself: after a heartbeat, another one or an ending in time, or Crashed.
+    """For each flow run by itself: after a heartbeat, another one or a silent state in time, or Crashed.
 
     Args:
         silence: seconds without a heartbeat; Prefect takes no less than 10.
@@ -40,7 +44,7 @@ def automation(silence: float = SILENCE_S) -> "AutomationCore":
         description="Turns a run into Crashed when its process and its worker died together.",
         trigger=EventTrigger(
             after={HEARTBEAT},
-            expect={HEARTBEAT, *(f"prefect.flow-run.{ending}" for ending in _ENDINGS)},
+            expect={HEARTBEAT, *(f"prefect.flow-run.{state}" for state in SILENT_STATES)},
             match={"prefect.resource.id": "prefect.flow-run.*"},
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,

@@ -345,6 +345,6 @@ def _stop_started_since(home: Path, living: frozenset[str]) -> None:
 
 def _fingerprint(parties: tuple[str, ...], entrypoints: Mapping[str, str]) -> str:
     """Names what is to be applied to the server, so that it is applied again only when it differs."""
-    silence = heartbeats.SILENCE_S, heartbeats.MESSAGE
+    silence = heartbeats.SILENCE_S, heartbeats.SILENT_STATES, heartbeats.MESSAGE
     said = f"{declare(parties, **entrypoints)} {locked_template()} {silence}"
     return hashlib.sha256(said.encode()).hexdigest()

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.client.schemas.objects import ConcurrencyLimitStrategy
+from prefect.client.schemas.objects import ConcurrencyLimitStrategy, State, StateType
+from prefect.states import Paused, Pending, Running, Suspended
 
 from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
@@ -243,6 +244,57 @@ def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     beat(client, run)
     alive = wait_for(lambda: flow_run_state(run, api_url=running.api_url) == "RUNNING", timeout=20)
     assert alive, "a server that was away took a living run for dead"
+
+
+def begun(client: SyncPrefectClient, name: str) -> UUID:
+    """A run without a process, which has begun and sent one heartbeat."""
+    deployment = client.read_deployment_by_name("party-session/shop-a")
+    run = client.create_flow_run_from_deployment(
+        deployment.id, parameters={"run": name}, state=Pending(message="no worker takes it")
+    ).id
+    client.set_flow_run_state(run, Running(), force=True)
+    beat(client, str(run))
+    return run
+
+
+def history(client: SyncPrefectClient, run: UUID) -> list[str | None]:
+    return [state.name for state in client.read_flow_run_states(run)]
+
+
+def crashes(client: SyncPrefectClient, run: UUID) -> bool:
+    def crashed() -> bool:
+        return client.read_flow_run(run).state.type is StateType.CRASHED
+
+    return bool(wait_for(crashed, timeout=45, first_wait=0.5))
+
+
+def left_alone(client: SyncPrefectClient, waiting: State[Any]) -> UUID | None:
+    """A run that waits in this state while another one, as silent as it, is turned into Crashed."""
+    run = begun(client, "waiting")
+    client.set_flow_run_state(run, waiting)
+    assert crashes(client, begun(client, "silent"))
+    return run if history(client, run) == ["Pending", "Running", waiting.name] else None
+
+
+@pytest.mark.parametrize("waits", [Suspended, Paused])
+def test_a_run_that_waits_for_a_person_is_not_taken_for_dead(
+    running: Stack, client: SyncPrefectClient, waits: Callable[..., State[Any]]
+):
+    """An automation of 10 s instead of 90 beside the standing one; a silent run tells when those are over.
+
+    Three tries: SQLite may be locked when the server wants to note that the run waits, which it then forgets.
+    """
+    quick = heartbeats.automation(silence=10).model_copy(update={"name": "quick"})
+    made = client.create_automation(quick)
+    try:
+        tries = (left_alone(client, waits(timeout_seconds=300)) for _ in range(3))
+        run = next((found for found in tries if found), None)
+        assert run is not None
+        client.set_flow_run_state(run, Running(), force=True)
+        beat(client, str(run))
+        assert crashes(client, run), "once it goes on it is watched again"
+    finally:
+        client.delete_automation(made)
 
 
 def test_the_server_refuses_job_variables(running: Stack, client: SyncPrefectClient):
