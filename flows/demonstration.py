@@ -18,10 +18,13 @@ from flows.following import Request, begin, follow
 from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
 from flows.reports import write_report
+from infra.local.endings import PATIENCE_S
 from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, stands, up
 
 Say = Callable[[str], None]
+ENDING_S = 10.0
+"""For which the flow runs of a run that is over may take to end and to say so; they need a second or two."""
 PREFECT_CLIENT = "prefect.client.orchestration"
 """Takes a second to import, and is needed as soon as the stack is up."""
 
@@ -50,6 +53,7 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
     """
     begin_time = time.perf_counter()
     goes_down = not (wanted.keep or stands(wanted.home))
+    patience = PATIENCE_S
     try:
         with PeakMemory(lambda: process_ids(wanted.home)) as memory:
             bring_up(wanted.recipe, wanted.home, say)
@@ -66,11 +70,12 @@ def demonstrate(wanted: Wanted, say: Say, watch: Callable[[str], Any]) -> dict[s
             say("a run that was begun goes on in the workers; see fedcart runs list, fedcart runs follow RUN")
         raise
     else:
+        patience = ENDING_S
         return summary
     finally:
         if goes_down:
             say("stopping what was started")
-            down(wanted.home)
+            down(wanted.home, patience=patience)
 
 
 def bring_up(recipe: Recipe, home: Path, say: Say) -> None:

@@ -131,11 +131,18 @@ def of_flow_run(stack: Path, flow_run_id: str) -> int | None:
 
     It is the child of the worker; the run that was forked for it ends with it.
     """
+    found = flow_runs(stack).get(flow_run_id)
+    return found.pid if found else None
+
+
+def flow_runs(stack: Path) -> dict[str, psutil.Process]:
+    """The process that stands for each flow run of the stack, by the run's id."""
+    found: dict[str, psutil.Process] = {}
     for process in marked(stack):
         with suppress(psutil.NoSuchProcess):
-            if process.environ().get(_FLOW_RUN) == flow_run_id:
-                return process.pid
-    return None
+            if flow_run_id := process.environ().get(_FLOW_RUN):
+                found.setdefault(flow_run_id, process)  # those that it started come after it
+    return found
 
 
 def ask_to_stop(processes: Iterable[psutil.Process]) -> None:

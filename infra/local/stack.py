@@ -16,7 +16,7 @@ from tenacity import retry, retry_if_exception, stop_after_attempt
 from fedmodels.errors import StackError
 from infra.deployments import heartbeats
 from infra.deployments.declaration import declare, locked_template
-from infra.local import borrowers, prefect_server, processes, seaweedfs, workers
+from infra.local import borrowers, endings, prefect_server, processes, seaweedfs, workers
 from infra.local.lock import locked
 from infra.local.plan import Stack, plan_stack, read_stack, soon, write_stack
 from infra.local.ports import port_is_free
@@ -118,11 +118,15 @@ def up(
     return stack
 
 
-def down(home: Path) -> tuple[str, ...]:
+def down(home: Path, *, patience: float = endings.PATIENCE_S) -> tuple[str, ...]:
     """Stop every process of the stack, whatever started it; return the names of those that still ran.
 
     The server last, so that workers and the runs that they started can say goodbye to it. Harmless when
     nothing runs.
+
+    Args:
+        home: folder for everything that was written.
+        patience: seconds in which flow runs may end by themselves, before they are stopped.
 
     Raises:
         StackError: another command is changing the stack.
@@ -133,9 +137,12 @@ def down(home: Path) -> tuple[str, ...]:
         return ()
     with locked(home):
         living = tuple(sorted(living_parts(home)))
+        stopped = endings.await_flow_runs(stack, patience)
         store = processes.marked(stack, STORE)
         processes.ask_to_stop(store)
         _stop_all_but(home, (STORE, SERVER))
+        if planned := read_stack(home):
+            endings.tell_prefect(stopped, planned)
         processes.stop(processes.marked(stack, SERVER), grace=SERVER_GRACE_S)
         processes.stop(store, grace=SERVER_GRACE_S, asked=True)
         processes.forget(stack, processes.read_records(stack))

@@ -8,6 +8,7 @@ from fedmodels.recipe import Recipe
 from flows import demonstration
 from flows.demonstration import Wanted, demonstrate
 from flows.reports import read_report
+from infra.local.endings import PATIENCE_S
 
 PARTIES = ("electronics-shop-north", "electronics-shop-south")
 TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}
@@ -18,7 +19,7 @@ def noted(monkeypatch):
     """What a demonstration did to the stack: its steps are noted instead of taken, and train nothing."""
     noted = []
     monkeypatch.setattr(demonstration, "bring_up", lambda *_arguments: noted.append("up"))
-    monkeypatch.setattr(demonstration, "down", lambda _home: noted.append("down"))
+    monkeypatch.setattr(demonstration, "down", lambda _home, patience: noted.append(("down", patience)))
     monkeypatch.setattr(demonstration, "process_ids", lambda _home: [1])  # a store for another command
     monkeypatch.setattr(
         demonstration, "_train", lambda *_arguments, **_flags: ({"run_id": "r-1", "status": "finished"}, 1.0)
@@ -34,7 +35,7 @@ def wanted(home, **flags) -> Wanted:
 
 @pytest.mark.parametrize(
     ("stood", "keep", "steps"),
-    [(False, False, ["up", "down"]), (True, False, ["up"]), (False, True, ["up"])],
+    [(False, False, ["up", ("down", demonstration.ENDING_S)]), (True, False, ["up"]), (False, True, ["up"])],
 )
 def test_what_was_started_is_stopped_and_a_store_alone_is_no_stack(
     tmp_path, monkeypatch, noted, stood, keep, steps
@@ -54,7 +55,7 @@ def test_the_result_is_kept_before_the_parties_train_alone(tmp_path, monkeypatch
     monkeypatch.setattr(demonstration, "train_alone", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demonstrate(wanted(tmp_path, baselines=True), print, nullcontext)
-    assert noted == ["up", "down"]
+    assert noted == ["up", ("down", PATIENCE_S)]
     assert "baselines" not in read_report(tmp_path, "r-1")
 
 

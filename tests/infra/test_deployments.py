@@ -16,7 +16,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, State, StateType
-from prefect.states import Paused, Pending, Running, Suspended
+from prefect.states import Cancelling, Completed, Paused, Pending, Running, Suspended
 
 from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
@@ -25,6 +25,7 @@ from infra.deployments import heartbeats
 from infra.deployments.applying import deploy, parameter_schemas
 from infra.deployments.declaration import Declaration, Deployment, declare, locked_template
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
+from infra.deployments.stopped import say_stopped
 from infra.local import processes, workers
 from infra.local.plan import Stack
 from infra.locations import logs_folder, stack_folder
@@ -295,6 +296,19 @@ def test_a_run_that_waits_for_a_person_is_not_taken_for_dead(
         assert crashes(client, run), "once it goes on it is watched again"
     finally:
         client.delete_automation(made)
+
+
+def test_what_was_stopped_with_its_stack_is_told_unless_prefect_knows_its_end(
+    running: Stack, client: SyncPrefectClient
+):
+    states = [Running(), Pending(), Cancelling(), Completed(), Suspended(timeout_seconds=300)]
+    runs = [begun(client, "stopped") for _ in states]
+    for run, state in zip(runs, states, strict=True):
+        client.set_flow_run_state(run, state, force=True)
+    say_stopped(map(str, runs), "its stack was stopped", api_url=running.api_url)
+    ends = [client.read_flow_run(run).state for run in runs]
+    assert [end.name for end in ends] == ["Crashed", "Crashed", "Cancelled", "Completed", "Suspended"]
+    assert [end.message for end in ends[:3]] == ["its stack was stopped"] * 3
 
 
 def test_the_server_refuses_job_variables(running: Stack, client: SyncPrefectClient):

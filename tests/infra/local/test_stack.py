@@ -184,6 +184,18 @@ def test_the_servers_other_ports_tell_nobody_what_the_store_holds(running: Stack
         assert caught.value.code in {401, 404}
 
 
+def test_what_down_ends_does_not_run_for_ever_in_prefect(home: Path, bring_up):
+    made = bring_up(home)
+    endless = start_party_session("endless-too", "shop-a", api_url=made.api_url)
+    assert wait_for(lambda: seen(home, "shop-a", "endless-too"), timeout=60)
+    brief = start_party_session("brief", "shop-b", api_url=made.api_url)
+    assert wait_for(lambda: seen(home, "shop-b", "brief"), timeout=60)
+    stack.down(home, patience=10)
+    again = bring_up(home)
+    assert flow_run_state(endless, api_url=again.api_url) == "CRASHED"
+    assert flow_run_state(brief, api_url=again.api_url) == "COMPLETED"
+
+
 def test_down_leaves_no_process_behind_after_crashes(running: Stack, home: Path):
     flow_run = start_party_session("endless", "shop-a", api_url=running.api_url)
     assert wait_for(lambda: seen(home, "shop-a", "endless"), timeout=60)
