@@ -6,7 +6,8 @@ import typer
 
 from flows.cli.output import JsonFlag, RecipeOption, print_json, print_table
 
-COLUMNS = (("deployment", "left"), ("pool", "left"), ("schedule (UTC)", "left"), ("at once", "right"))
+SCHEDULE = "schedule (UTC)"
+COLUMNS = (("deployment", "left"), (SCHEDULE, "left"), ("pool", "left"))
 
 
 def deploy(
@@ -45,5 +46,5 @@ def deploy(
         ]
         print_json({"server": where, "deployments": rows})
         return
-    cells = [(f"{d.flow}/{d.name}", d.pool, d.schedule, d.at_once) for d in declaration.deployments]
-    print_table(f"Deployed to {where}", COLUMNS, cells)
+    cells = [(f"{d.flow}/{d.name}", d.schedule, d.pool) for d in declaration.deployments]
+    print_table(f"Deployed to {where}", COLUMNS, cells, whole=[SCHEDULE])

@@ -3,14 +3,16 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import is_disk_full
@@ -24,6 +26,8 @@ OutOption = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document; logs go to standard error.")]
 
+LONGEST_WORD = 64
+"""Of a table, in characters, that is never broken: a SHA-256. Free text may have longer ones."""
 INTERRUPTED = 130
 """Exit status of a command that was stopped with Ctrl-C or by being terminated."""
 
@@ -44,23 +48,40 @@ def write_json_file(path: Path, document: object) -> None:
     write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
-def print_table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]) -> None:
+def print_table(
+    title: str,
+    columns: Sequence[tuple[str, str]],
+    rows: Iterable[Sequence[object]],
+    whole: Collection[str] = (),
+) -> None:
     """A table on standard output.
+
+    No word is broken or cut short, for it may be an identifier: lines that this makes too long run on. Only
+    a word that is longer than any identifier is folded.
 
     Args:
         title: line above the table.
         columns: name and justification (`left` or `right`) of each column.
         rows: cells; `None` shows as a dash.
+        whole: names of columns whose cells stay on one line.
     """
+    cells = [["–" if cell is None else str(cell) for cell in row] for row in rows]
     table = Table(
         title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for name, justify in columns:
-        # A long name is folded: cut short, two objects of a run would look the same.
-        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("–" if cell is None else str(cell) for cell in row))
-    console.print(table)
+    for number, (name, justify) in enumerate(columns):
+        texts = [name, *(row[number] for row in cells)]
+        words = texts if name in whole else [word for text in texts for word in text.split()]
+        table.add_column(
+            name,
+            justify="right" if justify == "right" else "left",
+            overflow="fold",
+            min_width=max((size for word in words if (size := cell_len(word)) <= LONGEST_WORD), default=0),
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    width = max(console.width, console.measure(table).minimum)
+    console.print(table, width=width, crop=False)
 
 
 def called() -> str:

@@ -25,11 +25,9 @@ REFUSALS = ("Refused", "Rejected", "Failed", "Crashed", "Cancelled")
 """Names of states in which a proposed model did not become the champion."""
 LIST_COLUMNS = [
     ("recipe", "left"),
-    ("release", "right"),
+    ("no.", "right"),
     ("run", "left"),
-    ("model", "left"),
     ("accuracy", "right"),
-    ("against", "right"),
     ("checks", "left"),
     ("standing", "left"),
 ]
@@ -219,9 +217,7 @@ def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
         request.recipe,
         request.release,
         request.run,
-        request.model_sha256[:12],
         accuracy,
-        request.champion_release,
         checks,
         view.standing,
     )
