@@ -10,7 +10,7 @@ from fedmodels.errors import InputError, RunError, StackError, TransientError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
-from infra.deployments.declaration import COORDINATOR
+from infra.deployments.declaration import COORDINATOR, Declaration, declare
 from infra.layout import closed_key, plan_key
 from infra.local.plan import read_stack
 from infra.local.processes import of_flow_run
@@ -144,17 +144,25 @@ def deploy_missing(home: Path) -> tuple[str, ...]:
         StackError: there is no stack.
         PrefectAway: its server does not answer.
     """
-    from infra.deployments.starting import missing_deployments
-
     stack = read_stack(home)
     if stack is None:
         raise _no_stack(home)
-    missing = missing_deployments(stack.parties, api_url=stack.api_url)
+    return deploy_where_missing(declare(stack.parties), stack.api_url)
+
+
+def deploy_where_missing(declaration: Declaration, server: str) -> tuple[str, ...]:
+    """Apply the declaration unless the server knows all of it; return the deployments that it lacked.
+
+    Raises:
+        PrefectAway: the server does not answer.
+    """
+    from infra.deployments.starting import missing_deployments
+
+    missing = missing_deployments(declaration, api_url=server)
     if missing:
         from infra.deployments.applying import deploy
-        from infra.deployments.declaration import declare
 
-        deploy(stack.api_url, declare(stack.parties))
+        deploy(server, declaration)
     return missing
 
 

@@ -1,29 +1,41 @@
 """Proposing a run's model for release on the deployments that are up, and waiting for what comes of it."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from fedmodels.errors import StackError
-from flows.following import api_url, require_worker, running_store
+from fedmodels.errors import RunError, StackError
+from flows.following import api_url, deploy_where_missing, require_worker, running_store
+from infra.deployments.services import declare_release
 from infra.deployments.starting import flow_run_ending, start_release
 from infra.waiting import wait_for
 from tasks.reading import read_plan
+from tasks.release_reading import ReleaseView, list_releases
 
 RELEASE_TIMEOUT = 3600.0
+RELEASED = "Completed"
+WAITING = ("Suspended", "Paused", "AwaitingApproval")
+"""Names of states in which a release waits for a person."""
 
 
-def propose_release(home: Path, run: str, reason: str) -> dict[str, str]:
+def propose_release(home: Path, run: str, reason: str) -> dict[str, Any]:
     """Start `model-release` for the run, and wait until it has ended, or waits for a person.
 
+    The deployment is made where the server does not have it: `up` alone makes those of a training.
+
     Returns:
-        `run`, `flow_run`, the `state`'s name, and its `message`.
+        `run`, `flow_run`, the `state`'s name, `recipe`, number of the `release` (`None` when it got none),
+        and a `message` for people.
 
     Raises:
         InputError: there is no such run.
         StackError: the stack is down, or the check did not end within an hour.
     """
-    read_plan(running_store(home), run)
+    store = running_store(home)
+    recipe = read_plan(store, run).recipe.name
     require_worker(home)
     server = api_url(home)
+    deploy_where_missing(declare_release(), server)
     flow_run = start_release(run, reason, api_url=server)
     found = wait_for(
         lambda: flow_run_ending(flow_run, api_url=server), timeout=RELEASE_TIMEOUT, longest_wait=1
@@ -35,4 +47,52 @@ def propose_release(home: Path, run: str, reason: str) -> dict[str, str]:
             code="release-slow",
         )
     state, message = found
-    return {"run": run, "flow_run": flow_run, "state": state, "message": message}
+    views = list_releases(store, recipe)
+    view = next((view for view in reversed(views) if view.request.ticket == flow_run), None)
+    return {
+        "run": run,
+        "flow_run": flow_run,
+        "state": state,
+        "recipe": recipe,
+        "release": view.request.release if view else None,
+        "message": in_words(view, state, datetime.now(UTC)) if view and not message else message,
+    }
+
+
+def in_words(view: ReleaseView, state: str, now: datetime) -> str:
+    """What became of a release whose flow run left no word itself: it is the champion, or waits for a person.
+
+    Args:
+        view: the release.
+        state: name of its flow run's state.
+        now: this machine's time; the deadline is counted from it.
+    """
+    request, found = view.request, view.found
+    name = f"{request.release} of {request.recipe}"
+    if state == RELEASED:
+        model = request.model_sha256[:12]
+        is_release = f"is release {request.release}: model {model} of run {request.run}"
+        return f"The champion of {request.recipe} {is_release}."
+    if found and state in WAITING:
+        left = timedelta(seconds=found.report.approval_deadline - found.waited)
+        command = f"fedcart release approve {request.recipe} {request.release}"
+        return f"Release {name} waits for a person until {now + left:%Y-%m-%d %H:%M} UTC: {command}."
+    return f"The check of release {name} ended as {state}."
+
+
+def unreleased(said: dict[str, Any]) -> RunError | None:
+    """Why a proposed model did not become the champion and will not; `None` when it did, or waits."""
+    state, message = str(said["state"]), str(said["message"])
+    if state == RELEASED or state in WAITING:
+        return None
+    if said["release"] is not None and state in ("Refused", "Rejected"):
+        show = f"see fedcart release show {said['recipe']} {said['release']}"
+        return RunError(message.rstrip("."), fix=show, code=f"release-{state.lower()}")
+    code, separator, sentence = message.partition(": ")
+    if separator and code.replace("-", "").isalpha() and code.islower():
+        return RunError(sentence.rstrip("."), code=code)
+    return RunError(
+        f"The release of run {said['run']} ended as {state}: {message}".rstrip(".: "),
+        fix=f"see its flow run release · {said['run']} in the Prefect UI",
+        code="release-failed",
+    )

@@ -21,8 +21,6 @@ ByOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who says so; by default your name on this machine.")
 ]
 CommentOption = Annotated[str, typer.Option(metavar="TEXT", help="Why, in a sentence.")]
-REFUSALS = ("Refused", "Rejected", "Failed", "Crashed", "Cancelled")
-"""Names of states in which a proposed model did not become the champion."""
 LIST_COLUMNS = [
     ("recipe", "left"),
     ("no.", "right"),
@@ -99,17 +97,20 @@ def propose(
 ) -> None:
     """Have the kept model of a finished run checked, and released if nothing and nobody refuses it."""
     from fedmodels.identifiers import check_identifier
-    from flows.proposing import propose_release
+    from flows.proposing import propose_release, unreleased
     from infra.settings import load_settings
 
     with notes.status("checking the model against the champion"):
         said = propose_release(load_settings().home, check_identifier("run", run), reason)
+    refusal = unreleased(said)
     if as_json:
         print_json(said)
-    else:
-        _say(f"{said['state']}: {said['message']}")
-    if said["state"] in REFUSALS:
-        raise typer.Exit(1)
+        if refusal:
+            raise typer.Exit(1)
+        return
+    if refusal:
+        raise refusal
+    _say(str(said["message"]))
 
 
 @app.command("promote")

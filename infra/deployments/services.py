@@ -9,6 +9,7 @@ from infra.deployments.declaration import (
     COORDINATOR,
     TRAINING_ENTRYPOINT,
     TRAINING_FLOW,
+    Declaration,
     Deployment,
     pool_name,
 )
@@ -36,6 +37,7 @@ def services(
         schedules: when; `off` leaves a deployment without one.
     """
     coordinator = ("fedcart", COORDINATOR)
+    (release,) = declare_release().deployments
     return (
         Deployment(
             TRAINING_FLOW,
@@ -59,15 +61,7 @@ def services(
             schedule=_unless_off(schedules.release),
             at_once=1,
         ),
-        Deployment(
-            RELEASE_FLOW,
-            COORDINATOR,
-            "flows.model_release.model_release",
-            pool_name(COORDINATOR),
-            "Checks the kept model of a run against the champion, asks a person if the recipe says so, and "
-            "promotes it.",
-            coordinator,
-        ),
+        release,
         Deployment(
             DRIFT_WATCH_FLOW,
             COORDINATOR,
@@ -117,6 +111,20 @@ def services(
             for role in (COORDINATOR, *sorted(parties))
         ),
     )
+
+
+def declare_release() -> Declaration:
+    """What a release needs by itself; the coordinator's pool, in which it runs, is made by `up`."""
+    release = Deployment(
+        RELEASE_FLOW,
+        COORDINATOR,
+        "flows.model_release.model_release",
+        pool_name(COORDINATOR),
+        "Checks the kept model of a run against the champion, asks a person if the recipe says so, and "
+        "promotes it.",
+        ("fedcart", COORDINATOR),
+    )
+    return Declaration((), (release,), ())
 
 
 def _unless_off(schedule: str) -> str | None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from fedmodels.errors import PrefectAway, StackError
-from infra.deployments.declaration import COORDINATOR, SESSION_FLOW, TRAINING_FLOW, training_name
+from infra.deployments.declaration import (
+    COORDINATOR,
+    SESSION_FLOW,
+    TRAINING_FLOW,
+    Declaration,
+    training_name,
+)
 from infra.deployments.heartbeats import MESSAGE, fell_silent
 from infra.deployments.services import RELEASE_FLOW
 from infra.fault_points import fault_effect
@@ -86,15 +92,15 @@ def start_release(run: str, reason: str = "", *, api_url: str | None = None) -> 
     )
 
 
-def missing_deployments(parties: Sequence[str], *, api_url: str | None = None) -> tuple[str, ...]:
-    """Names of the deployments of a training with `parties` that the server does not know.
+def missing_deployments(declaration: Declaration, *, api_url: str | None = None) -> tuple[str, ...]:
+    """Names of the declared deployments that the server does not know.
 
     Raises:
         PrefectAway: the server does not answer.
     """
     from prefect.exceptions import ObjectNotFound
 
-    wanted = (f"{TRAINING_FLOW}/{COORDINATOR}", *(f"{SESSION_FLOW}/{party}" for party in parties))
+    wanted = [f"{deployment.flow}/{deployment.name}" for deployment in declaration.deployments]
     missing = []
     with _client(api_url) as client, mapped("deployments"):
         for name in wanted:
@@ -264,7 +270,7 @@ def mapped(thing: str) -> Iterator[None]:
     except ObjectNotFound:
         raise StackError(
             f"The Prefect server does not know the {thing}",
-            fix="run fedcart up for the recipe",
+            fix="run fedcart up, then fedcart deploy, for the recipe",
             code="deployment-missing",
         ) from None
     except httpx.HTTPStatusError as error:

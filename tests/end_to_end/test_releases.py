@@ -55,11 +55,13 @@ def start(client, deployment, **parameters):
     return client.create_flow_run_from_deployment(found.id, parameters=found.parameters | parameters).id
 
 
-def test_a_model_is_proposed_and_becomes_the_champion(federation, store, first):
+def test_a_model_is_proposed_and_becomes_the_champion(federation, store, client, first):
+    client.delete_deployment(client.read_deployment_by_name("model-release/coordinator").id)
     proposed = federation.document("release", "propose", "released-1", "--reason", "the first one")
     assert proposed["state"] == "Completed", proposed
     champion = read_champion(store, RECIPE)
     assert (champion.release, champion.model_sha256) == (1, first["model_sha256"])
+    assert proposed["message"].startswith(f"The champion of {RECIPE} is release 1: model ")
     again = federation.call("release", "propose", "released-1", "--json")
     assert again.returncode == 1
     assert "champion-already" in json.loads(again.stdout)["message"]

@@ -2,13 +2,15 @@
 
 import itertools
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
 
-from fedmodels.errors import FedcartError, InputError, RunConflict
+from fedmodels.errors import FedcartError, InputError, RunConflict, RunError
 from flows.cli.main import app
-from tasks.release_reading import read_champion
+from flows.proposing import in_words
+from tasks.release_reading import read_champion, read_release
 from tests.store_alone import store_alone, store_of
 from tests.tasks.released_models import opened, proposed, released, reported
 
@@ -77,6 +79,59 @@ def test_list_and_show_say_where_each_release_stands(fedcart, store, recipe):
     assert document["report"]["checks"][0]["verdict"] == "failed"
     assert json.loads(said(fedcart("show", recipe, 3, "--json")))["passed"] is None
     assert recipe in said(fedcart("list"))
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "code", "told"),
+    [
+        ("Completed", "The champion of r is release 1.", None, "The champion of r is release 1.\n"),
+        ("Suspended", "Release 1 of r waits for a person.", None, "Release 1 of r waits for a person.\n"),
+        (
+            "Refused",
+            "Release 1 of r is refused by size.",
+            "release-refused",
+            "Release 1 of r is refused by size; see fedcart release show r 1.",
+        ),
+        (
+            "Failed",
+            "champion-already: It is the champion; train.",
+            "champion-already",
+            "It is the champion; train.",
+        ),
+        (
+            "Crashed",
+            "",
+            "release-failed",
+            "The release of run first ended as Crashed; see its flow run release · first in the Prefect UI.",
+        ),
+    ],
+)
+def test_propose_says_what_became_of_the_release(fedcart, monkeypatch, state, message, code, told):
+    said_by_flow = {"run": "first", "state": state, "recipe": "r", "release": 1, "message": message}
+    monkeypatch.setattr("flows.proposing.propose_release", lambda *_arguments: said_by_flow)
+    done, document = fedcart("propose", "first"), fedcart("propose", "first", "--json")
+    assert json.loads(document.stdout)["message"] == message
+    assert document.exit_code == (1 if code else 0)
+    if code is None:
+        assert said(done) == told
+    else:
+        assert refused(done, RunError) == code
+        assert (str(done.exception), done.stdout) == (told, "")
+
+
+def test_what_a_release_that_passed_comes_to_is_said_with_its_next_step(store, recipe):
+    proposed(store, recipe, "first", approval="person")
+    now = datetime(2026, 3, 1, 14, 5, tzinfo=UTC)
+    view = read_release(store, recipe, 1)
+    deadline = timedelta(seconds=view.found.report.approval_deadline - view.found.waited)
+    assert in_words(view, "Suspended", now) == (
+        f"Release 1 of {recipe} waits for a person until {now + deadline:%Y-%m-%d %H:%M} UTC: "
+        f"fedcart release approve {recipe} 1."
+    )
+    model = view.request.model_sha256[:12]
+    assert in_words(view, "Completed", now) == (
+        f"The champion of {recipe} is release 1: model {model} of run first."
+    )
 
 
 def test_promote_and_rollback_are_one_command_each(fedcart, store, recipe):
