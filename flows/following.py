@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import InputError, RunError, StackError, TransientError
+from fedmodels.errors import InputError, RunConflict, RunError, StackError, TransientError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
@@ -120,12 +120,18 @@ def begin(request: Request, home: Path) -> str:
 
     A store that is gone, or refuses the credentials, and a worker that is dead are met here, before
     anything is started. What a server that lost its database no longer knows is deployed again.
+
+    Raises:
+        RunConflict: a new run is asked for under the name of one that exists (`run-exists`).
+        StackError: there is no stack, or its store or the coordinator's worker is down.
     """
     from infra.deployments.starting import start_training
 
     store = running_store(home)
+    known = store.read(plan_key(request.run)) is not None
+    if known and not request.resume:
+        raise _name_taken(store, request.run)
     require_worker(home)
-    store.read(plan_key(request.run))
     deploy_missing(home)
     recipe = with_local_model(request.recipe, home).without_paths()
     return start_training(
@@ -134,6 +140,17 @@ def begin(request: Request, home: Path) -> str:
         resume=request.resume,
         parties=request.parties,
         api_url=api_url(home),
+    )
+
+
+def _name_taken(store: ObjectStore, run: str) -> RunConflict:
+    """Whoever followed the run that has the name would take its result for their own."""
+    over = read_message(store, closed_key(run), Closed) is not None
+    next_step = f"see it with fedcart runs show {run}" if over else f"go on with fedcart train --resume {run}"
+    return RunConflict(
+        f"The run {run} exists and is {'over' if over else 'open'}",
+        fix=f"choose another name, or {next_step}",
+        code="run-exists",
     )
 
 

@@ -64,14 +64,15 @@ def train(
         check_file_target(out)
     if model_out:
         check_model_target(model_out)
-    if resume:
+    if resume is not None:
         wanted = load_recipe(recipe) if recipe else None
         agreed = resumable(home, check_identifier("run", resume), wanted)
         request = Request(agreed, resume, resume=True)
     else:
         agreed = load_recipe(recipe or "reviews")
         request = Request(
-            agreed, check_identifier("run", run) if run else new_run_id(agreed.name, datetime.now(UTC))
+            agreed,
+            new_run_id(agreed.name, datetime.now(UTC)) if run is None else check_identifier("run", run),
         )
     began = time.perf_counter()
     with run_progress(request.run) as watch, PeakMemory(lambda: process_ids(home)) as memory:

@@ -2,9 +2,12 @@
 
 import pytest
 
-from fedmodels.errors import StackError
-from flows.following import running_store
+from fedmodels.errors import RunConflict, StackError
+from flows.following import Request, begin, running_store
+from flows.recipes import load_recipe
+from infra.layout import closed_key
 from tests.store_alone import store_alone
+from tests.tasks.verifying.finished_run import PARTIES, finished_run
 
 
 def test_a_stack_that_is_down_is_not_a_store_that_fails(tmp_path):
@@ -19,3 +22,16 @@ def test_without_a_stack_one_is_to_be_started(tmp_path):
     with pytest.raises(StackError) as caught:
         running_store(tmp_path)
     assert caught.value.code == "stack-missing"
+
+
+def test_a_new_run_never_takes_the_name_of_one_that_exists(tmp_path):
+    """Whoever followed the old run, which is closed, would be shown its result as their own."""
+    request = Request(load_recipe("smoke"), "shown-1")
+    with store_alone(tmp_path, PARTIES) as home:
+        store = finished_run(home, request.run).store
+        with pytest.raises(RunConflict, match=r"shown-1 exists and is over; .* runs show shown-1\.") as over:
+            begin(request, home)
+        store.delete(closed_key(request.run))
+        with pytest.raises(RunConflict, match=r"is open; .* train --resume shown-1\.") as still_open:
+            begin(request, home)
+    assert over.value.code == still_open.value.code == "run-exists"

@@ -1,8 +1,11 @@
-"""What the tables at the end of a training say."""
+"""What `fedcart train` refuses at once, and what the tables at the end of a training say."""
+
+import json
 
 import pytest
 
 from flows.cli.train import show_parties
+from tests.flows.cli.in_process import call_main
 
 ROUND = {
     "round": 3,
@@ -38,3 +41,12 @@ def test_without_baselines_nothing_is_compared(capsys, final):
     printed = capsys.readouterr().out
     assert cells(printed, "dvd-shop") == ["dvd-shop", "300", "0.250", "0.917"]
     assert "gain" not in printed
+
+
+@pytest.mark.parametrize("option", ["--run", "--resume"])
+@pytest.mark.parametrize("name", ["", "Not an id"])
+def test_an_id_that_is_none_is_refused_and_no_run_begins(monkeypatch, capsys, tmp_path, option, name):
+    done = call_main(monkeypatch, capsys, ["train", option, name, "--json"], FEDCART_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "id-invalid"
+    assert not list(tmp_path.iterdir())
