@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.errors import InputError
+from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import Recipe
 from flows.data_preparation import data_folder
 from infra.locations import party_folder
@@ -23,21 +23,23 @@ def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractChec
         settings: of this process: the party's own, or of the machine that plays all parties.
 
     Raises:
-        InputError: the recipe has no such party, the party no table, nobody knows the classes, or the
-            party's own expectations are wrong.
-        DataRefused: a table is missing or damaged.
+        InputError: the recipe has no such party, the party no table, nobody knows the classes, the
+            party's own expectations are wrong, or a table is missing or damaged.
     """
     from tasks.party.contract import Terms, check_tables
     from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
 
     terms = Terms(recipe, _labels(recipe, settings.home), _tables(recipe, party, settings))
     workspace = settings.workspace if settings.role == party else party_folder(settings.home, party)
-    return check_unless_kept(
-        contract_folder(workspace, recipe.name),
-        terms,
-        contract_key(terms),
-        lambda now, scratch: check_tables(terms, now, scratch),
-    )
+    try:
+        return check_unless_kept(
+            contract_folder(workspace, recipe.name),
+            terms,
+            contract_key(terms),
+            lambda now, scratch: check_tables(terms, now, scratch),
+        )
+    except DataRefused as error:  # in a run the party sits the round out; here whoever asked can correct it
+        raise InputError(error.sentence, fix=error.fix, code=error.code) from None
 
 
 def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:

@@ -43,6 +43,8 @@ class DataManifest(BaseModel):
     recipe: str
     unchanged: bool
     """Everything was in place already."""
+    noted: tuple[str, ...] = ()
+    """Roles in whose settings it was noted, or noted anew, where their tables lie."""
     source: dict[str, str] | None
     """Package, hash, publisher, licence and permitted use of a packaged source."""
     labels: tuple[str, ...]
@@ -102,8 +104,8 @@ def partition_data(recipe: Recipe, home: Path, say: Say = lambda _words: None) -
             else "splitting the coordinator's table"
         )
         standing = _write_tables(recipe, home, fingerprint)
-    _note_tables(recipe, home)
-    return standing
+    noted = _note_tables(recipe, home)
+    return standing.model_copy(update={"noted": noted, "unchanged": standing.unchanged and not noted})
 
 
 def data_folder(home: Path, role: str, recipe: str) -> Path:
@@ -222,18 +224,22 @@ def _source_facts(name: str) -> dict[str, str]:
     }
 
 
-def _note_tables(recipe: Recipe, home: Path) -> None:
-    """Write each role's paths into that role's own settings, and nowhere else."""
+def _note_tables(recipe: Recipe, home: Path) -> tuple[str, ...]:
+    """Write each role's paths into that role's own settings, and nowhere else; return whose that changed."""
+    noted = []
     for party, own in recipe.data.parties.items():
         if recipe.data.source:
             folder = data_folder(home, party, recipe.name).absolute()
             tables: dict[str, str | None] = {name: str(folder / f"{name}.parquet") for name in PARTS}
         else:
             tables = {"train": own.train, "holdout": own.holdout}
-        update_role_settings(home, party, {"tables": {recipe.name: tables}})
+        if update_role_settings(home, party, {"tables": {recipe.name: tables}}):
+            noted.append(party)
     folder = data_folder(home, "coordinator", recipe.name).absolute()
     paths = {name: str(folder / f"{name}.parquet") for name in SETS}
-    update_role_settings(home, "coordinator", {"tables": {recipe.name: paths}})
+    if update_role_settings(home, "coordinator", {"tables": {recipe.name: paths}}):
+        noted.append("coordinator")
+    return tuple(noted)
 
 
 def _sha256_if_there(path: Path) -> str | None:

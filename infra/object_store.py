@@ -9,8 +9,9 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 from uuid import uuid4
 
 from boto3.s3.transfer import TransferConfig
@@ -297,14 +298,23 @@ class ObjectStore:
         Both moments are the store's own, in whole seconds: no clock of this machine is asked, and the
         answer is off by a second at most.
         """
+        answer = self._asked_of(key)
+        return None if answer is None else age_at(answer, answer["LastModified"])
+
+    def put_at(self, key: str) -> datetime | None:
+        """When the object was put last, by the store's clock, or `None` when there is no such object."""
+        answer = self._asked_of(key)
+        return None if answer is None else cast("datetime", answer["LastModified"])
+
+    def _asked_of(self, key: str) -> Any:
+        """What the store says of an object, or `None` when there is no such object."""
         with self.mapped(key):
             try:
-                answer = self.client.head_object(Bucket=self.bucket, Key=key)
+                return self.client.head_object(Bucket=self.bucket, Key=key)
             except ClientError as error:
                 if error_code(error) in MISSING:
                     return None
                 raise
-            return age_at(answer, answer["LastModified"])
 
     @fault_effect
     def delete(self, key: str) -> None:

@@ -16,10 +16,10 @@ LOCK_TIMEOUT_S = 30.0
 """Commands, and threads of one, note things in these files side by side, each within milliseconds."""
 
 
-def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> None:
-    """Merge `changes` into the role's settings, deeply; comments and other keys stay as they are.
+def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> bool:
+    """Merge `changes` into the role's settings, deeply; say whether that changed the file.
 
-    A value of `None` removes its key.
+    Comments and other keys stay as they are. A value of `None` removes its key.
 
     The file holds secrets: it is written whole, with mode 0600. Equal content is not written again.
 
@@ -34,10 +34,10 @@ def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> N
                 fix="wait for it, or stop it",
                 code="settings-busy",
             )
-        _update(path, role, changes)
+        return _update(path, role, changes)
 
 
-def _update(path: Path, role: str, changes: Mapping[str, Any]) -> None:
+def _update(path: Path, role: str, changes: Mapping[str, Any]) -> bool:
     before = path.read_text() if path.exists() else ""
     try:
         document = tomlkit.parse(before)
@@ -49,8 +49,10 @@ def _update(path: Path, role: str, changes: Mapping[str, Any]) -> None:
         ) from None
     _merge(document, changes)
     after = tomlkit.dumps(document)
-    if after != before:
-        write_private(path, after.encode())
+    if after == before:
+        return False
+    write_private(path, after.encode())
+    return True
 
 
 def _merge(into: Any, changes: Mapping[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """Reading a run from the bucket, as a person's command does: no Prefect, no model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fedmodels.errors import InputError
@@ -9,6 +11,10 @@ from fedmodels.protocol.summary import run_summary
 from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key, runs_prefix
 from infra.object_store import ObjectStore
 from tasks.exchange import read_message
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+READERS = 8
+"""Requests at a time."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,30 @@ class RunView:
 
 
 def list_runs(store: ObjectStore) -> list[str]:
-    """Ids of all runs in the bucket, in order."""
+    """Ids of all runs in the bucket, by name."""
     return store.list_folders(runs_prefix())
+
+
+def runs_by_time(store: ObjectStore) -> list[str]:
+    """Ids of all runs in the bucket, oldest first: by the moment when their plan was written.
+
+    Of several in one second, the store's unit, the name decides. A run without a plan comes first.
+    """
+    runs = list_runs(store)
+    with ThreadPoolExecutor(READERS) as readers:
+        planned = readers.map(store.put_at, map(plan_key, runs))
+        dated = [(at or LONG_AGO, run) for at, run in zip(planned, runs, strict=True)]
+    return [run for _, run in sorted(dated)]
+
+
+def unknown_run(store: ObjectStore, run: str) -> InputError:
+    """Told who names a run that the bucket does not hold."""
+    known = ", ".join(runs_by_time(store)[-5:]) or "none"
+    return InputError(
+        f"There is no run {run} in the bucket (the latest are: {known})",
+        fix="see fedcart runs list",
+        code="run-unknown",
+    )
 
 
 def read_plan(store: ObjectStore, run: str) -> Plan:
@@ -37,12 +65,7 @@ def read_plan(store: ObjectStore, run: str) -> Plan:
     """
     plan = read_message(store, plan_key(run), Plan)
     if plan is None:
-        known = ", ".join(list_runs(store)[-5:]) or "none"
-        raise InputError(
-            f"There is no run {run} in the bucket (the latest are: {known})",
-            fix="see fedcart runs list",
-            code="run-unknown",
-        )
+        raise unknown_run(store, run)
     return plan
 
 

@@ -14,6 +14,9 @@ from fedmodels.protocol.progress import why_refused
 from fedmodels.recipe import Recipe
 from fedmodels.words import counted
 
+OF_DATA = ("table-", "contract-", "expectation-")
+"""How the codes begin of what is wrong with a party's tables, or with what it expects of them."""
+
 
 def has_quorum(decision: Decision, recipe: Recipe) -> bool:
     """Whether enough parties answered in time. A salvaged update counts in the model, not here."""
@@ -60,5 +63,11 @@ def why_stopped(
         f"{counted(missed, 'round')} in a row had too few parties, "
         f"and at most {recipe.max_failed_rounds} may; "
         f"the last one: {why_refused(records[-1])}",
-        fix=f"see to the parties, then go on with fedcart train --resume {run}",
+        fix=f"see to the parties{_where_to_look(records[-1])}, then go on with fedcart train --resume {run}",
     )
+
+
+def _where_to_look(record: Record) -> str:
+    """How a party whose data were refused in this round sees what is wrong with them."""
+    party = next((r.party for r in record.refused if r.code.startswith(OF_DATA)), None)
+    return f" (fedcart data check --party {party} --recipe RECIPE shows what is wrong)" if party else ""

@@ -18,6 +18,7 @@ from fedmodels.protocol.messages import (
     RoundSeconds,
 )
 from fedmodels.protocol.state import RunState
+from fedmodels.words import counted
 
 Status = Literal["finished", "cancelled", "failed"]
 
@@ -89,8 +90,10 @@ def _without_candidate(state: RunState, decision: Decision, changed: Sequence[Re
     fresh = sum(update.round is None for update in decision.accepted)
     required = state.plan.recipe.min_available_parties
     why = "; ".join(f"{refusal.party}: {refusal.code}" for refusal in decision.refused)
+    accepted = f"{counted(fresh, 'update')} {'was' if fresh == 1 else 'were'} accepted"
     return GateResult(
-        passed=False, reasons=(f"{fresh} updates were accepted, {required} are required ({why}): refused.",)
+        passed=False,
+        reasons=(f"{accepted}, {required} {'is' if required == 1 else 'are'} required ({why}).",),
     )
 
 

@@ -1,4 +1,4 @@
-"""`fedcart data`: fetch, partition and pin the data of a recipe, and check a party's."""
+"""`fedcart data`: fetch and partition the data of a recipe, and check a party's."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from flows.data_preparation import DataManifest
     from tasks.party.kept_contract import ContractCheck
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, partition, pin and check the data of a recipe.")
+app = typer.Typer(no_args_is_help=True, help="Fetch, partition and check the data of a recipe.")
 
 
 @app.command()
@@ -60,6 +60,7 @@ def check(
 ) -> None:
     """Hold a party's data against their contract; exits with 1 when a critical expectation fails.
 
+    It exits with 2 when the check is refused: a table is missing, cannot be read, or lacks a column.
     Shows verdicts and counts; what is wrong with which value stands on a page in the party's own folder.
     Data and expectations that have not changed since are not evaluated again.
     """
@@ -91,10 +92,11 @@ def remote(as_json: JsonFlag = False) -> None:
 
 @contextmanager
 def fetching() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar of bytes on standard error, one line for each file; nothing when nothing is fetched."""
+    """A progress bar of bytes on standard error, one line for each file; none when nothing is fetched."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-    shown = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), console=notes)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    shown = Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal)
     bars: dict[str, TaskID] = {}
 
     def report(step: str, done: int, total: int) -> None:
@@ -127,6 +129,8 @@ def _show(manifest: "DataManifest", *, as_json: bool) -> None:
     )
     if not manifest.parties:
         console.print("Each party reads its own table itself; only its path was noted, in its own settings.")
+    if manifest.noted:
+        console.print(f"Where its tables lie was written into the settings of {', '.join(manifest.noted)}.")
     if manifest.unchanged:
         console.print("Everything was in place already; nothing was changed.")
 

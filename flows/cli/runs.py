@@ -18,15 +18,15 @@ def list_runs(as_json: JsonFlag = False) -> None:
     """All runs in the bucket, oldest first."""
     from flows.open_store import open_store
     from infra.settings import load_settings
-    from tasks.reading import list_runs as ids_of_runs
-    from tasks.reading import read_summary
+    from tasks.reading import read_summary, runs_by_time
 
     with open_store(load_settings().home) as store:
-        summaries = [read_summary(store, run) for run in ids_of_runs(store)]
+        summaries = [read_summary(store, run) for run in runs_by_time(store)]
     if as_json:
         print_json(
             [
                 {key: s[key] for key in ("run_id", "recipe", "status", "model_sha256", "final")}
+                | {"rounds": len(s["rounds"])}
                 for s in summaries
             ]
         )

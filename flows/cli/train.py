@@ -125,14 +125,16 @@ def show_summary(summary: dict[str, Any]) -> None:
         soft_wrap=True,
     )
     if summary["rounds"]:
+        console.print()
         show_parties(summary["rounds"][-1], summary.get("baselines", {}), summary["final"])
     for row in summary["rounds"]:
         for refusal in row["refused"]:
             console.print(f"round {row['round']}: {refusal['party']} does not count ({refusal['code']})")
     final = summary["final"]
     scored = _with_error(final) if final else "no round passed"
-    reason, model = summary["reason"].rstrip("."), summary["model_sha256"][:12]
-    console.print(f"{summary['status']}: {reason}. Kept model {model}: {scored}.")
+    reason = f": {summary['reason'].rstrip('.')}" if summary["reason"] else ""
+    model = summary["model_sha256"][:12] + (f" of round {summary['best_round']}" if final else "")
+    console.print(f"{summary['status']}{reason}. Kept model {model}: {scored}.")
 
 
 def show_parties(last_round: dict[str, Any], baselines: dict[str, Any], final: dict[str, Any] | None) -> None:

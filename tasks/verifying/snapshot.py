@@ -9,7 +9,6 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import (
     Announcement,
@@ -41,6 +40,7 @@ from infra.layout import (
     sweeps_prefix,
 )
 from infra.object_store import ObjectStore
+from tasks.reading import unknown_run
 from validation.admission import RECEIPT_LIMIT
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -125,12 +125,7 @@ def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
     roles = (COORDINATOR, *parties)
     keys = [key for role in roles for key in store.list_keys(run_prefix(role, run))]
     if not keys:
-        known = ", ".join(sorted(runs)[-5:]) or "none"
-        raise InputError(
-            f"There is no run {run} in the bucket (the latest are: {known})",
-            fix="see fedcart runs list",
-            code="run-unknown",
-        )
+        raise unknown_run(store, run)
     sweeps = {key: party for party in parties for key in store.list_keys(sweeps_prefix(party))}
 
     def read(key: str) -> bytes | None:

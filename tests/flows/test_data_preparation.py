@@ -50,7 +50,8 @@ def test_prepare_twice(home):
     before = files_below(home)
     second = prepare_data(recipe, home, said.append)
     assert second.unchanged
-    assert second.model_copy(update={"unchanged": False}) == first
+    assert (set(first.noted), second.noted) == ({*recipe.parties, "coordinator"}, ())
+    assert second.model_copy(update={"unchanged": False, "noted": first.noted}) == first
     assert len(said) == 1
     assert files_below(home) == before
 
@@ -90,7 +91,7 @@ def test_a_damaged_table_is_noticed_and_made_again(home, table, damage):
     path = home / f"{table}.parquet"
     whole = path.read_bytes()
     path.unlink() if damage == "gone" else path.write_bytes(whole[:-1])
-    assert prepare_data(recipe, home) == manifest
+    assert prepare_data(recipe, home) == manifest.model_copy(update={"noted": ()})
     assert path.read_bytes() == whole
 
 
@@ -190,6 +191,17 @@ def test_a_party_that_gives_no_holdout_any_more(own_recipe, tmp_path):
     own_recipe.write_text(own_recipe.read_text().replace(", holdout: secret-h.csv", ""))
     prepare_data(load_recipe(str(own_recipe)), tmp_path / "home")
     assert set(settings(tmp_path / "home", "shop-b")["tables"]["mine"]) == {"train"}
+
+
+def test_another_path_of_a_party_is_a_change_of_its_settings(own_recipe, tmp_path):
+    home = tmp_path / "home"
+    assert prepare_data(load_recipe(str(own_recipe)), home).noted == ("shop-a", "shop-b", "coordinator")
+    own_recipe.write_text(own_recipe.read_text().replace("secret-a.csv", "secret-other.csv"))
+    again = prepare_data(load_recipe(str(own_recipe)), home)
+    assert (again.noted, again.unchanged) == (("shop-a",), False)
+    assert "secret" not in again.model_dump_json()
+    assert settings(home, "shop-a")["tables"]["mine"]["train"] == str(tmp_path / "secret-other.csv")
+    assert prepare_data(load_recipe(str(own_recipe)), home).unchanged
 
 
 def test_a_faulty_table_of_the_coordinator_leaves_nothing_half_written(own_recipe, tmp_path):

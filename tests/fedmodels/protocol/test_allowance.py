@@ -23,8 +23,14 @@ def test_the_run_stops_with_the_codes_of_the_parties_and_the_way_on():
     error = why_stopped("r", [missed(1), missed(2)], AGREED, 0)
     assert error.code == "quorum-missed"
     assert "2 rounds in a row had too few parties, and at most 1 may" in str(error)
+    assert "see to the parties (fedcart data check --party b --recipe RECIPE shows" in str(error)
     assert "fedcart train --resume r" in str(error)
     assert why_stopped("r", [missed(1), missed(2)], AGREED, 2) is None
+
+
+def test_of_a_party_that_is_merely_late_there_are_no_data_to_check():
+    late = [record(n, "a", {"b": "late"}, outcome="quorum-missed") for n in (1, 2)]
+    assert "see to the parties, then go on with" in str(why_stopped("r", late, AGREED, 0))
 
 
 def test_only_the_gates_refusals_close_the_run():

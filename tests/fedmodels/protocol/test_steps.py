@@ -89,9 +89,7 @@ def test_a_round_without_its_quorum_has_no_candidate():
     after, steps = play_round(state_for(recipe_for()), [answer("a"), refused("b", "table-empty")])
     assert steps == [Announce, Collect, Decide, Commit, MoveHead]
     assert after.records[0].outcome == "quorum-missed"
-    assert after.records[0].gate.reasons == (
-        "1 updates were accepted, 2 are required (b: table-empty): refused.",
-    )
+    assert after.records[0].gate.reasons == ("1 update was accepted, 2 are required (b: table-empty).",)
     assert after.head.model_sha256 == state_for(recipe_for()).head.model_sha256
 
 

@@ -38,6 +38,7 @@ def test_prepare_twice(fedcart):
     assert json.loads(fedcart("prepare", "--recipe", "smoke", "--json").stdout) == {
         **document,
         "unchanged": True,
+        "noted": [],
     }
     shown = fedcart("prepare", "--recipe", "smoke").stdout
     assert "Everything was in place already" in shown

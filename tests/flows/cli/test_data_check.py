@@ -149,6 +149,23 @@ def test_a_party_on_its_own_machine(check, place):
 
 
 @pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (None, "table-missing"),
+        (b"text,wrong\nfine,1\n", "table-column-missing"),
+        (b"text,label\ncaf\xe9,1\n", "table-encoding"),
+    ],
+)
+def test_a_table_that_cannot_be_read_refuses_the_check(check, place, content, code):
+    """In a run it only costs the party its round; a check by hand that was not made exits with 2."""
+    table = place / "shop-a.csv"
+    table.unlink() if content is None else table.write_bytes(content)
+    done = check("--json")
+    refused_in_one_sentence(done, code)
+    assert str(place) not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
     ("party", "code"),
     [("shop-z", "party-unknown"), ("shop-b", "table-missing"), ("shop-a", "labels-unknown")],
 )

@@ -343,7 +343,7 @@ class FinishedRun:
         self, candidate: Candidate | None, rows: dict[str, PartyRow], counted: dict[str, AcceptedUpdate]
     ) -> GateResult:
         if candidate is None:
-            return GateResult(passed=False, reasons=("1 updates were accepted, 2 are required: refused.",))
+            return GateResult(passed=False, reasons=("1 update was accepted, 2 are required.",))
         good = last_passed(self.records)
         compared = {
             party: (good.parties[party].metrics if good else None, row.metrics) for party, row in rows.items()
