@@ -26,8 +26,10 @@ OutOption = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document; logs go to standard error.")]
 
-LONGEST_WORD = 64
-"""Of a table, in characters, that is never broken: a SHA-256. Free text may have longer ones."""
+LONGEST_WORD = 128
+"""Of a table, in characters, that is never broken: a key of the bucket. Free text may have longer ones."""
+_ENDLESS = 1_000_000
+"""Width at which no table is squeezed."""
 INTERRUPTED = 130
 """Exit status of a command that was stopped with Ctrl-C or by being terminated."""
 
@@ -54,7 +56,7 @@ def print_table(
     rows: Iterable[Sequence[object]],
     whole: Collection[str] = (),
 ) -> None:
-    """A table on standard output.
+    """A table on standard output, no wider than a terminal if words allow it; elsewhere a row is a line.
 
     No word is broken or cut short, for it may be an identifier: lines that this makes too long run on. Only
     a word that is longer than any identifier is folded.
@@ -65,23 +67,46 @@ def print_table(
         rows: cells; `None` shows as a dash.
         whole: names of columns whose cells stay on one line.
     """
-    cells = [["–" if cell is None else str(cell) for cell in row] for row in rows]
-    table = Table(
-        title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    for number, (name, justify) in enumerate(columns):
-        texts = [name, *(row[number] for row in cells)]
-        words = texts if name in whole else [word for text in texts for word in text.split()]
-        table.add_column(
-            name,
-            justify="right" if justify == "right" else "left",
-            overflow="fold",
-            min_width=max((size for word in words if (size := cell_len(word)) <= LONGEST_WORD), default=0),
-        )
+    cells = [[Text("–" if cell is None else str(cell)) for cell in row] for row in rows]
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name, justify in columns:
+        table.add_column(Text(name), justify="right" if justify == "right" else "left", overflow="fold")
     for row in cells:
-        table.add_row(*map(Text, row))
-    width = max(console.width, console.measure(table).minimum)
-    console.print(table, width=width, crop=False)
+        table.add_row(*row)
+    ranges = [
+        _range([name, *(row[number].plain for row in cells)], whole=name in whole)
+        for number, (name, _) in enumerate(columns)
+    ]
+    natural = table.__rich_measure__(console, console.options.update(width=_ENDLESS)).maximum
+    widths = fitted(ranges, natural - console.width if console.is_terminal else 0)
+    for column, width in zip(table.columns, widths, strict=True):
+        column.width = width
+    table.width = natural - sum(longest for _, longest in ranges) + sum(widths)
+    console.print(title, style="table.title", markup=False, highlight=False, soft_wrap=True)
+    console.print(table, crop=False)
+
+
+def _range(texts: Sequence[str], *, whole: bool) -> tuple[int, int]:
+    """The least width of a column, at which no word of its texts is broken, and its longest text."""
+    longest = max(cell_len(line) for text in texts for line in (text.splitlines() or [""]))
+    words = [cell_len(word) for text in texts for word in text.split()]
+    return longest if whole else max((size for size in words if size <= LONGEST_WORD), default=1), longest
+
+
+def fitted(ranges: Sequence[tuple[int, int]], spare: int) -> list[int]:
+    """Widths of columns that are `spare` cells too wide together; none is narrower than its least.
+
+    Args:
+        ranges: least and greatest width of each column.
+        spare: how many cells should go; each is taken from the widest column that has one left.
+    """
+    widths = [longest for _, longest in ranges]
+    for _ in range(spare):
+        places = [place for place, (least, _) in enumerate(ranges) if widths[place] > least]
+        if not places:
+            break
+        widths[max(places, key=lambda place: widths[place])] -= 1
+    return widths
 
 
 def called() -> str:

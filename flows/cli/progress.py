@@ -1,4 +1,4 @@
-"""Progress in the terminal: of a run, with what is said to who leaves it, and of reading bytes."""
+"""Progress in a terminal, and nowhere else: of a run, with what who leaves it is told; of reading bytes."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ STAGES = ("training at the parties", "aggregating and fine-tuning", "evaluating 
 
 @contextmanager
 def run_progress(title: str) -> Iterator[Callable[[RunView], None]]:
-    """Show a bar on standard error and give the function that moves it."""
+    """Show a bar on a terminal, which goes when it is over, and give the function that moves it."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -31,7 +31,7 @@ def run_progress(title: str) -> Iterator[Callable[[RunView], None]]:
         TextColumn("{task.fields[words]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=notes) as progress:
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
         bar = progress.add_task(title, total=1.0, words="starting")
 
         def watch(state: RunView) -> None:
@@ -58,14 +58,14 @@ def goes_on_without(run: str) -> Iterator[None]:
 
 @contextmanager
 def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error and give the function that moves it: bytes read, bytes in all."""
+    """As `run_progress`, of bytes: the function is told how many were read, and how many there are."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TransferSpeedColumn(),
     )
-    with Progress(*columns, console=notes) as progress:
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
         bar = progress.add_task(title, total=None)
         yield lambda read, total: progress.update(bar, completed=read, total=total)
 
