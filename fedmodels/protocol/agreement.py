@@ -207,10 +207,16 @@ def _discounted(decision: Decision, shares: Mapping[str, float]) -> dict[str, fl
 
 def _differing(message: Message, expected: Mapping[str, object]) -> list[str]:
     return [
-        f"{name} is {_shown(getattr(message, name))}, not {_shown(value)}"
+        f"{name} is {_told_apart(getattr(message, name), value)}"
         for name, value in expected.items()
         if _plain(getattr(message, name)) != _plain(value)
     ]
+
+
+def _told_apart(found: object, expected: object) -> str:
+    """Both, cut short unless that would make them look alike."""
+    shown, wanted = _shown(found), _shown(expected)
+    return f"{found}, not {expected}" if shown == wanted else f"{shown}, not {wanted}"
 
 
 def _plain(value: object) -> object:

@@ -19,7 +19,7 @@ from fedmodels.protocol.agreement import misspelt
 from fedmodels.protocol.messages import Decision, Plan
 from infra.layout import architecture_key, model_key, update_key
 from infra.object_store import ObjectStore
-from tasks.verifying.findings import Finding
+from tasks.verifying.findings import Finding, told_apart
 from tasks.verifying.judging import missing
 from tasks.verifying.snapshot import Snapshot
 
@@ -171,7 +171,7 @@ def compare_average(name: str, average: Average, digest: str) -> Iterator[Findin
     stated = average.stated_sha256
     wanted = stated if average.tuned else average.model_sha256
     if stated and stated != digest and (misspelt(stated, digest) or digest == wanted):
-        fault = f"aggregate_sha256 is {stated[:12]}…, and the average is {digest[:12]}…"
+        fault = "aggregate_sha256 is {}, and the average is {}".format(*told_apart(stated, digest))
         yield Finding(average.candidate_key, "changed", fault)
         wanted = digest
     if wanted is None and not average.candidate_holds:
@@ -182,7 +182,8 @@ def compare_average(name: str, average: Average, digest: str) -> Iterator[Findin
         yield Finding(name, "not recomputable: fine-tuned", detail)
         return
     if wanted != digest:
-        yield Finding(name, "disagrees", f"it is {digest[:12]}…, and the candidate says {wanted[:12]}…")
+        fault = "it is {}, and the candidate says {}".format(*told_apart(digest, wanted))
+        yield Finding(name, "disagrees", fault)
     else:
         yield Finding(name, "ok", f"base and {count} updates, added again: the same bits")
     if average.tuned:

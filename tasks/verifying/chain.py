@@ -12,7 +12,7 @@ from fedmodels.protocol.agreement import closed_faults, head_faults, misspelt, r
 from fedmodels.protocol.messages import Candidate, Closed, Decision, Head, Plan, Receipt, Record
 from fedmodels.protocol.progress import follow, last_passed, opening_head, why_finished
 from fedmodels.protocol.recomputation import drawn_cohort, dropping_faults, quorum_faults
-from tasks.verifying.findings import Finding
+from tasks.verifying.findings import Finding, told_apart
 from tasks.verifying.judging import Pin, judge
 from tasks.verifying.snapshot import Held, Snapshot
 from validation.gates import round_gate
@@ -169,7 +169,7 @@ def _blame_head(chain: Chain) -> str:
     provisional = chain.stated(last)
     others = head_faults(head, provisional.model_copy(update={"record_sha256": named})) if provisional else ()
     if not named or others or misspelt(named, held.sha256 or ""):
-        return f"record_sha256 is {named[:12]}…, not {(held.sha256 or '')[:12]}…"
+        return "record_sha256 is {}, not {}".format(*told_apart(named, held.sha256))
     return ""
 
 

@@ -22,6 +22,18 @@ HOLDS: frozenset[Verdict] = frozenset({"ok", "swept", "not recomputable: fine-tu
 """Verdicts that break nothing by themselves: what a `not checked` rests on is broken already."""
 
 
+def told_apart(one: str | None, other: str | None) -> tuple[str, str]:
+    """Two hashes that differ, cut short where that shows it and whole otherwise."""
+    first, second = one or "none", other or "none"
+    if first[:12] == second[:12]:
+        return first, second
+    return _short(first), _short(second)
+
+
+def _short(digest: str) -> str:
+    return digest if len(digest) <= 12 else f"{digest[:12]}…"
+
+
 @dataclass(frozen=True)
 class Finding:
     """One object's verdict. `object` is its key in the bucket, or what was recomputed."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fedmodels.protocol.messages import Closed, Message
-from tasks.verifying.findings import Finding, Verdict
+from tasks.verifying.findings import Finding, Verdict, told_apart
 from tasks.verifying.snapshot import Held, Snapshot, key_of, parse_any
 
 
@@ -42,7 +42,8 @@ def judge(
     if held.message is None:
         return Finding(held.key, "changed", "it is no valid message of its kind")
     if pin:
-        stated = f"its SHA-256 is {_short(held.sha256)}, but {pin.by} names {_short(pin.sha256)}"
+        found, named = told_apart(held.sha256, pin.sha256)
+        stated = f"its SHA-256 is {found}, but {pin.by} names {named}"
         return Finding(held.key, "changed", "; ".join([stated, *faults]))
     if not held.canonical:
         return Finding(held.key, "changed", "its JSON is not spelt as messages are written")
@@ -91,7 +92,3 @@ def _home(message: Message, run: str) -> str:
 def _without_round(key: str) -> str:
     head, separator, tail = key.partition("/rounds/")
     return f"{head}{separator}{tail.partition('/')[2]}"
-
-
-def _short(digest: str | None) -> str:
-    return f"{(digest or '')[:12]}…"

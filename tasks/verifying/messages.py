@@ -37,7 +37,7 @@ def examine_messages(snapshot: Snapshot) -> Examined:
     decisions = {n: decision for n in chain.records if (decision := chain.decision(n))}
     averages = tuple(_averages(chain, decisions, good))
     unknown = [
-        Finding(f"average of round {n}", "not checked", "the plan, or the round's decision, is damaged")
+        Finding(f"average of round {n}", "not checked", _why_no_average(chain, n))
         for n in chain.records
         if _has_candidate(chain, n) and n not in {average.round for average in averages}
     ]
@@ -87,6 +87,17 @@ def _chain(snapshot: Snapshot, plan: Plan | None) -> Chain:
 def _has_candidate(chain: Chain, number: int) -> bool:
     record = chain.sound(number)
     return record.candidate_sha256 is not None if record else chain.candidates[number].there
+
+
+def _why_no_average(chain: Chain, number: int) -> str:
+    """What an average would be computed from, and cannot be trusted."""
+    if chain.plan is None:
+        return "the plan is damaged"
+    if chain.records[number].there and chain.sound(number) is None:
+        return "the round's record, which names the decision, is damaged"
+    if chain.decision(number) is None:
+        return "the round's decision is damaged or gone"
+    return "the round's candidate is damaged or gone, or its decision accepts nothing"
 
 
 def _averages(chain: Chain, decisions: dict[int, Decision], good: set[str]) -> Iterator[Average]:

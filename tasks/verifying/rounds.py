@@ -120,8 +120,16 @@ def _receipts(chain: Chain, number: int) -> Iterator[Finding]:
         elif code in GARBLED:
             yield Finding(held.key, "ok", f"refused ({code})")
         else:
-            note = f"refused ({code})" if code else "not counted"
+            note = f"refused ({code})" if code else _uncounted(chain, number)
             yield judge(chain.snapshot, held, faults=faults, note=note)
+
+
+def _uncounted(chain: Chain, number: int) -> str:
+    """Said of a receipt that no decision is known to count."""
+    written = chain.decisions[number].there or chain.records[number].there
+    if written and chain.decision(number) is None:
+        return "signed; whether it counts is not known, since the round's record or decision is damaged"
+    return "not counted"
 
 
 def _pins(chain: Chain, number: int) -> dict[str, Pin]:

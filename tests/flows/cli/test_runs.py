@@ -75,6 +75,34 @@ def test_verify_names_what_is_broken_and_fails(fedcart, finished):
     assert "rounds/0004/record.json names" in broken[0]["detail"]
 
 
+def test_what_rests_on_a_damaged_record_says_so(fedcart, finished):
+    key = round_key(RUN, 3, "record")
+    before = finished.store.read(key)
+    finished.store.put_blob(key, before.replace(b'"overhead":1.25', b'"overhead":0.25'))
+    try:
+        rows = json.loads(fedcart("verify", RUN, "--all", "--json").stdout)["objects"]
+    finally:
+        finished.store.put_blob(key, before)
+    details = {row["object"]: row["detail"] for row in rows}
+    damaged = "the round's record, which names the decision, is damaged"
+    assert details["average of round 3"] == damaged
+    assert "whether it counts is not known" in details[receipt_key("shop-a", RUN, 3)]
+    assert "not counted" not in details[receipt_key("shop-a", RUN, 3)]
+
+
+def test_an_open_run_and_the_round_of_the_kept_model(fedcart, finished):
+    before = finished.store.read(closed_key(RUN))
+    kept = f"{finished.head.best_model_sha256[:12]} of round {finished.head.best_round}: accuracy"
+    assert f"Kept model {kept}" in " ".join(fedcart("show", RUN).stdout.split())
+    finished.store.delete(closed_key(RUN))
+    try:
+        assert f"open. Kept model {kept}" in " ".join(fedcart("show", RUN).stdout.split())
+        (row,) = json.loads(fedcart("list", "--json").stdout)
+    finally:
+        finished.store.put_blob(closed_key(RUN), before)
+    assert (row["run_id"], row["status"], row["rounds"]) == (RUN, "open", 5)
+
+
 def test_verify_of_an_unknown_run_is_one_sentence(fedcart):
     done = fedcart("verify", "nothing-1")
     assert isinstance(done.exception, InputError)
