@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import SETS, Recipe
 from infra.file_hash import file_sha256
@@ -164,10 +165,27 @@ def _write_tables(recipe: Recipe, home: Path, fingerprint: str) -> DataManifest:
                 home, party, recipe.name, tables, {"fingerprint": fingerprint}, columns
             )
     else:
+        _require_own_tables(recipe)
         own = prepare_coordinator_tables(data, seed=recipe.seed)
     facts = {"fingerprint": fingerprint, "labels": list(class_names(data, own)), "cleaned": own.counts}
     documents["coordinator"] = _write_role(home, "coordinator", recipe.name, own.sets(), facts)
     return _manifest(recipe, documents, unchanged=False)
+
+
+def _require_own_tables(recipe: Recipe) -> None:
+    """See that the coordinator's tables are there: only here, where they are named, may their paths be told.
+
+    Raises:
+        InputError: one is missing (`table-missing`).
+    """
+    own = recipe.data.coordinator
+    for file in filter(None, (own.table, own.public, own.validation, own.holdout)):
+        if not Path(file).exists():
+            raise InputError(
+                f"The coordinator's table {file} does not exist",
+                fix="correct its path under data.coordinator in the recipe",
+                code="table-missing",
+            )
 
 
 def _write_role(

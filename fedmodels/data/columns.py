@@ -24,6 +24,8 @@ _PARQUET_SUFFIXES = (".parquet", ".pq")
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 _LONGEST_FIELD = 16 * 2**20
 _BLOCK = 2**20
+_SHOWN = 20
+"""Columns that are named to a person, at most."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Reading:
     subject: str
     """`The train table`: begins each sentence."""
     error: type[FedcartError]
+    option: str = ""
+    """With which a person names the column of a file of their own, who is then told which ones there are."""
 
     def fault(self, sentence: str, fix: str, code: str) -> FedcartError:
         """The error to raise."""
@@ -222,7 +226,7 @@ def _check_columns(reading: Reading, names: list[str]) -> None:
         if name not in names:
             raise reading.fault(
                 f"has no column {name!r}",
-                "name the columns as the table does",
+                _which_there_are(names, reading.option),
                 "table-column-missing",
             )
         if names.count(name) > 1:
@@ -233,3 +237,11 @@ def _check_columns(reading: Reading, names: list[str]) -> None:
 
 def _damaged(reading: Reading) -> FedcartError:
     return reading.fault("is damaged or cut short", "write it again", "table-damaged")
+
+
+def _which_there_are(names: list[str], option: str) -> str:
+    """A party's own columns stay with it; who has just named a file may be told."""
+    if not option:
+        return "name the columns as the table does"
+    shown = ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
+    return f"name one that it has with {option}: {shown}"

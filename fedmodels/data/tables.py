@@ -83,7 +83,7 @@ def read_texts(path: Path, column: str) -> list[str]:
     Raises:
         InputError: as `read_table`.
     """
-    reading = Reading(path, (column, column), f"The file {path}", InputError)
+    reading = Reading(path, (column, column), f"The file {path}", InputError, option="--column")
     return [text or "" for text in _read_filled(reading).texts]
 
 

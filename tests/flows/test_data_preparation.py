@@ -223,6 +223,7 @@ def test_faults_of_a_recipe_that_only_preparation_sees(own_recipe, tmp_path, bef
     with pytest.raises(InputError) as caught:
         prepare_data(load_recipe(str(own_recipe)), tmp_path / "home")
     assert caught.value.code == code
+    assert after.removeprefix("package:") in str(caught.value)
 
 
 def test_the_manifest_is_json(home):
