@@ -18,7 +18,8 @@ def demo(
     kill_coordinator: Annotated[
         bool,
         typer.Option(
-            "--kill-coordinator", help="Kill the coordinator with SIGKILL in round 2, and resume the run."
+            "--kill-coordinator",
+            help="Kill the coordinator with SIGKILL in round 2 (or the only one), and resume the run.",
         ),
     ] = False,
     as_json: JsonFlag = False,
@@ -53,7 +54,8 @@ def demo(
     console.print(f'  {called()} predict {summary["run_id"]} --text "works great"', soft_wrap=True)
     stack = read_stack(home)
     if keep and stack:
-        console.print(f"Prefect UI: {stack.ui_url}")
+        console.print(f"Prefect UI: {stack.ui_url}", soft_wrap=True)
+        console.print(f"The stack stays up; stop it with {called()} down.", soft_wrap=True)
 
 
 def _show_kill(killed: dict[str, Any], model_sha256: str, recipe: str) -> None:
@@ -66,7 +68,4 @@ def _show_kill(killed: dict[str, Any], model_sha256: str, recipe: str) -> None:
         "Every step that was done was kept."
     )
     plain = f"{called()} demo" + ("" if recipe == "reviews" else f" --recipe {recipe}")
-    console.print(
-        f"Kept model {model_sha256}: a plain {plain} on this machine ends with the same one.",
-        soft_wrap=True,
-    )
+    console.print(f"Kept model {model_sha256}: a plain {plain} on this machine ends with the same one.")
