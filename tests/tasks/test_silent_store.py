@@ -53,7 +53,7 @@ def test_who_must_know_now_is_told_that_nobody_knows(run):
 
 def test_training_goes_on(settings, monkeypatch):
     monkeypatch.setattr(training, "CLOSED_CHECK_SECONDS", 0.0)
-    closed = training.stop_asked(PartySession("run-1", settings), None)
+    closed = training.closed_asked(PartySession("run-1", settings))
     assert not closed()
 
 
