@@ -69,7 +69,7 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
     inspect_data(session)
     declare_ready(session, session_id)
     rounds, done = 0, last_closed_round(session)
-    while announcement := next_announcement(session, after=done):
+    while announcement := next_announcement(session, session_id, after=done):
         if not holds_lease(session, session_id):
             break
         if session.party in announcement.cohort:

@@ -1,6 +1,7 @@
 """Joining a run: read its plan, take the session's lease, fetch what every round needs."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from prefect import task
 
@@ -21,7 +22,7 @@ from tasks.tagging import tagged
 from tasks.workbenches import open_workbench
 
 PLAN_TIMEOUT = 300.0
-LOOKS_PER_CLOSED_CHECK = 4
+LOOKS_PER_LEAVING_CHECK = 4
 
 
 @task(task_run_name="join_run · {session.party}", **STORE)
@@ -30,8 +31,8 @@ LOOKS_PER_CLOSED_CHECK = 4
 def join_run(session: PartySession, session_id: str) -> str:
     """Wait for the plan, check that it names this party with this key, and take the lease.
 
-    The latest session of a party holds the lease; an earlier one that still lives sees that at the
-    next round and leaves.
+    The latest session of a party holds the lease; an earlier one that still lives sees that within seconds,
+    or at the end of its round, and leaves.
 
     Raises:
         InputError: there is no such run, or its plan names this party with another key.
@@ -124,17 +125,23 @@ def holds_lease(session: PartySession, session_id: str) -> bool:
 
 
 @fault_step
-def next_announcement(session: PartySession, after: int) -> Announcement | None:
-    """Wait for the next round that is not closed yet, or `None` when the run is over or idle too long."""
+def next_announcement(session: PartySession, session_id: str, after: int) -> Announcement | None:
+    """Wait for the next round that is not closed yet.
+
+    Returns:
+        Its announcement; `None` when the run is over or idle too long, or another session of the party has
+        the lease. Two coordinators that began one run side by side have started two; the coordinator that
+        goes on may wait for the one that lost the lease, and starts it again once it has left.
+    """
     looks = 0
 
-    def look() -> Announcement | Closed | None:
+    def look() -> Announcement | Literal["leave"] | None:
         nonlocal looks
         looks += 1
-        if looks % LOOKS_PER_CLOSED_CHECK == 0:
+        if looks % LOOKS_PER_LEAVING_CHECK == 0:
             closed = read_message(session.store, closed_key(session.run), Closed)
-            if closed is not None:
-                return closed
+            if closed is not None or not _holds_lease(session, session_id):
+                return "leave"
         return read_message(session.store, round_key(session.run, after + 1, "announcement"), Announcement)
 
     idle = session.joined_plan.recipe.session_idle_timeout
