@@ -1,4 +1,4 @@
-"""Which session of a party goes on: the one with the lease. Another one leaves, whether a round comes or not."""
+"""Which session of a party goes on: the one with the lease. Another leaves, whether a round comes or not."""
 
 import pytest
 
