@@ -23,7 +23,10 @@ A message is one sentence that names the thing, the value, the bound and the nex
 carries a row of data, a key or a path of a party's machine: Prefect stores exception text.
 """
 
+import re
 from typing import ClassVar
+
+_CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 
 
 class FedcartError(Exception):
@@ -51,6 +54,12 @@ class FedcartError(Exception):
 def _rebuild(cls: type[FedcartError], sentence: str, fix: str, code: str) -> FedcartError:
     """Unpickle with the keyword arguments that `Exception` would forget."""
     return cls(sentence, fix=fix, code=code)
+
+
+def read_coded(message: str) -> tuple[str, str] | None:
+    """Code and sentence, as a flow leaves them of the error that ended it; `None` of any other message."""
+    said = _CODED.fullmatch(message)
+    return (said[1], said[2]) if said else None
 
 
 class TransientError(FedcartError):

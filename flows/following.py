@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import InputError, RunConflict, RunError, StackError, TransientError
+from fedmodels.errors import InputError, RunConflict, RunError, StackError, TransientError, read_coded
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
@@ -298,8 +298,8 @@ def _never_began(run: str) -> StackError:
 
 
 def _coordinator_ended(run: str, outcome: str) -> RunError:
-    code, separator, sentence = outcome.partition(": ")
-    if separator and code.replace("-", "").isalpha() and code.islower():
+    if coded := read_coded(outcome):
+        code, sentence = coded
         return RunError(sentence.rstrip("."), code=code)
     return RunError(
         f"The coordinator of run {run} ended without closing it ({outcome or 'no answer from Prefect'})",

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import RunError, StackError
+from fedmodels.errors import RunError, StackError, read_coded
 from flows.following import api_url, deploy_where_missing, require_worker, running_store
 from infra.deployments.services import declare_release
 from infra.deployments.starting import flow_run_ending, start_release
@@ -88,8 +88,8 @@ def unreleased(said: dict[str, Any]) -> RunError | None:
     if said["release"] is not None and state in ("Refused", "Rejected"):
         show = f"see fedcart release show {said['recipe']} {said['release']}"
         return RunError(message.rstrip("."), fix=show, code=f"release-{state.lower()}")
-    code, separator, sentence = message.partition(": ")
-    if separator and code.replace("-", "").isalpha() and code.islower():
+    if coded := read_coded(message):
+        code, sentence = coded
         return RunError(sentence.rstrip("."), code=code)
     return RunError(
         f"The release of run {said['run']} ended as {state}: {message}".rstrip(".: "),

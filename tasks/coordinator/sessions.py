@@ -1,13 +1,12 @@
 """Parties' sessions: started once per run on each party's own pool, and again when they died or left."""
 
-import re
 import time
 from uuid import UUID
 
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import PrefectAway, QuorumMissed, StackError
+from fedmodels.errors import PrefectAway, QuorumMissed, StackError, read_coded
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
@@ -24,7 +23,6 @@ CHECK_SECONDS = 2.0
 LEASE_LIMIT = 64 * 1024
 """Bytes of a lease: ids, and a sentence."""
 GONE = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING", UNKNOWN})
-_CODED = re.compile(r"([a-z][a-z0-9-]*): (.+)", re.DOTALL)
 Loss = tuple[str, str]
 """Code and sentence of a session that is not started again in this round."""
 
@@ -182,5 +180,5 @@ def _start_again(run: CoordinatorRun, party: str) -> None:
 
 def _ending(flow_run_id: str) -> Loss:
     """Code and sentence that a session's flow run left; empty strings when it left none that it may say."""
-    said = _CODED.fullmatch(flow_run_outcome(flow_run_id) or "")
-    return (said[1], said[2]) if said and may_say(said[1], said[2]) else ("", "")
+    said = read_coded(flow_run_outcome(flow_run_id) or "")
+    return said if said and may_say(*said) else ("", "")
