@@ -4,6 +4,7 @@ What Prefect last heard of a run would stand for ever, or until it missed the ru
 to correct it.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,15 +26,14 @@ def await_flow_runs(stack: Path, patience: float) -> tuple[str, ...]:
         stack: the stack's folder.
         patience: seconds.
     """
-    left = processes.flow_runs(stack)
+    left: Collection[str] = ()
 
     def ended() -> bool:
         nonlocal left
         left = processes.flow_runs(stack)
         return not left
 
-    if left:
-        wait_for(ended, timeout=patience)
+    wait_for(ended, timeout=patience)
     return tuple(left)
 
 

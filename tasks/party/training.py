@@ -39,10 +39,6 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
         TrainingFailed: the loss is not finite, `train_timeout` (`round_timeout` where there is none) is over,
             the GPU was not free in time (`gpu-busy`), or the run was closed meanwhile.
     """
-    return _train(session, announcement)
-
-
-def _train(session: PartySession, announcement: Announcement) -> dict[str, float]:
     bench, prepared = session.workbench, session.prepared
     if bench is None or prepared is None:
         raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
