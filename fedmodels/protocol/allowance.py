@@ -5,7 +5,7 @@ allowance. So is a party that took back what it had sent; it rests then. A model
 and again is not: the run is closed as failed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fedmodels.errors import QuorumMissed
 from fedmodels.protocol.dropping import took_back
@@ -63,11 +63,40 @@ def why_stopped(
         f"{counted(missed, 'round')} in a row had too few parties, "
         f"and at most {recipe.max_failed_rounds} may; "
         f"the last one: {why_refused(records[-1])}",
-        fix=f"see to the parties{_where_to_look(records[-1])}, then go on with fedcart train --resume {run}",
+        fix=f"see to the parties{where_to_look({r.party: r.code for r in records[-1].refused})}, "
+        f"then go on with fedcart train --resume {run}",
     )
 
 
-def _where_to_look(record: Record) -> str:
-    """How a party whose data were refused in this round sees what is wrong with them."""
-    party = next((r.party for r in record.refused if r.code.startswith(OF_DATA)), None)
+def why_not_begun(
+    run: str, able: int, required: int, missing: Mapping[str, tuple[str, str] | None]
+) -> QuorumMissed:
+    """The error with which a run stops before a round is announced that could not have its quorum.
+
+    Args:
+        run: the run's id.
+        able: parties that have joined, with sound data.
+        required: the recipe's `min_available_parties`.
+        missing: code and sentence of each of the others, `None` for one that has not answered.
+    """
+    said = "; ".join(
+        f"{party}: {f'{told[0]}, {told[1]}' if told else 'no answer yet'}".rstrip(".")
+        for party, told in missing.items()
+    )
+    refused = {party: told[0] for party, told in missing.items() if told}
+    return QuorumMissed(
+        f"{able} of {able + len(missing)} parties can take part, {required} are required ({said})",
+        fix=f"see to the others{where_to_look(refused)} and to their workers (fedcart status), "
+        f"then go on with fedcart train --resume {run}",
+        code="parties-missing",
+    )
+
+
+def where_to_look(codes: Mapping[str, str]) -> str:
+    """How the first of these parties whose data were refused sees what is wrong with them.
+
+    Args:
+        codes: code of each party's refusal.
+    """
+    party = next((party for party, code in codes.items() if code.startswith(OF_DATA)), None)
     return f" (fedcart data check --party {party} --recipe RECIPE shows what is wrong)" if party else ""

@@ -311,6 +311,7 @@ class Session(Message):
     ready: bool = False
     """Whether model and data are loaded."""
     refusal: str | None = None
-    """Code of the error for which the party does not take part in the run."""
+    """Code of the error for which the party does not take part in the run; of one that is ready, of what its
+    data were refused for: it stays, and looks again when they have changed."""
     reason: str = ""
     """That error's sentence."""

@@ -6,7 +6,8 @@ from uuid import UUID
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import PrefectAway, QuorumMissed, StackError, read_coded
+from fedmodels.errors import PrefectAway, StackError, read_coded
+from fedmodels.protocol.allowance import why_not_begun
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
@@ -30,9 +31,12 @@ Loss = tuple[str, str]
 @task(task_run_name="start_session · {party}", **STORE)
 @tagged
 def start_session(run: CoordinatorRun, party: str) -> str:
-    """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id."""
+    """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id.
+
+    One that was refused its data gets a successor, which looks at them afresh.
+    """
     lease = standing_lease(run, party)
-    if lease is not None and flow_run_state(lease.session) not in GONE:
+    if lease is not None and lease.refusal is None and flow_run_state(lease.session) not in GONE:
         run.sessions[party] = lease.session
     else:
         run.sessions[party] = start_party_session(run.run, party)
@@ -45,46 +49,40 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
     """Wait until every party of the cohort has loaded model and data; return those that are ready.
 
     Raises:
-        QuorumMissed: after the recipe's `join_timeout` fewer than `required` parties are ready.
+        QuorumMissed: after the recipe's `join_timeout` fewer than `required` are ready with sound data.
     """
     timeout = run.plan.recipe.join_timeout
     watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
-
-    def ready() -> tuple[str, ...]:
-        leases = {party: standing_lease(run, party) for party in cohort}
-        run.declined = {
-            party: lease
-            for party, lease in leases.items()
-            if lease and lease.refusal and lease.session == run.sessions.get(party)
-        }
-        return tuple(
-            party
-            for party, lease in leases.items()
-            if lease and lease.ready and lease.session == run.sessions.get(party)
-        )
+    joined: dict[str, Session] = {}
 
     def settled() -> bool:
-        here = {*ready(), *run.declined}
-        losses = [party for party in cohort if party not in here and watches[party].lost() is not None]
-        return len(here) + len(losses) == len(cohort) or interrupted(run)
+        joined.clear()
+        joined.update(_joined(run, cohort))
+        run.declined = {party: lease for party, lease in joined.items() if not lease.ready}
+        losses = [party for party in cohort if party not in joined and watches[party].lost() is not None]
+        return len(joined) + len(losses) == len(cohort) or interrupted(run)
 
     wait_for(patient(settled), timeout=timeout, first_wait=run.poll_seconds)
-    here = ready()
     run.round_began = time.perf_counter()
-    if len(here) < required and not interrupted(run):
+    able = [party for party, lease in joined.items() if lease.refusal is None]
+    if len(able) < required and not interrupted(run):
         missing = {
-            party: declined(run, party) or watches[party].known_loss for party in cohort if party not in here
+            party: told(party, joined[party]) if party in joined else watches[party].known_loss
+            for party in cohort
+            if party not in able
         }
-        said = "; ".join(
-            f"{party}: {': '.join(loss) if loss else 'no answer yet'}" for party, loss in missing.items()
-        )
-        raise QuorumMissed(
-            f"{len(here)} of {len(cohort)} parties joined, {required} are required "
-            f"(missing: {said.rstrip('.')})",
-            fix="see fedcart status for their workers, then fedcart train --resume",
-            code="parties-missing",
-        )
-    return here
+        raise why_not_begun(run.run, len(able), required, missing)
+    return tuple(party for party, lease in joined.items() if lease.ready)
+
+
+def _joined(run: CoordinatorRun, cohort: tuple[str, ...]) -> dict[str, Session]:
+    """The leases of those sessions of this coordinator that have said whether they take part."""
+    leases = {party: standing_lease(run, party) for party in cohort}
+    return {
+        party: lease
+        for party, lease in leases.items()
+        if lease and (lease.ready or lease.refusal) and lease.session == run.sessions.get(party)
+    }
 
 
 def standing_lease(run: CoordinatorRun, party: str) -> Session | None:
@@ -97,13 +95,16 @@ def standing_lease(run: CoordinatorRun, party: str) -> Session | None:
 
 
 def declined(run: CoordinatorRun, party: str) -> Loss | None:
-    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing.
+    """Why the party's session does not take part, as it says in its lease; `None` when it says nothing."""
+    lease = run.declined.get(party)
+    return told(party, lease) if lease else None
+
+
+def told(party: str, lease: Session) -> Loss:
+    """Code and sentence of a lease that refuses.
 
     What no party may say is not repeated: the code is `receipt-malformed` then, as for a receipt.
     """
-    lease = run.declined.get(party)
-    if lease is None:
-        return None
     code, reason = lease.refusal or "declined", lease.reason.rstrip(".")
     if may_say(code, reason):
         return code, reason

@@ -5,7 +5,7 @@ from typing import Literal
 
 from prefect import task
 
-from fedmodels.errors import FedcartError, InputError, PolicyForbids
+from fedmodels.errors import DataRefused, FedcartError, InputError, PolicyForbids
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Announcement, Closed, Head, Plan, Session
 from fedmodels.protocol.policy import policy_violations
@@ -170,8 +170,19 @@ def _take_lease(session: PartySession, lease: Session) -> None:
 @persistent
 @fault_step
 def declare_ready(session: PartySession, session_id: str) -> None:
-    """Say in the lease that model and data are loaded, so that a round may be announced."""
-    ready = Session(run=session.run, party=session.party, session=session_id, ready=True)
+    """Say in the lease that model and data are loaded, so that a round may be announced.
+
+    What the data were refused for is said with it: no round is announced then that can have no quorum.
+    """
+    refused = session.refused if isinstance(session.refused, DataRefused) else None
+    ready = Session(
+        run=session.run,
+        party=session.party,
+        session=session_id,
+        ready=True,
+        refusal=refused.code if refused else None,
+        reason=str(refused) if refused else "",
+    )
     _move_lease(session, ready, lambda standing: standing.session == session_id)
 
 

@@ -124,7 +124,7 @@ def test_too_few_parties_stop_the_run_and_it_goes_on_when_they_are_there(federat
     path = change(recipe, data=document["data"])
     assert federation.call("data", "prepare", "--recipe", path).returncode == 0
     said = refused(federation, "train", "--recipe", path, "--run", "too-few-1")
-    assert "quorum-missed" in said
+    assert "(parties-missing)" in said
     assert "shop-b: table-empty" in said
     assert "fedcart train --resume too-few-1" in said
     assert "empty.csv" not in said
@@ -132,4 +132,5 @@ def test_too_few_parties_stop_the_run_and_it_goes_on_when_they_are_there(federat
     write_csv(empty, sentences("shop-b", 90))
     resumed = federation.document("train", "--resume", "too-few-1")
     assert resumed["status"] == "finished"
-    assert [row["outcome"] for row in resumed["rounds"]] == ["quorum-missed", "passed", "passed"]
+    outcomes = [row["outcome"] for row in resumed["rounds"]]
+    assert outcomes == ["passed", "passed"], "a round began that could have no quorum"

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fedmodels.errors import StoreBusy
+from fedmodels.errors import QuorumMissed, StoreBusy
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Session
 from infra.layout import evaluation_key, receipt_key, session_key, update_key
@@ -109,3 +109,24 @@ def test_a_lease_that_is_one_is_ready(played, run):
     played.stores[PARTY].put_blob(session_key(PARTY, run.run), canonical_json(LEASE))
     run.sessions[PARTY] = LEASE.session
     assert await_sessions.fn(run, (PARTY,), 1) == (PARTY,)
+
+
+def test_no_round_begins_that_can_have_no_quorum(played, run, monkeypatch):
+    """A party whose data were refused stays, and is looked at again by the session of a resume."""
+    refusing = LEASE.model_copy(
+        update={"refusal": "table-column-missing", "reason": "It has no column text."}
+    )
+    played.stores[PARTY].put_blob(session_key(PARTY, run.run), canonical_json(refusing))
+    run.sessions[PARTY] = LEASE.session
+    assert await_sessions.fn(run, (PARTY,), 0) == (PARTY,)
+    assert run.declined == {}
+    with pytest.raises(
+        QuorumMissed, match=r"0 of 1 parties can take part, 1 are required \(shop-a: "
+    ) as caught:
+        await_sessions.fn(run, (PARTY,), 1)
+    assert "table-column-missing, It has no column text)" in str(caught.value)
+    assert "fedcart data check --party shop-a" in str(caught.value)
+    assert f"fedcart train --resume {run.run}" in str(caught.value)
+    monkeypatch.setattr(sessions, "flow_run_state", lambda _session: "RUNNING")
+    monkeypatch.setattr(sessions, "start_party_session", lambda name, party: f"new session of {party}")
+    assert start_session.fn(run, PARTY) == f"new session of {PARTY}"
