@@ -14,6 +14,8 @@ from statistics import median
 from typing import Any
 
 import psutil
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 PSS_PERIOD_SECONDS = 0.02
 MB = 1_000_000
@@ -40,6 +42,13 @@ def emit(document: Mapping[str, Any], *, as_json: bool, table: Sequence[Sequence
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
     for row in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error that counts, and vanishes; nothing where that is no terminal."""
+    notes = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal)
 
 
 def run_watched(command: Sequence[str]) -> dict[str, Any]:

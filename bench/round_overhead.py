@@ -8,21 +8,17 @@ stands the physical limit: the same bytes, put and fetched by one client on the 
 """
 
 import argparse
-import csv
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.report import emit, environment, plot_bars
+from bench.toy_run import toy_recipe
 from fedmodels.recipe import Recipe
-from fedmodels.toy_model import write_toy_model
 from flows.data_preparation import prepare_data
 from flows.following import Request, begin, coordinator_store, follow
-from flows.recipes import load_recipe
 from infra.local.memory import PeakMemory
 from infra.local.stack import down, process_ids, up
 from infra.object_store import ObjectStore
@@ -78,35 +74,18 @@ def measure(home: Path) -> dict[str, Any]:
 
 
 def _recipe(home: Path, size: str, hidden: int, layers: int, vocabulary: int) -> Recipe:
-    folder = home / "inputs"
-    folder.mkdir(parents=True, exist_ok=True)
-    model = write_toy_model(folder / size, hidden_size=hidden, layers=layers, vocabulary=vocabulary)
-    tables = {}
-    for name in (*PARTIES, "own"):
-        tables[name] = folder / f"{name}.csv"
-        with tables[name].open("w", newline="") as file:
-            rows = [(f"{name} says {number}", ("bad", "good")[number % 2]) for number in range(40)]
-            csv.writer(file).writerows([("text", "label"), *rows])
-    path = folder / f"{size}.yaml"
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "name": f"overhead-{size}",
-                "num_rounds": ROUNDS + 1,
-                "model": {"source": str(model), "max_length": 16},
-                "data": {
-                    "labels": ["bad", "good"],
-                    "parties": {party: {"train": str(tables[party])} for party in PARTIES},
-                    "coordinator": {"table": str(tables["own"])},
-                },
-                "min_available_parties": len(PARTIES),
-                "local": {"epochs": 0},
-                "fine_tuning": None,
-                "evaluate_at_parties": False,
-            }
-        )
+    return toy_recipe(
+        home,
+        f"overhead-{size}",
+        PARTIES,
+        40,
+        {"hidden_size": hidden, "layers": layers, "vocabulary": vocabulary},
+        num_rounds=ROUNDS + 1,
+        min_available_parties=len(PARTIES),
+        local={"epochs": 0},
+        fine_tuning=None,
+        evaluate_at_parties=False,
     )
-    return load_recipe(str(path))
 
 
 def _play(recipe: Recipe, home: Path, size: str) -> dict[str, Any]:

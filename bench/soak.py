@@ -13,10 +13,7 @@ nothing. The exit status is 1 when a kind grew by more, or the run did not finis
 """
 
 import argparse
-import csv
-import os
 import random
-import signal
 import statistics
 import sys
 import tempfile
@@ -29,15 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 
-from bench.report import emit, environment, plot_lines
+from bench.report import emit, environment, plot_lines, progress_bar
+from bench.toy_run import GATE_OF_NO_QUALITY, kill_flow_runs, kill_server, toy_recipe
 from fedmodels.errors import TransientError
 from fedmodels.recipe import Recipe
-from fedmodels.toy_model import write_toy_model
 from flows.data_preparation import prepare_data
 from flows.following import Request, begin, coordinator_store
-from flows.recipes import load_recipe
 from infra.local import processes
 from infra.local.stack import down, start_store, up
 from infra.locations import stack_folder
@@ -89,17 +84,35 @@ def main() -> None:
 
 def soak(home: Path, rounds: int, draw: random.Random) -> dict[str, Any]:
     """Play the rounds on a stack of their own; return samples, faults and what grew."""
-    recipe = _recipe(home, rounds)
+    recipe = toy_recipe(
+        home,
+        RUN,
+        PARTIES,
+        60,
+        {},
+        num_rounds=rounds,
+        max_failed_rounds=rounds,
+        local={"epochs": 1, "batch_size": 16},
+        gate=GATE_OF_NO_QUALITY,
+        grace=120.0,
+    )
     began = time.monotonic()
     try:
         up(home, PARTIES)
         prepare_data(recipe, home)
         endpoint = str(load_role_settings(home, "coordinator").s3_endpoint)
         watch = Soak(home, recipe, draw)
-        with harming(endpoint, Harm(latency=LATENCY_S)) as line:
+        with harming(endpoint, Harm(latency=LATENCY_S)) as line, progress_bar() as shown:
             update_role_settings(home, "coordinator", {"s3_endpoint": line.endpoint})
             watch.begin()
-            wait_for(watch.look, timeout=TIMEOUT_S, first_wait=1.0, longest_wait=1.0)
+            bar = shown.add_task("rounds", total=rounds)
+
+            def look() -> bool:
+                over = watch.look()
+                shown.update(bar, completed=watch.state.passed)
+                return over
+
+            wait_for(look, timeout=TIMEOUT_S, first_wait=1.0, longest_wait=1.0)
             summary = read_summary(coordinator_store(home), RUN)
     finally:
         down(home)
@@ -148,14 +161,10 @@ class Soak:
     def _harm(self, fault: str) -> None:
         self.done[fault] += 1
         if fault == "store":
-            record = processes.read_records(stack_folder(self.home.resolve()))["store"]
-            os.kill(record.pid, signal.SIGKILL)
-            wait_for(lambda: record.process is None, timeout=10)
+            kill_server(self.home, "store")
             start_store(self.home)
             return
-        role = "coordinator" if fault == "coordinator" else self.draw.choice(PARTIES)
-        for process in _runs_of(self.home, role):
-            process.kill()
+        kill_flow_runs(self.home, "coordinator" if fault == "coordinator" else self.draw.choice(PARTIES))
         if fault == "coordinator":
             self.begin(resume=True)
 
@@ -206,43 +215,6 @@ def _kind(record: str, shown: str) -> str:
         return record.partition("-")[0]
     first = shown.partition(" ")[0]
     return first if first in ("nursery", "run") else "stand-in"
-
-
-def _runs_of(home: Path, role: str) -> Iterator[psutil.Process]:
-    """What stands for the flow runs of a role."""
-    for process in processes.marked(stack_folder(home.resolve())):
-        with suppress(psutil.Error):
-            environ = process.environ()
-            if "PREFECT__FLOW_RUN_ID" in environ and f"/{role}/" in environ.get("FEDCART_CONFIG", ""):
-                yield process
-
-
-def _recipe(home: Path, rounds: int) -> Recipe:
-    folder = home / "inputs"
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = {}
-    for name in (*PARTIES, "own"):
-        tables[name] = folder / f"{name}.csv"
-        with tables[name].open("w", newline="") as file:
-            rows = [(f"{name} says {number}", ("bad", "good")[number % 2]) for number in range(60)]
-            csv.writer(file).writerows([("text", "label"), *rows])
-    path = folder / "soak.yaml"
-    document = {
-        "name": RUN,
-        "num_rounds": rounds,
-        "max_failed_rounds": rounds,
-        "model": {"source": str(write_toy_model(folder / "model")), "max_length": 16},
-        "data": {
-            "labels": ["bad", "good"],
-            "parties": {party: {"train": str(tables[party])} for party in PARTIES},
-            "coordinator": {"table": str(tables["own"])},
-        },
-        "local": {"epochs": 1, "batch_size": 16},
-        "gate": {"max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None},
-        "grace": 120.0,
-    }
-    path.write_text(yaml.safe_dump(document))
-    return load_recipe(str(path))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ Its tokenizer knows single characters, so that it needs no vocabulary file and t
 import string
 from pathlib import Path
 
+from fedmodels.plain_failures import quiet
+
 CHARACTERS = " " + string.ascii_lowercase + string.digits + string.punctuation
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
@@ -45,6 +47,7 @@ def write_toy_model(folder: Path, *, hidden_size: int = 16, layers: int = 1, voc
         torch.manual_seed(0)
         model = BertForSequenceClassification(config)
     folder.mkdir(parents=True, exist_ok=True)
-    fast.save_pretrained(folder)
-    model.save_pretrained(folder)
+    with quiet():
+        fast.save_pretrained(folder)
+        model.save_pretrained(folder)
     return folder
