@@ -10,11 +10,12 @@ from typing import Any
 
 import psutil
 
-from fedmodels.protocol.messages import Closed, Head
+from fedmodels.protocol.messages import Closed, Head, Session
+from fedmodels.protocol.restarts import UNKNOWN
 from fedmodels.recipe import Recipe
 from flows.following import api_url
 from infra.deployments.starting import flow_run_state, start_training
-from infra.layout import closed_key, head_key, plan_key
+from infra.layout import closed_key, head_key, plan_key, session_key
 from infra.local.processes import MARKER
 from infra.locations import stack_folder
 from infra.waiting import wait_for
@@ -102,12 +103,18 @@ class Operator:
 
     def _nothing_comes(self) -> bool:
         """Whether no order is left, or nobody who could come to its point."""
-        over = all(state in GONE for state in self._states())
+        waited_for = {self.orders[number].role for number in self._pending} - {COORDINATOR}
+        over = all(state in GONE for state in (*self._states(), *map(self._session_state, waited_for)))
         self._serve_orders()
         return over or not self._pending
 
     def _states(self) -> list[str | None]:
         return [flow_run_state(flow_run, api_url=self._api_url) for flow_run in self._flow_runs]
+
+    def _session_state(self, party: str) -> str | None:
+        """Of the session that holds the party's lease: it ends some moments after the coordinator."""
+        lease = read_message(self._store, session_key(party, self.run), Session)
+        return flow_run_state(lease.session, api_url=self._api_url) if lease else UNKNOWN
 
     def _stuck(self) -> bool:
         """Whether nothing has moved for too long."""

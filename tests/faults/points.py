@@ -20,6 +20,7 @@ WRITES = ("create", "swap", "upload", "put_blob", "delete")
 LOCAL_STEPS = frozenset(
     {
         "import_libraries",
+        "data_changed",
         "check_expectations",
         "prepare_data",
         "validate_data",
