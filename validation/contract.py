@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fedmodels.contract_schema import Contract, LabelledTextContract, Severity
+from fedmodels.contract_schema import Contract, Severity
 from fedmodels.data.counts import TableCounts, count_rows
 from fedmodels.data.disk import view_to_parquet
 from fedmodels.data.rows import LabelledTexts
@@ -22,7 +22,6 @@ from validation.suites.registry import kind_of
 from validation.verdict import ContractVerdict, Finding
 
 if TYPE_CHECKING:
-    import pandas as pd
     from great_expectations import ExpectationSuite
     from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
     from great_expectations.data_context import AbstractDataContext
@@ -74,17 +73,6 @@ def rows_on_disk(path: Path, counts: TableCounts, *, spark: bool = False) -> Par
     return PartyRows("sqlite", sqlite_batch(path, "train"), sqlite_batch(path, "holdout"), counts)
 
 
-def check_labelled_text(
-    train: LabelledTexts,
-    holdout: LabelledTexts,
-    data: DataConfig,
-    labels: Sequence[str],
-    contract: Contract | None = None,
-) -> "tuple[ContractVerdict, dict[str, ExpectationSuiteValidationResult]]":
-    """`check_contract`, for rows in memory of which nothing else is known."""
-    return check_contract(rows_in_memory(train, holdout), data, labels, contract or LabelledTextContract())
-
-
 def check_contract(
     rows: PartyRows,
     data: DataConfig,
@@ -126,13 +114,6 @@ def check_contract(
         verdict, full[part] = check_batch(batches[part], suite, part, context)
         whole += verdict
     return whole, full
-
-
-def check_frame(
-    frame: "pd.DataFrame", suite: "ExpectationSuite", part: str = "train"
-) -> "tuple[ContractVerdict, ExpectationSuiteValidationResult]":
-    """`check_batch`, for a frame."""
-    return check_batch(frame_batch(frame), suite, part, quiet_context())
 
 
 def check_batch(

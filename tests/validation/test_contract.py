@@ -11,7 +11,8 @@ from fedmodels.contract_schema import LabelledTextContract
 from fedmodels.data.counts import count_rows
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
-from validation.contract import check_contract, check_frame, check_labelled_text, rows_in_memory
+from validation.contract import check_batch, check_contract, rows_in_memory
+from validation.engines import frame_batch, quiet_context
 from validation.facts import TextFacts, age_in_days, facts_frame, text_facts
 from validation.suites.labelled_text import labelled_text_frame
 from validation.suites.registry import KINDS, kind_of
@@ -125,6 +126,14 @@ def name_of(expectation, part):
     return f"{config.severity.value}:{config.type}:{column if part == 'train' else f'{part}.{column}'}"
 
 
+def check_frame(frame, suite, part="train"):
+    return check_batch(frame_batch(frame), suite, part, quiet_context())
+
+
+def check_rows(train, holdout, contract=None):
+    return check_contract(rows_in_memory(train, holdout), DATA, LABELS, contract or LabelledTextContract())
+
+
 @pytest.mark.parametrize("part", BREAKING)
 def test_good_rows_keep_the_contract(part):
     verdict, _ = check_frame(GOOD[part](), suite(part), part)
@@ -176,7 +185,7 @@ def test_a_check_that_is_switched_off_is_not_made():
         ("null_texts", "duplicates", "conflicting_labels", "train_in_holdout", "label_balance", "uniqueness")
     )
     bare = LabelledTextContract.model_validate(off)
-    verdict, full = check_labelled_text(good_rows(), good_rows(5), DATA, LABELS, bare)
+    verdict, full = check_rows(good_rows(), good_rows(5), bare)
     assert set(full) == {"train", "holdout"}
     assert not any(finding.column == "text_folded" for finding in verdict.findings)
 
@@ -225,7 +234,7 @@ def test_no_value_stands_in_what_leaves_the_party(caplog, capfd):
         tuple(f"write to {SECRET} {number}" for number in range(30)), tuple(f"{SECRET}" for _ in range(30))
     )
     with caplog.at_level(logging.DEBUG):
-        verdict, full = check_labelled_text(rows, rows, DATA, LABELS)
+        verdict, full = check_rows(rows, rows)
     assert not verdict.passed
     assert "critical:expect_column_values_to_be_in_set:label" in verdict.failed
     assert "critical:expect_column_values_to_be_in_set:holdout.label" in verdict.failed
@@ -240,21 +249,19 @@ def test_no_value_stands_in_what_leaves_the_party(caplog, capfd):
 def test_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    check_labelled_text(good_rows(), good_rows(), DATA, LABELS)
+    check_rows(good_rows(), good_rows())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_holdout_may_be_small_and_lack_a_class():
     holdout = LabelledTexts(("only one",), ("good",))
-    verdict, _ = check_labelled_text(good_rows(), holdout, DATA, LABELS)
+    verdict, _ = check_rows(good_rows(), holdout)
     assert (verdict.passed, verdict.failed) == (True, ())
-    _, full = check_labelled_text(good_rows(), LabelledTexts(), DATA, LABELS)
+    _, full = check_rows(good_rows(), LabelledTexts())
     assert set(full) == {"train", "facts", "labels"}
 
 
 def test_a_missing_label_is_null_to_the_contract():
     rows = good_rows()
-    verdict, _ = check_labelled_text(
-        LabelledTexts((*rows.texts, "bare"), (*rows.labels, "")), LabelledTexts(), DATA, LABELS
-    )
+    verdict, _ = check_rows(LabelledTexts((*rows.texts, "bare"), (*rows.labels, "")), LabelledTexts())
     assert verdict.failed == ("critical:expect_column_values_to_not_be_null:label",)

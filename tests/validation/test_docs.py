@@ -8,8 +8,9 @@ import pytest
 from fedmodels.contract_schema import LabelledTextContract
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
-from validation.contract import check_frame, check_labelled_text
+from validation.contract import check_batch, check_contract, rows_in_memory
 from validation.docs import contract_pages, without_foreign
+from validation.engines import frame_batch, quiet_context
 from validation.suites.registry import kind_of
 
 SECRET = "jane.doe@example.org"
@@ -22,7 +23,8 @@ DATA = DataConfig(
 @pytest.fixture(scope="module")
 def pages():
     rows = LabelledTexts(tuple(f"text {number}" for number in range(30)), (SECRET,) * 30)
-    return contract_pages(*check_labelled_text(rows, rows, DATA, ("bad", "good")), "Contract of <shop>")
+    checked = check_contract(rows_in_memory(rows, rows), DATA, ("bad", "good"), LabelledTextContract())
+    return contract_pages(*checked, "Contract of <shop>")
 
 
 def test_a_page_for_each_part_and_an_index(pages):
@@ -58,7 +60,7 @@ def test_a_value_cannot_smuggle_a_script_into_a_page():
     suite = kind_of(contract).build(("bad", "good"), DATA, contract, "train", "pandas")
     hostile = "<script>alert(1)</script><img src=x onerror=alert(2)>"
     frame = pd.DataFrame({"text": ["a"] * 30, "label": [hostile] * 30, "text_folded": ["a"] * 30})
-    verdict, result = check_frame(frame, suite)
+    verdict, result = check_batch(frame_batch(frame), suite, "train", quiet_context())
     page = contract_pages(verdict, {"train": result}, "x")["train.html"]
     assert not re.search(r"<(script|img)\b", page)
 

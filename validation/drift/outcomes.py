@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from validation.drift.columns import Floats, Scored, Values, read_losses, read_scored
 from validation.drift.distances import in_spreads
@@ -112,24 +111,6 @@ def measure_calibration(
 def calibration_error(profile: CalibrationProfile) -> float:
     """ECE: mean over the rows of their bin's |accuracy - mean confidence|, in [0, 1]."""
     return float(np.abs(profile.gaps).sum() / profile.rows)
-
-
-def losses_and_scores(
-    log_probabilities: NDArray[np.floating], labels: NDArray[np.int64]
-) -> tuple[Floats, Scored]:
-    """Both columns of this module from one pass of the model.
-
-    Args:
-        log_probabilities: [n, C], as `fedmodels.metrics.log_probabilities` makes them.
-        labels: [n] class indices.
-
-    Returns:
-        [n] losses, and confidences with their verdicts; among equal classes the lower is predicted.
-    """
-    wide = log_probabilities.astype(np.float64)
-    best = wide.argmax(axis=1)
-    rows = np.arange(len(labels))
-    return -wide[rows, labels], Scored(np.minimum(np.exp(wide[rows, best]), 1.0), best == labels)
 
 
 def _sums(scored: Scored) -> CalibrationProfile:

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from fedmodels.metrics import log_probabilities
 from validation.drift.columns import Scored
 from validation.drift.outcomes import (
     CalibrationProfile,
     calibration_error,
-    losses_and_scores,
     measure_calibration,
     measure_losses,
     profile_calibration,
@@ -81,11 +79,3 @@ def test_claiming_too_much_is_drift_and_claiming_rightly_is_a_cure():
     cured = calibration(scored(0, 1000, overclaim=0.1), scored(1, 500))
     assert cured.effect == 0.0
     assert cured.p_value > 0.5
-
-
-def test_both_columns_come_from_one_pass():
-    logits = np.log(np.array([[0.8, 0.2], [0.3, 0.7], [0.5, 0.5]]))
-    losses, scores = losses_and_scores(log_probabilities(logits), np.array([0, 0, 1]))
-    assert losses == pytest.approx(-np.log([0.8, 0.3, 0.5]))
-    assert scores.confidence == pytest.approx([0.8, 0.7, 0.5])
-    assert scores.correct.tolist() == [True, False, False]
