@@ -56,8 +56,13 @@ def _rebuild(cls: type[FedcartError], sentence: str, fix: str, code: str) -> Fed
     return cls(sentence, fix=fix, code=code)
 
 
+def write_coded(error: FedcartError) -> str:
+    """Code and sentence in one line, as a flow leaves them of the error that ended it: `code: sentence.`"""
+    return f"{error.code}: {error}"
+
+
 def read_coded(message: str) -> tuple[str, str] | None:
-    """Code and sentence, as a flow leaves them of the error that ended it; `None` of any other message."""
+    """Code and sentence of a line of `write_coded`; `None` of any other message."""
     said = _CODED.fullmatch(message)
     return (said[1], said[2]) if said else None
 
@@ -119,6 +124,11 @@ class TrainingFailed(PartyError):
     """Local training could not finish."""
 
     default_code = "training-failed"
+
+
+def training_cancelled() -> TrainingFailed:
+    """What a training that was told to stop ends with."""
+    return TrainingFailed("The training was cancelled", code=TRAINING_CANCELLED)
 
 
 class RunError(FedcartError):

@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, write_coded
 from fedmodels.identifiers import check_identifier
 from infra.settings import load_settings
 from tasks.drift.checking import NOTHING_FRESH
@@ -33,7 +33,7 @@ def drift_monitoring(recipe: str) -> dict[str, Any] | State[Any]:
             desk = DriftDesk(check_identifier("recipe", recipe), load_settings())
         return monitor(desk)
     except FedcartError as error:
-        said = f"{error.code}: {error}"
+        said = write_coded(error)
         return (
             Completed(name="NotChecked", message=said)
             if error.code in NOTHING_TO_DO

@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, write_coded
 from infra.settings import load_settings
 from tasks.retraining.watching import WatchDesk, look_for_notices
 from tasks.tracebacks import silence_tracebacks
@@ -24,6 +24,6 @@ def drift_watch() -> dict[str, Any] | State[Any]:
     try:
         seen = look_for_notices(WatchDesk(load_settings()))
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
     told = sorted({f"{each.recipe}/{each.party}" for each in seen if each.valid})
     return {"told": told, "refused": dict(Counter(each.code for each in seen if not each.valid))}

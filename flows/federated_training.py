@@ -23,6 +23,7 @@ from fedmodels.errors import (
     RunError,
     TooManyFailures,
     TrainingFailed,
+    write_coded,
 )
 from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier, new_run_id
@@ -121,7 +122,7 @@ def federated_training(
         agreed = recipe_of(recipe)
         conductor = CoordinatorRun(run_of(agreed, run, flow_run.scheduled_start_time), load_settings())
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
     chosen = tuple(sorted(parties)) if parties else agreed.parties
     try:
         return conduct(conductor, agreed, chosen, resume=resume)
@@ -129,11 +130,14 @@ def federated_training(
         stop_waiting(conductor)
         raise
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
     except OSError as error:
         if not is_disk_full(error):
             raise
-        return Failed(message="disk-full: The coordinator's disk is full; free space and resume the run.")
+        full = RunError(
+            "The coordinator's disk is full", fix="free space and resume the run", code="disk-full"
+        )
+        return Failed(message=write_coded(full))
 
 
 def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, write_coded
 from infra.deployments.declaration import COORDINATOR
 from infra.deployments.services import HOUSEKEEPING_FLOW, SWEEP_AGE
 from infra.settings import load_settings
@@ -29,5 +29,5 @@ def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str
         swept = sweep_prefix(settings, older_than)
         rejected = reject_overdue_releases(settings) if settings.role == COORDINATOR else 0
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
     return {"bytes_swept": swept, "releases_rejected": rejected}

@@ -16,7 +16,7 @@ from prefect.input import RunInput
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from fedmodels.errors import FedcartError, RunConflict
+from fedmodels.errors import FedcartError, RunConflict, write_coded
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.releases import LONGEST_NAME, LONGEST_WORDS, Approval, ReleaseReport, ReleaseRequest
 from infra.settings import load_settings
@@ -55,7 +55,7 @@ def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
         desk = ReleaseDesk(check_identifier("run", run), load_settings())
         return release(desk, ticket=str(runtime.flow_run.id), reason=reason)
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
 
 
 def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | State[Any]:

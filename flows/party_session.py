@@ -8,7 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from fedmodels.errors import DataRefused, FedcartError, StoreRefused, TrainingFailed
+from fedmodels.errors import DataRefused, FedcartError, StoreRefused, TrainingFailed, write_coded
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
 from infra.settings import load_settings
@@ -53,7 +53,7 @@ def party_session(run: str) -> dict[str, int] | State[Any]:
             session = PartySession(check_identifier("run", run), load_settings())
         return {"rounds": take_part_in_all(session, str(runtime.flow_run.id))}
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
 
 
 @sealed("session")

@@ -4,7 +4,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, write_coded
 from infra.deployments.services import RELEASE_CHECK_FLOW
 from infra.settings import load_settings
 from tasks.release.waiting import find_unreleased, start_release
@@ -23,4 +23,4 @@ def release_check(recipe: str) -> dict[str, str] | State[dict[str, str]]:
             return Completed(name="NothingNew", message=f"No new model of {recipe} waits for its release.")
         return {"run": run, "flow_run": start_release(run)}
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))

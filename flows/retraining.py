@@ -11,7 +11,7 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from fedmodels.errors import FedcartError, RunConflict
+from fedmodels.errors import FedcartError, RunConflict, write_coded
 from fedmodels.identifiers import check_identifier, new_run_id
 from flows.model_release import release
 from infra.settings import load_settings
@@ -40,10 +40,10 @@ def retraining(recipe: str, reason: dict[str, Any] | None = None) -> dict[str, A
         scheduled = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
         return retrain(desk, str(runtime.flow_run.id), new_run_id(recipe, scheduled), reason)
     except RunConflict as error:
-        said = f"{error.code}: {error}"
+        said = write_coded(error)
         return Completed(name="NotStarted", message=said) if error.code in RULES else Failed(message=said)
     except FedcartError as error:
-        return Failed(message=f"{error.code}: {error}")
+        return Failed(message=write_coded(error))
 
 
 def retrain(

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedmodels.errors import TRAINING_CANCELLED, TrainingFailed
+from fedmodels.errors import TrainingFailed, training_cancelled
 from fedmodels.recipe import LocalTraining
 from fedmodels.training.batching import num_batches, training_batches
 from fedmodels.training.optimizers import build_optimizer, set_learning_rate
@@ -99,7 +99,7 @@ def train_local(
         for epoch in range(config.epochs):
             for rows in training_batches(examples.lengths, config.batch_size, seed=seed, epoch=epoch):
                 if should_stop():
-                    raise TrainingFailed("The training was cancelled", code=TRAINING_CANCELLED)
+                    raise training_cancelled()
                 ids, mask = examples.batch(rows)
                 with watch:
                     loss = run.step(ids, mask, targets[torch.from_numpy(rows)])

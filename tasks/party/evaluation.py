@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from fedmodels.errors import FedcartError, StoreRefused, TrainingFailed, TransientError
+from fedmodels.errors import FedcartError, StoreRefused, TrainingFailed, TransientError, write_coded
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Metrics, Record
 from infra.fault_points import fault_step
 from infra.layout import closed_key, evaluation_key, round_key
@@ -32,7 +32,7 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
         except (TransientError, StoreRefused):
             raise
         except FedcartError as error:
-            reason = f"{error.code}: {error}"
+            reason = write_coded(error)
     evaluation = Evaluation(
         run=session.run,
         round=candidate.round,
@@ -53,7 +53,7 @@ def why_abstain(session: PartySession) -> str:
     if not session.policy.allow_evaluation:
         return "the party's policy does not allow evaluation"
     if session.refused is not None:
-        return f"{session.refused.code}: {session.refused}"
+        return write_coded(session.refused)
     if session.prepared is None or len(session.prepared.holdout) == 0:
         return "no holdout rows"
     return ""

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import TRAINING_CANCELLED, TrainingFailed
+from fedmodels.errors import TrainingFailed, training_cancelled
 from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
 from infra.deployments.gpu_slot import gpu_slot
@@ -99,7 +99,7 @@ def place_on_gpu(session: PartySession, closed: Callable[[], bool]) -> Iterator[
     timeout = session.joined_plan.recipe.round_timeout
     with gpu_slot(gpu_limit(session.party), timeout=timeout, given_up=closed) as held:
         if not held and closed():
-            raise TrainingFailed("The training was cancelled", code=TRAINING_CANCELLED)
+            raise training_cancelled()
         if not held:
             raise TrainingFailed(
                 f"The GPU of party {session.party} was not free within round_timeout, which is {timeout:g} s",

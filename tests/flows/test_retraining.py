@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from prefect.states import Completed
 
-from fedmodels.errors import InputError, RunConflict, RunError, StoreUnavailable
+from fedmodels.errors import InputError, RunConflict, RunError, StoreUnavailable, read_coded
 from fedmodels.protocol.drift import SeenNotice
 from fedmodels.protocol.retraining import RetrainingRequest
 from flows import drift_watch, retraining
@@ -103,7 +103,7 @@ def test_anything_else_fails_with_its_sentence(played, error):
     played.ask = error
     state = flow()
     assert state.is_failed()
-    assert state.message == f"{error.code}: {error}"
+    assert read_coded(state.message) == (error.code, str(error))
 
 
 def test_a_run_that_did_not_finish_is_not_released(played):
