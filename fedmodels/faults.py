@@ -1,36 +1,199 @@
-"""All faults of a validated document in one clause, the way a person would list them."""
+"""All faults of a validated document in one clause, the way a person would list them.
 
-from pydantic import ValidationError
+Pydantic says where a fault lies and of what type it is. What may stand there, with its bounds, is read from
+the JSON schema of the model, so that `num_rounds: many` is told its bounds as well as `num_rounds: 0`.
+"""
 
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fedmodels.identifiers import ID_PATTERN
 from fedmodels.words import counted
 
+Location = tuple[int | str, ...]
+Schema = Mapping[str, Any]
+FORMS = {ID_PATTERN: "an id of 1 to 31 lower-case letters, digits or hyphens"}
+"""Patterns in words."""
+_KEY = "[key]"
+"""What pydantic appends to the location of a faulty key."""
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+_LIKENESS = 0.7
+"""Of two keys, 0 to 1, from which one is taken for a misspelling of the other."""
+_LONGEST = 60
+"""Of a text that is repeated, in characters."""
 
-def describe_faults(error: ValidationError, *, quote: bool = True) -> str:
-    """`2 faults: num_rounds is 'x', should be a valid integer; colour is not a known key`.
+
+def describe_faults(error: ValidationError, model: type[BaseModel], *, quote: bool = True) -> str:
+    """`2 faults: num_rounds is 'x', but must be a whole number of at least 1; colour is not a known key`.
 
     Args:
         error: what pydantic raised.
-        quote: whether to show values, the short scalars among them: never where secrets and paths stand.
+        model: of what it was raised.
+        quote: whether to show values, the short scalars among them: never where secrets and paths stand. A
+            number that stands where a number belongs is shown in any case.
     """
-    faults = [
-        _describe(item["loc"], item["type"], item["msg"], item.get("input") if quote else None)
-        for item in error.errors()
-    ]
-    return f"{counted(len(faults), 'fault')}: {'; '.join(faults)}"
+    schema = _Places(model.model_json_schema())
+    clauses = dict.fromkeys(_clause(item, schema, quote=quote) for item in error.errors())
+    return f"{counted(len(clauses), 'fault')}: {'; '.join(clauses)}"
 
 
-def _describe(location: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
-    where = ".".join(str(part) for part in location if part != "[key]") or "the document"
+class _Places:
+    """Where in a document what may stand, by the JSON schema of its model."""
+
+    def __init__(self, root: Schema) -> None:
+        self._root = root
+
+    def walk(self, location: Location) -> tuple[Location, Schema]:
+        """The longest beginning of a location that is a place of the document, and what may stand there.
+
+        Pydantic appends to the location of a union which of its members it tried.
+        """
+        here, known = self._plain(self._root), 0
+        for part in location:
+            below = self._below(here, part)
+            if below is None:
+                break
+            here, known = below, known + 1
+        return location[:known], here
+
+    def keys(self, location: Location) -> tuple[str, ...]:
+        """The keys that are known at a place."""
+        return tuple(self.walk(location)[1].get("properties", {}))
+
+    def elsewhere(self, key: str) -> Iterator[str]:
+        """Sections of the document that know the key, each with it."""
+        return (f"{section}.{key}" for section in self.keys(()) if key in self.keys((section,)))
+
+    def _below(self, here: Schema, part: int | str) -> Schema | None:
+        if isinstance(part, int) and here.get("type") == "array":
+            items: list[Schema] = here.get("prefixItems", [])
+            below = items[part] if part < len(items) else here.get("items")
+        else:
+            own, others = here.get("properties", {}), here.get("patternProperties", {})
+            below = own.get(part) or here.get("additionalProperties") or next(iter(others.values()), None)
+        return self._plain(below) if isinstance(below, dict) else None
+
+    def _plain(self, schema: Schema) -> Schema:
+        """Without references, and without the `null` of what may be left out."""
+        while "$ref" in schema:
+            schema = self._root["$defs"][schema["$ref"].rpartition("/")[2]]
+        kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
+        return self._plain(kinds[0]) if len(kinds) == 1 else schema
+
+
+def _clause(item: Mapping[str, Any], places: _Places, *, quote: bool) -> str:
+    location: Location = item["loc"]
+    kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
-        return f"{where} is not a known key"
-    if kind == "missing":
-        return f"{where} is missing"
+        return f"{_dotted(location)} is not a known key{_suggestion(location, places)}"
+    if kind == "missing" and isinstance(location[-1], str):
+        return f"{_dotted(location)} is missing"
     if kind == "value_error":
-        return f"{where}: {message.removeprefix('Value error, ')}"
-    said = message.removeprefix("Input ")
-    shown = (
-        f"{where} is {value!r}"
-        if isinstance(value, str | int | float | bool) and len(str(value)) < 60
-        else where
+        said = str(item["msg"].removeprefix("Value error, "))
+        return f"{_dotted(location)}: {said}" if location else said
+    if location[-1:] == (_KEY,):
+        key = f"{location[-2]!r}" if quote else "a key"
+        names = _names(places.walk(location[:-2])[1])
+        return f"{_dotted(location[:-2])} has the key {key}, but each key must be {_wanted(names)}"
+    place, schema = places.walk(location[:-1] if kind == "missing" else location)
+    wanted = _wanted(schema)
+    if kind == "finite_number":
+        wanted = wanted.replace("a number", "a finite number")
+    shown = _shown(value, schema, quote=quote) if place else " is empty" * (value is None)
+    return f"{_dotted(place)}{shown}{', but' if shown else ''} must be {wanted}"
+
+
+def _dotted(location: Location) -> str:
+    return ".".join(map(str, location)) or "the document"
+
+
+def _suggestion(location: Location, places: _Places) -> str:
+    key = str(location[-1])
+    meant = get_close_matches(key, places.keys(location[:-1]), n=1, cutoff=_LIKENESS)
+    meant = meant or list(places.elsewhere(key))
+    return f", perhaps {' or '.join(meant)} is meant" if meant else ""
+
+
+def _shown(value: object, schema: Schema, *, quote: bool) -> str:
+    """` is 'x'`; empty when the value is not to be shown."""
+    plain = isinstance(value, bool | int | float) or bool(_NUMBER.fullmatch(str(value)))
+    if not quote and not (plain and schema.get("type") in ("integer", "number")):
+        return ""
+    match value:
+        case None:
+            return " is null"
+        case bool():
+            return f" is {str(value).lower()}"
+        case str():
+            return f" is {value!r}" if len(value) < _LONGEST else ""
+        case int() | float():
+            return f" is {value}"
+        case list() | tuple():
+            return f" is a list of {counted(len(value), 'value')}"
+        case _:
+            return ""
+
+
+def _names(schema: Schema) -> Schema:
+    """What the keys of a mapping must be."""
+    patterns = [{"pattern": pattern} for pattern in schema.get("patternProperties", ())]
+    names: Schema = schema.get("propertyNames") or next(iter(patterns), {})
+    return names
+
+
+def _wanted(schema: Schema) -> str:
+    """What must stand at a place."""
+    if "anyOf" in schema:
+        kinds = [kind for kind in schema["anyOf"] if kind.get("type") != "integer"]
+        return _one_of(_wanted(kind) for kind in kinds)
+    if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else []):
+        return _one_of(map(str, choices))
+    match schema.get("type"):
+        case "integer":
+            return f"a whole number{_bounds(schema)}"
+        case "number":
+            return f"a number{_bounds(schema)}"
+        case "boolean":
+            return "true or false"
+        case "array":
+            return f"a list of {len(schema['prefixItems'])} values" if "prefixItems" in schema else "a list"
+        case "object":
+            return "a mapping of keys to values"
+        case _:
+            return _text(schema)
+
+
+def _one_of(words: Iterable[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def _bounds(schema: Schema) -> str:
+    """` of at least 1 and at most 9`, ` above 0`; empty when there are none."""
+    words = {
+        "minimum": "at least",
+        "exclusiveMinimum": "above",
+        "maximum": "at most",
+        "exclusiveMaximum": "below",
+    }
+    said = " and ".join(
+        f"{word} {_plain_number(schema[key])}" for key, word in words.items() if key in schema
     )
-    return f"{shown}, {said[0].lower()}{said[1:]}"
+    return f" of {said}" if said.startswith("at") else f" {said}" if said else ""
+
+
+def _plain_number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def _text(schema: Schema) -> str:
+    if pattern := schema.get("pattern"):
+        return FORMS.get(pattern) or f"like {' or '.join(schema.get('examples', [pattern]))}"
+    least, most = schema.get("minLength", 0), schema.get("maxLength")
+    if most:
+        return f"text of {least} to {most} characters"
+    return "text that is not empty" if least else "text"

@@ -48,7 +48,7 @@ class PartyData(Section):
 
     train: str | None = None
     holdout: str | None = None
-    groups: tuple[Annotated[str, Field(pattern=r"^\d+(-\d+)?$")], ...] = ()
+    groups: tuple[Annotated[str, Field(pattern=r"^\d+(-\d+)?$", examples=["7", "1-99"])], ...] = ()
 
     @model_validator(mode="after")
     def _holdout_needs_train(self) -> Self:

@@ -60,7 +60,9 @@ def _validated(document: object, which: str) -> Recipe:
         return Recipe.model_validate(document)
     except ValidationError as error:
         raise InputError(
-            f"{which} has {describe_faults(error)}", fix="correct it", code="recipe-invalid"
+            f"{which} has {describe_faults(error, Recipe)}",
+            fix="correct it; recipes/reviews.yaml spells out every key",
+            code="recipe-invalid",
         ) from None
 
 

@@ -192,7 +192,7 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise InputError(
-            f"The settings have {describe_faults(error, quote=False)}",
+            f"The settings have {describe_faults(error, Settings, quote=False)}",
             fix="correct the FEDCART_ variable or fedcart.toml",
             code="settings-invalid",
         ) from None

@@ -92,7 +92,7 @@ def read_own_expectations(path: Path) -> OwnExpectations:
         ) from None
     except ValidationError as error:
         raise InputError(
-            f"The party's {FILE} has {describe_faults(error, quote=False)}",
+            f"The party's {FILE} has {describe_faults(error, OwnExpectations, quote=False)}",
             fix="correct it",
             code="expectations-invalid",
         ) from None

@@ -21,7 +21,7 @@ def parse(**contract) -> LabelledTextContract:
 @pytest.mark.parametrize(
     ("contract", "sentence"),
     [
-        ({"engine": "dask"}, "contract.engine is 'dask', should be 'pandas' or 'spark'"),
+        ({"engine": "dask"}, "contract.engine is 'dask', but must be pandas or spark"),
         ({"null_texts": {"max_share": 1.5}}, "contract.null_texts.max_share is 1.5"),
         ({"uniqueness": {"min_share": 0}}, "contract.uniqueness.min_share is 0"),
         ({"row_count": {"max": 0}}, "contract.row_count.max is 0"),
@@ -37,7 +37,7 @@ def parse(**contract) -> LabelledTextContract:
 def test_each_fault_names_the_thing_and_the_bound(contract, sentence):
     with pytest.raises(ValidationError) as caught:
         parse(**contract)
-    assert sentence in describe_faults(caught.value)
+    assert sentence in describe_faults(caught.value, Recipe)
 
 
 def test_a_check_is_switched_off_by_null():

@@ -42,7 +42,7 @@ def test_the_defaults_are_those_of_the_comparison():
 def test_each_fault_is_named(change, said):
     with pytest.raises(ValidationError) as caught:
         DriftSection.model_validate(change)
-    assert said in describe_faults(caught.value)
+    assert said in describe_faults(caught.value, DriftSection)
 
 
 def test_a_recipe_does_not_ask_for_more_parties_than_it_has():

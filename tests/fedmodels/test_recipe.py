@@ -22,7 +22,7 @@ def parse(**changes) -> Recipe:
 def faults(**changes) -> str:
     with pytest.raises(ValidationError) as caught:
         parse(**changes)
-    return describe_faults(caught.value)
+    return describe_faults(caught.value, Recipe)
 
 
 def test_parties_are_sorted():
@@ -39,9 +39,9 @@ def test_the_plan_holds_no_path():
 def test_all_faults_are_reported_at_once():
     said = faults(num_rounds=0, colour="red", seed="x")
     assert said.startswith("3 faults")
-    assert "num_rounds is 0, should be greater than or equal to 1" in said
+    assert "num_rounds is 0, but must be a whole number of at least 1 and at most 10000" in said
     assert "colour is not a known key" in said
-    assert "seed is 'x', should be a valid integer" in said
+    assert "seed is 'x', but must be a whole number of at least 0" in said
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_all_faults_at_once(tmp_path):
     assert "3 faults" in said
     for part in ("num_rounds is 'many'", "colour is not a known key", "local.optimizer is 'rmsprop'"):
         assert part in said
+    assert said.endswith("; correct it; recipes/reviews.yaml spells out every key.")
     assert "\n" not in said
 
 

@@ -29,8 +29,22 @@ def test_a_misspelt_variable_is_an_error(monkeypatch):
 
 def test_all_faults_of_a_file_at_once(tmp_path):
     (tmp_path / "fedcart.toml").write_text('torch_threads = 0\ncolour = "red"\n')
-    with pytest.raises(InputError, match="2 faults"):
+    with pytest.raises(InputError) as caught:
         load_settings()
+    assert str(caught.value) == (
+        "The settings have 2 faults: torch_threads is 0, but must be a whole number of at least 1; colour is"
+        " not a known key; correct the FEDCART_ variable or fedcart.toml."
+    )
+
+
+def test_a_number_of_the_environment_is_told_and_other_words_are_not(monkeypatch):
+    monkeypatch.setenv("FEDCART_TORCH_THREADS", "0")
+    monkeypatch.setenv("FEDCART_POLL_SECONDS", "hunter2")
+    with pytest.raises(InputError) as caught:
+        load_settings()
+    assert "torch_threads is '0', but must be a whole number of at least 1" in str(caught.value)
+    assert "poll_seconds must be a number above 0" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_fault_shows_neither_value_nor_path(tmp_path):
