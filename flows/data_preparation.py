@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from fedmodels.data.counts import few_rows
 from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import SETS, Recipe
@@ -53,6 +54,8 @@ class DataManifest(BaseModel):
     parties: dict[str, dict[str, TableFacts]]
     cleaned: dict[str, int]
     """What cleaning changed in the coordinator's tables, in rows."""
+    warning: str = ""
+    """About sets of the coordinator that are too small to say much; empty when there are none."""
 
 
 def prepare_data(
@@ -227,6 +230,7 @@ def _manifest(recipe: Recipe, documents: Mapping[str, dict[str, Any]], *, unchan
             if party in documents
         },
         cleaned=own["cleaned"],
+        warning=few_rows({name: own["tables"][name]["rows"] for name in SETS}),
     )
 
 

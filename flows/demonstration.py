@@ -84,7 +84,8 @@ def bring_up(recipe: Recipe, home: Path, say: Say) -> None:
 
     def prepare() -> None:
         try:
-            prepare_data(recipe, home, say)
+            if warning := prepare_data(recipe, home, say).warning:
+                say(warning)
             importlib.import_module(PREFECT_CLIENT)
         except BaseException as error:  # noqa: BLE001 (carried to the thread that waits, and raised there)
             failures.append(error)

@@ -114,6 +114,8 @@ def fetching() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show(manifest: "DataManifest", *, as_json: bool) -> None:
+    if manifest.warning:
+        notes.print(f"[yellow]warning[/] {manifest.warning}", soft_wrap=True, highlight=False)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return

@@ -186,6 +186,22 @@ def test_own_tables_are_split_again_only_when_they_change(own_recipe, tmp_path):
     assert again.coordinator != first.coordinator
 
 
+def test_a_table_that_is_too_small_for_scores_is_told_each_time(own_recipe, tmp_path):
+    rows = "".join(f"text {number},{number % 2}\n" for number in range(5))
+    (tmp_path / "own.csv").write_text("text,label\n" + rows)
+    recipe = load_recipe(str(own_recipe))
+    first = prepare_data(recipe, tmp_path / "home")
+    sizes = {name: facts.rows for name, facts in first.coordinator.items()}
+    assert f"{sizes['validation']} row" in first.warning
+    assert first.warning.endswith("give it more rows, or a larger share in data.coordinator.shares.")
+    again = prepare_data(recipe, tmp_path / "home")
+    assert (again.unchanged, again.warning) == (True, first.warning)
+
+
+def test_tables_of_a_usual_size_are_not_warned_about(home):
+    assert prepare_data(load_recipe("smoke"), home).warning == ""
+
+
 def test_a_party_that_gives_no_holdout_any_more(own_recipe, tmp_path):
     prepare_data(load_recipe(str(own_recipe)), tmp_path / "home")
     own_recipe.write_text(own_recipe.read_text().replace(", holdout: secret-h.csv", ""))

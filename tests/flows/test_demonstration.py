@@ -6,7 +6,8 @@ import pytest
 
 from fedmodels.recipe import Recipe
 from flows import demonstration
-from flows.demonstration import Wanted, demonstrate
+from flows.data_preparation import DataManifest
+from flows.demonstration import Wanted, bring_up, demonstrate
 from flows.reports import read_report
 from infra.local.endings import PATIENCE_S
 
@@ -65,3 +66,15 @@ def test_what_the_parties_got_alone_comes_into_the_report(tmp_path, monkeypatch,
     monkeypatch.setattr(demonstration, "train_alone", lambda *_arguments, **_flags: scores)
     assert demonstrate(wanted(tmp_path, baselines=True), print, nullcontext)["baselines"] == scores
     assert read_report(tmp_path, "r-1")["baselines"] == scores
+
+
+def test_a_demonstration_says_what_preparing_warns_of(monkeypatch, tmp_path):
+    prepared = DataManifest(
+        recipe="tiny", unchanged=True, source=None, labels=(), coordinator={}, parties={}, cleaned={},
+        warning="Few rows.",
+    )  # fmt: skip
+    monkeypatch.setattr(demonstration, "prepare_data", lambda *_arguments: prepared)
+    monkeypatch.setattr(demonstration, "up", lambda *_arguments, **_more: None)
+    said = []
+    bring_up(wanted(tmp_path).recipe, tmp_path, said.append)
+    assert said == ["Few rows."]

@@ -51,6 +51,20 @@ def test_the_steps_by_themselves(fedcart):
     assert document["unchanged"] is False
 
 
+def test_a_warning_goes_to_people_and_to_programs(fedcart, tmp_path):
+    (tmp_path / "own.csv").write_text("text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(20)))
+    recipe = tmp_path / "few.yaml"
+    recipe.write_text(
+        "name: few\ndata: {parties: {a: {train: a.csv}, b: {train: b.csv}}, coordinator: {table: own.csv}}\n"
+        "model: {source: org/name}\n"
+    )
+    said = fedcart("prepare", "--recipe", str(recipe), "--json")
+    warning = json.loads(said.stdout)["warning"]
+    assert "fewer than 50" in warning
+    assert said.stderr == f"warning {warning}\n"
+    assert warning in fedcart("prepare", "--recipe", str(recipe)).stderr
+
+
 @pytest.mark.parametrize(
     ("recipe", "code"),
     [("nope", "recipe-unknown"), ("gone.yaml", "recipe-unknown"), ("pyproject.toml", "recipe-unknown")],
