@@ -2,16 +2,20 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fedmodels.data.tables import TextTable, read_text_table, read_texts
 from fedmodels.errors import InputError
 from flows.model_folders import model_folder
 from flows.open_store import open_store
 from infra.settings import load_role_settings
 from infra.whole_files import write_whole
 from tasks.reading import read_plan
+
+ADDED = ("label", "probability")
+"""Columns that a labelled table has besides those that it came with."""
 
 
 @dataclass(frozen=True)
@@ -34,26 +38,49 @@ def label_texts(home: Path, run: str, texts: Sequence[str]) -> list[Labelled]:
     ]
 
 
-def read_texts(file: Path, column: str) -> list[str]:
-    """The text column of a CSV or Parquet file.
+def given_texts(texts: Sequence[str], file: Path | None, column: str, *, whole: bool) -> TextTable:
+    """What is to be labelled: single texts, then the rows of a CSV or Parquet file.
+
+    Args:
+        texts: the single ones, which have no other column.
+        file: the file.
+        column: name of its text column.
+        whole: whether its other columns are kept, for `write_labels`.
 
     Raises:
-        InputError: the file is missing, no table, or has no such column.
+        InputError: the file is missing, no table, or has no such column; or it has one that `write_labels`
+            would write (`column-taken`).
     """
-    from fedmodels.data.tables import read_texts as read_column
+    table = TextTable((column,), (), column)
+    if file and whole:
+        table = read_text_table(file, column)
+        _refuse_taken(table, file)
+    elif file:
+        table = replace(table, rows=tuple((text,) for text in read_texts(file, column)))
+    single = tuple(tuple(text if name == column else "" for name in table.columns) for text in texts)
+    return replace(table, rows=single + table.rows)
 
-    return read_column(file, column)
+
+def _refuse_taken(table: TextTable, file: Path) -> None:
+    for name in ADDED:
+        if name in table.columns:
+            raise InputError(
+                f"The file {file} has a column {name!r}, which --out would write",
+                fix="rename it in the file",
+                code="column-taken",
+            )
 
 
-def write_labels(labelled: Sequence[Labelled], out: Path) -> None:
-    """Write text, label and probability as CSV."""
+def write_labels(table: TextTable, labelled: Sequence[Labelled], out: Path) -> None:
+    """Write the table as CSV, with label and probability as further columns."""
     import csv
 
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(["text", "label", "probability"])
-    writer.writerows((item.text, item.label, item.probability) for item in labelled)
-    write_whole(out, table.getvalue())
+    content = io.StringIO(newline="")
+    writer = csv.writer(content)
+    writer.writerow([*table.columns, *ADDED])
+    for row, item in zip(table.rows, labelled, strict=True):
+        writer.writerow([*row, item.label, item.probability])
+    write_whole(out, content.getvalue())
 
 
 def score_model(home: Path, run: str) -> dict[str, Any]:

@@ -32,13 +32,17 @@ def write_whole(path: Path, text: str) -> None:
 def check_file_target(path: Path) -> None:
     """See that `write_whole` could write to `path`.
 
+    Its folder must be there: what is made silently for a misspelt one is looked for elsewhere.
+
     Raises:
-        InputError: it is a folder, or cannot be made where it is (`target-unusable`).
+        InputError: it is a folder, has none to lie in, or cannot be made where it is (`target-unusable`).
     """
     if path.is_dir():
         raise _unusable(path, "it is a folder")
     if path.is_file() and not os.access(path, os.W_OK):
         raise _unusable(path, "permission denied")
+    if not path.parent.exists():
+        raise _unusable(path, f"there is no folder {path.parent}", "make it, or choose another place")
     if not path.exists():
         check_place(path)
 
@@ -56,7 +60,5 @@ def check_place(path: Path) -> None:
         raise _unusable(path, f"permission denied in {above}")
 
 
-def _unusable(path: Path, reason: str) -> InputError:
-    return InputError(
-        f"{path} cannot be written: {reason}", fix="choose another place", code="target-unusable"
-    )
+def _unusable(path: Path, reason: str, fix: str = "choose another place") -> InputError:
+    return InputError(f"{path} cannot be written: {reason}", fix=fix, code="target-unusable")

@@ -1,19 +1,19 @@
 """Tables of labelled text on disk: reads a user's Parquet or CSV, writes Parquet with a fixed schema.
 
 A fault is one sentence that names the table by its part (`the train table`), the column and the bound.
-It holds neither a path nor a value: at a party, its text travels to the coordinator. Only `read_texts`,
-which reads a file that a person has just named, names it.
+It holds neither a path nor a value: at a party, its text travels to the coordinator. Only `read_texts` and
+`read_text_table`, which read a file that a person has just named, name it.
 """
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.data.columns import Reading, column_batches, is_parquet, parquet_schema
+from fedmodels.data.columns import Reading, column_batches, column_names, is_parquet, parquet_schema
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import full_disk_told
@@ -28,6 +28,22 @@ class RawTable:
 
     texts: tuple[str | None, ...]
     labels: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Every column of a table, one of which holds texts. A missing text is the empty string."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    text: str
+    """Name of the column of texts."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts, in order."""
+        place = self.columns.index(self.text)
+        return [str(row[place] or "") for row in self.rows]
 
 
 def read_table(
@@ -83,15 +99,40 @@ def read_texts(path: Path, column: str) -> list[str]:
     Raises:
         InputError: as `read_table`.
     """
-    reading = Reading(path, (column, column), f"The file {path}", InputError, option="--column")
-    return [text or "" for text in _read_filled(reading).texts]
+    return [text or "" for text in _read_filled(_named(path, column)).texts]
+
+
+def read_text_table(path: Path, column: str) -> TextTable:
+    """Every column of a Parquet or CSV file whose texts stand in `column`.
+
+    Raises:
+        InputError: as `read_table`; or a column holds what CSV has no form for (`table-column-type`).
+    """
+    reading = _named(path, column)
+    if is_parquet(reading):
+        _check_types(reading)
+        _check_plain(reading)
+    columns = tuple(column_names(reading))
+    batches = column_batches(replace(reading, columns=columns))
+    rows = tuple(row for batch in batches for row in zip(*batch, strict=True))
+    if not rows:
+        raise _empty(reading)
+    return TextTable(columns, rows, column)
+
+
+def _named(path: Path, column: str) -> Reading:
+    return Reading(path, (column, column), f"The file {path}", InputError, option="--column")
 
 
 def _read_filled(reading: Reading) -> RawTable:
     raw = _read(reading)
     if not raw.texts:
-        raise reading.fault("has no rows", "give a table with rows", "table-empty")
+        raise _empty(reading)
     return raw
+
+
+def _empty(reading: Reading) -> FedcartError:
+    return reading.fault("has no rows", "give a table with rows", "table-empty")
 
 
 def _read(reading: Reading) -> RawTable:
@@ -120,6 +161,18 @@ def _check_types(reading: Reading) -> None:
             "store labels as strings, whole numbers or booleans",
             "table-label-type",
         )
+
+
+def _check_plain(reading: Reading) -> None:
+    import pyarrow.types as types
+
+    for field in parquet_schema(reading):
+        if types.is_nested(field.type) or types.is_binary(field.type) or types.is_large_binary(field.type):
+            raise reading.fault(
+                f"has a column {field.name!r} of type {field.type}, which CSV cannot hold",
+                "leave it out of the file",
+                "table-column-type",
+            )
 
 
 def _is_text(kind: "pa.DataType") -> bool:

@@ -27,25 +27,28 @@ def predict(
     ] = None,
     column: Annotated[str, typer.Option(metavar="NAME", help="Name of the file's text column.")] = "text",
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write text, label and probability to this CSV file.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the file's columns, and label and probability, to this CSV file."
+        ),
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Label texts with the model that a run kept."""
     from fedmodels.words import counted
-    from flows.prediction import label_texts, read_texts, write_labels
+    from flows.prediction import given_texts, label_texts, write_labels
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
 
     if out:
         check_file_target(out)
-    texts = [*(text or []), *(read_texts(file, column) if file else [])]
-    if not texts:
+    if not (text or file):
         raise typer.BadParameter("give --text or --file")
-    with notes.status(f"labelling {counted(len(texts), 'text')}"):
-        labelled = label_texts(load_settings().home, run, texts)
+    table = given_texts(text or [], file, column, whole=out is not None)
+    with notes.status(f"labelling {counted(len(table.rows), 'text')}"):
+        labelled = label_texts(load_settings().home, run, table.texts)
     if out:
-        write_labels(labelled, out)
+        write_labels(table, labelled, out)
     if as_json:
         print_json(
             [{"text": item.text, "label": item.label, "probability": item.probability} for item in labelled]

@@ -113,13 +113,14 @@ def test_the_kept_model_loads_as_it_is(mixed, federation):
 
 
 def test_predict_labels_texts_and_files(mixed, federation, tmp_path):
-    rows = write_csv(tmp_path / "new.csv", [("great thing", ""), ("awful thing", "")])
+    rows = tmp_path / "new.csv"
+    rows.write_text("id,text\n7,great thing\n8,awful thing\n")
     out = tmp_path / "labelled.csv"
     done = federation.call("predict", "mixed", "--file", str(rows), "--out", str(out))
     assert done.returncode == 0, done.stderr
     header, *labelled = out.read_text().splitlines()
-    assert header == "text,label,probability"
-    assert len(labelled) == 2
+    assert header == "id,text,label,probability"
+    assert [row.split(",")[:2] for row in labelled] == [["7", "great thing"], ["8", "awful thing"]]
     (one,) = federation.document("predict", "mixed", "--text", "great thing no 5")
     assert one["label"] in CLASSES
     assert 1 / 3 <= one["probability"] <= 1.0

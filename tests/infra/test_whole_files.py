@@ -57,7 +57,19 @@ def test_a_place_that_will_not_do_is_named(tmp_path):
             check(path)
         assert caught.value.code == "target-unusable"
     check_file_target(file)
-    check_file_target(tmp_path / "a" / "b.json")
+    check_file_target(tmp_path / "new.json")
+
+
+def test_a_folder_is_not_made_for_a_file_that_a_person_names(tmp_path, monkeypatch):
+    with pytest.raises(InputError) as caught:
+        check_file_target(tmp_path / "repots" / "run.json")
+    assert str(caught.value) == (
+        f"{tmp_path}/repots/run.json cannot be written: there is no folder {tmp_path}/repots; "
+        "make it, or choose another place."
+    )
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.chdir(tmp_path)
+    check_file_target(Path("run.json"))
 
 
 def test_a_folder_without_the_right_to_write_is_refused(tmp_path, monkeypatch):

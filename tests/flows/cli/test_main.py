@@ -61,6 +61,7 @@ def test_what_the_system_refuses_has_a_code(error, code, sentence):
         (("train", "--out", "FULL"), "target-unusable"),
         (("evaluate", "run-1", "--out", "FILE/a.json"), "target-unusable"),
         (("predict", "run-1", "--text", "good", "--out", "FULL"), "target-unusable"),
+        (("predict", "run-1", "--text", "good", "--out", "FULL/new/a.csv"), "target-unusable"),
     ],
 )
 def test_where_nothing_can_be_written_is_refused_before_anything_else(tmp_path, words, code):
