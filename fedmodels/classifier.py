@@ -146,10 +146,17 @@ def save_architecture(model: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def save_released_model(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a folder that `AutoModelForSequenceClassification.from_pretrained(folder)` loads as it is."""
+    """Write a folder that `AutoModelForSequenceClassification.from_pretrained(folder)` loads as it is.
+
+    Its files may be read by whoever may read new files of this process: safetensors makes its own for the
+    owner alone.
+    """
     with quiet():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    mode = (folder / "config.json").stat().st_mode
+    for path in folder.iterdir():
+        path.chmod(mode)
 
 
 def load_released_model(folder: Path) -> tuple[Any, Any]:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import pytest
@@ -309,3 +310,16 @@ def test_a_hub_id_that_cannot_be_reached(monkeypatch, capfd):
     with pytest.raises(InputError, match="The model nobody/no-such-model cannot be loaded"):
         build("nobody/no-such-model")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_the_files_of_a_released_model_have_the_mode_that_new_files_have(tiny_folder, tmp_path, mask, mode):
+    model, tokenizer = build(tiny_folder)
+    before = os.umask(mask)
+    try:
+        save_released_model(model, tokenizer, tmp_path / "kept")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "kept").iterdir()}
+    assert "model.safetensors" in modes
+    assert set(modes.values()) == {mode}
