@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table
+from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
     from flows.data_preparation import DataManifest
     from tasks.party.kept_contract import ContractCheck
 
-app = typer.Typer(no_args_is_help=True, help="Fetch, partition and check the data of a recipe.")
+app = Commands(no_args_is_help=True, help="Fetch, partition and check the data of a recipe.")
 
 
 @app.command()

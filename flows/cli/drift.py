@@ -6,11 +6,12 @@ import typer
 
 from flows.cli import drift_demo
 from flows.cli.output import JsonFlag, console, explain, notes, print_json, print_table
+from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
     from tasks.drift.checking import DriftCheck
 
-app = typer.Typer(no_args_is_help=True, help="Look for drift in a party's fresh rows.")
+app = Commands(no_args_is_help=True, help="Look for drift in a party's fresh rows.")
 DRIFTED, REFUSED = 3, 2
 """Exit statuses."""
 COLUMNS = [

@@ -8,11 +8,11 @@ from types import FrameType
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from fedmodels.errors import FedcartError
 from flows.cli import data, demo, deploy, doctor, drift, follow, predict, release, runs, stack, train
 from flows.cli.output import INTERRUPTED, explain, explain_interruption, print_json, refusal_of
+from flows.cli.plain_help import Commands, Group
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def _usage_told() -> Iterator[None]:
         raise
 
 
-class Commands(TyperGroup):
+class Fedcart(Group):
     """Tells programs of wrong usage, and people that a command was interrupted.
 
     Typer by itself would print a frame around the one and no document, and end without a word at the other.
@@ -47,9 +47,9 @@ class Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
-app = typer.Typer(
+app = Commands(
     name="fedcart",
-    cls=Commands,
+    cls=Fedcart,
     help="Train one language model across e-commerce platforms that may not share their data.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

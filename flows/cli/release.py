@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli.output import JsonFlag, RunArgument, console, notes, print_json, print_table
+from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
     from fedmodels.protocol.releases import Champion
     from tasks.release_reading import ReleaseView
 
-app = typer.Typer(
+app = Commands(
     name="release",
     help="Look at releases, approve, promote and roll back; starts the store alone when it is down.",
     no_args_is_help=True,

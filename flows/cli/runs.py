@@ -5,8 +5,9 @@ import typer
 from flows.cli import cancel, sweep, verify
 from flows.cli.follow import kept_report
 from flows.cli.output import JsonFlag, RunArgument, print_json, print_table
+from flows.cli.plain_help import Commands
 
-app = typer.Typer(
+app = Commands(
     name="runs",
     help="Look at runs, verify, cancel and sweep them; starts the store alone when it is down.",
     no_args_is_help=True,

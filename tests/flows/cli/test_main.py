@@ -99,3 +99,11 @@ def test_wrong_usage_is_a_document_for_programs(tmp_path, words, said):
 def test_wrong_usage_prints_nothing_for_programs_that_did_not_ask(tmp_path):
     wrong = fedcart("runs", "show", home=tmp_path)
     assert (wrong.returncode, wrong.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("words", [["runs", "show"], ["release", "rollback"], ["predict"], ["up"], []])
+def test_help_names_arguments_and_types_as_a_manual_page_does(words):
+    shown = CliRunner().invoke(app, [*words, "-h"], env={"COLUMNS": "200"}).stdout
+    assert f"Usage: {' '.join(['fedcart', *words])} [OPTIONS]" in shown
+    assert not any(noise in shown for noise in ("{", "<bool>", "<str>", "<int>"))
+    assert "RUN" in shown or "RECIPE" in shown or not words
