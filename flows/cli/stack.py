@@ -19,10 +19,12 @@ COLUMNS = (
 def up(
     recipe: RecipeOption = "reviews",
     server_port: Annotated[
-        int | None, typer.Option("--server-port", help="Port of the Prefect server; a free one by default.")
+        int | None,
+        typer.Option("--server-port", metavar="PORT", help="Of the Prefect server; a free one by default."),
     ] = None,
     s3_port: Annotated[
-        int | None, typer.Option("--s3-port", help="Port of the object store; a free one by default.")
+        int | None,
+        typer.Option("--s3-port", metavar="PORT", help="Of the object store; a free one by default."),
     ] = None,
     database: Annotated[
         str | None,

@@ -7,7 +7,14 @@ from pathlib import Path
 from fedmodels.errors import StackError
 from infra.deployments.declaration import COORDINATOR, check_party
 from infra.local import prefect_server, seaweedfs
-from infra.local.ports import GRPC_OFFSET, free_ports, port_is_free, require_free
+from infra.local.ports import (
+    GRPC_OFFSET,
+    HIGHEST_PORT,
+    check_port,
+    free_ports,
+    port_is_free,
+    require_free,
+)
 from infra.local.seaweedfs import StorePorts
 from infra.locations import stack_folder
 from infra.private_files import read_json, write_json
@@ -93,8 +100,12 @@ def plan_stack(
 
     Raises:
         StackError: a port that was asked for is taken, or a living server has another one or bucket.
-        InputError: a party's name is no id.
+        InputError: a party's name is no id, or a port no port.
     """
+    if server_port is not None:
+        check_port(server_port, "Prefect server")
+    if s3_port is not None:
+        check_port(s3_port, "object store", HIGHEST_PORT - GRPC_OFFSET)
     before = read_stack(home)
     known = before.parties if before else ()
     if before and server_lives and database not in (None, before.database):

@@ -3,11 +3,12 @@
 import random
 import socket
 
-from fedmodels.errors import StackError
+from fedmodels.errors import InputError, StackError
 
 HOST = "127.0.0.1"
 GRPC_OFFSET = 10_000
 """SeaweedFS answers gRPC this far above each of its HTTP ports."""
+HIGHEST_PORT = 65_535
 
 _LOWEST, _HIGHEST = 10_000, 22_000  # with the offset still below the range of outgoing connections
 
@@ -58,16 +59,30 @@ def free_ports(
     )
 
 
+def check_port(port: int, purpose: str, highest: int = HIGHEST_PORT) -> None:
+    """See that a server could have this port.
+
+    Raises:
+        InputError: it is none (`port-invalid`).
+    """
+    if not 0 < port <= highest:
+        raise InputError(
+            f"The port {port} of the {purpose} is not between 1 and {highest}",
+            fix="choose another one, or leave it out for a free one",
+            code="port-invalid",
+        )
+
+
 def require_free(port: int, purpose: str) -> int:
     """Return `port` when a server could listen on it.
 
     Raises:
-        StackError: it is taken, or no port number.
+        StackError: it is taken, or only the system may use it.
     """
-    if 0 < port < 65_536 and port_is_free(port):
+    if port_is_free(port):
         return port
     raise StackError(
-        f"Port {port} for the {purpose} is taken or not allowed",
+        f"The port {port} of the {purpose} is taken, or kept for the system",
         fix="choose another one, or leave it out for a free one",
         code="port-taken",
     )

@@ -122,5 +122,20 @@ def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):
     assert stack.process_ids(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("option", "port", "said"),
+    [
+        ("--s3-port", "99999", "The port 99999 of the object store is not between 1 and 55535"),
+        ("--server-port", "0", "The port 0 of the Prefect server is not between 1 and 65535"),
+    ],
+)
+def test_what_is_no_port_starts_nothing(tmp_path: Path, option: str, port: str, said: str):
+    result = fedcart(tmp_path, "up", "--recipe", "smoke", option, port)
+    assert isinstance(result.exception, InputError)
+    assert (result.exception.code, result.exception.exit_status) == ("port-invalid", 2)
+    assert str(result.exception).startswith(said)
+    assert stack.process_ids(tmp_path) == []
+
+
 def _parties(home: Path) -> list[str]:
     return list(document(fedcart(home, "status", "--json"))["parties"])

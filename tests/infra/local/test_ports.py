@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from fedmodels.errors import StackError
-from infra.local.ports import GRPC_OFFSET, HOST, answers, free_ports, port_is_free, require_free
+from fedmodels.errors import InputError, StackError
+from infra.local.ports import GRPC_OFFSET, HOST, answers, check_port, free_ports, port_is_free, require_free
 
 
 @pytest.fixture
@@ -36,11 +36,21 @@ def test_as_many_as_there_are_and_no_more():
 def test_a_taken_port_is_seen_and_refused(taken: int):
     assert answers(taken)
     assert not port_is_free(taken)
-    with pytest.raises(StackError, match=f"Port {taken} for the Prefect server is taken"):
+    with pytest.raises(StackError, match=f"The port {taken} of the Prefect server is taken"):
         require_free(taken, "Prefect server")
 
 
 @pytest.mark.parametrize("port", [0, -1, 65_536, 1_000_000])
 def test_what_is_no_port_is_refused(port: int):
-    with pytest.raises(StackError, match="not allowed"):
-        require_free(port, "object store")
+    with pytest.raises(InputError) as caught:
+        check_port(port, "Prefect server")
+    assert caught.value.code == "port-invalid"
+    assert str(caught.value) == (
+        f"The port {port} of the Prefect server is not between 1 and 65535; choose another one, "
+        "or leave it out for a free one."
+    )
+
+
+@pytest.mark.parametrize("port", [1, 65_535])
+def test_what_is_a_port_is_taken(port: int):
+    check_port(port, "Prefect server")

@@ -239,9 +239,9 @@ def test_a_taken_port_is_one_sentence_and_starts_nothing(tmp_path: Path, bring_u
         server.bind((HOST, 0))
         server.listen()
         port = server.getsockname()[1]
-        with pytest.raises(StackError, match=f"Port {port} for the Prefect server is taken"):
+        with pytest.raises(StackError, match=f"The port {port} of the Prefect server is taken"):
             bring_up(tmp_path, server_port=port)
-        with pytest.raises(StackError, match=f"Port {port} for the object store is taken"):
+        with pytest.raises(StackError, match=f"The port {port} of the object store is taken"):
             bring_up(tmp_path, s3_port=port)
     assert stack.process_ids(tmp_path) == []
 
