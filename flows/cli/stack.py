@@ -93,7 +93,8 @@ def _show(as_json: bool) -> str:
         console.print("The stack is down; start it with fedcart up.")
         return found.state
     print_table(f"Stack of {document['home']}", COLUMNS, map(_cells, document["processes"]))
-    console.print(f"Prefect UI {document['ui_url']}   object store {document['s3_endpoint']}", soft_wrap=True)
+    ui, store = (document[name] or "down" for name in ("ui_url", "s3_endpoint"))
+    console.print(f"Prefect UI {ui}   object store {store}", soft_wrap=True)
     for process in document["processes"]:
         if process["last_lines"]:
             console.print(

@@ -45,14 +45,16 @@ class StackStatus:
         return "up" if states == {"running"} else "degraded"
 
     def document(self) -> dict[str, Any]:
-        """The same as JSON."""
+        """The same as JSON. A server that is down has no address: its port may be another's by now."""
         stack = self.stack
+        lives = {process.name for process in self.processes if process.state in ("running", "not answering")}
+        server, store = (stack if name in lives else None for name in (SERVER, STORE))
         return {
             "state": self.state,
             "home": str(stack.home) if stack else None,
-            "ui_url": stack.ui_url if stack else None,
-            "api_url": stack.api_url if stack else None,
-            "s3_endpoint": stack.endpoint if stack else None,
+            "ui_url": server.ui_url if server else None,
+            "api_url": server.api_url if server else None,
+            "s3_endpoint": store.endpoint if store else None,
             "bucket": stack.bucket if stack else None,
             "parties": list(stack.parties) if stack else [],
             "processes": [

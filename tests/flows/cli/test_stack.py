@@ -113,7 +113,9 @@ def test_down_stops_everything_and_is_harmless_twice(home: Path):
     result = fedcart(home, "status")
     assert result.exit_code == 1
     assert "fedcart up" in result.stdout
-    assert document(fedcart(home, "status", "--json"))["state"] == "down"
+    told = document(fedcart(home, "status", "--json"))
+    assert told["state"] == "down"
+    assert [told[name] for name in ("ui_url", "api_url", "s3_endpoint")] == [None] * 3
 
 
 def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):
