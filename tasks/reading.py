@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Plan, Record
 from fedmodels.protocol.summary import run_summary
 from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key, runs_prefix
@@ -15,6 +15,11 @@ from tasks.exchange import read_message
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 READERS = 8
 """Requests at a time."""
+NOT_OPENED = "not opened"
+"""Of a run whose coordinator ended before it had written plan and HEAD, or is about to write them."""
+DAMAGED = "damaged"
+"""Of a run with a message that cannot be read; `fedcart runs verify` names it."""
+_NOTHING = {"run_id": "", "recipe": None, "status": "", "model_sha256": None, "final": None, "rounds": 0}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,17 @@ def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
     found = (read_message(store, round_key(run, n, "record"), Record) for n in range(1, head.round + 1))
     records = [record for record in found if record is not None]
     return run_summary(plan, head, records, read_message(store, closed_key(run), Closed))
+
+
+def list_row(store: ObjectStore, run: str) -> dict[str, Any]:
+    """What a list shows of a run, whatever stands of it; one that lacks its plan or HEAD is `not opened`."""
+    if not (store.exists(plan_key(run)) and store.exists(head_key(run))):
+        return {**_NOTHING, "run_id": run, "status": NOT_OPENED}
+    try:
+        summary = read_summary(store, run)
+    except IntegrityError:
+        return {**_NOTHING, "run_id": run, "status": DAMAGED}
+    return {**{key: summary[key] for key in _NOTHING}, "rounds": len(summary["rounds"])}
 
 
 def read_state(store: ObjectStore, run: str, before: RunView) -> RunView:

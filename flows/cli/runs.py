@@ -16,21 +16,19 @@ app = Commands(
 
 @app.command("list")
 def list_runs(as_json: JsonFlag = False) -> None:
-    """All runs in the bucket, oldest first."""
+    """All runs in the bucket, oldest first.
+
+    A run that is *not opened* has no plan or no HEAD: its coordinator is about to write them, or ended
+    before. Of one that is *damaged* fedcart runs verify says what is wrong.
+    """
     from flows.open_store import open_store
     from infra.settings import load_settings
-    from tasks.reading import read_summary, runs_by_time
+    from tasks.reading import list_row, runs_by_time
 
     with open_store(load_settings().home) as store:
-        summaries = [read_summary(store, run) for run in runs_by_time(store)]
+        runs = [list_row(store, run) for run in runs_by_time(store)]
     if as_json:
-        print_json(
-            [
-                {key: s[key] for key in ("run_id", "recipe", "status", "model_sha256", "final")}
-                | {"rounds": len(s["rounds"])}
-                for s in summaries
-            ]
-        )
+        print_json(runs)
         return
     columns = [
         ("run", "left"),
@@ -40,11 +38,9 @@ def list_runs(as_json: JsonFlag = False) -> None:
         ("holdout accuracy", "right"),
     ]
     rows = []
-    for summary in summaries:
-        accuracy = f"{summary['final']['accuracy']:.3f}" if summary["final"] else None
-        rows.append(
-            (summary["run_id"], summary["recipe"], summary["status"], len(summary["rounds"]), accuracy)
-        )
+    for run in runs:
+        accuracy = f"{run['final']['accuracy']:.3f}" if run["final"] else None
+        rows.append((run["run_id"], run["recipe"], run["status"], run["rounds"], accuracy))
     print_table("Runs", columns, rows)
 
 

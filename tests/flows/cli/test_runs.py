@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fedmodels.errors import InputError, RunConflict
 from flows.cli.main import app
 from infra import store_answers
-from infra.layout import closed_key, receipt_key, round_key
+from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key
 from infra.locations import runs_folder
 from infra.settings import load_role_settings
 from tests.store_alone import store_alone
@@ -101,6 +101,28 @@ def test_an_open_run_and_the_round_of_the_kept_model(fedcart, finished):
     finally:
         finished.store.put_blob(closed_key(RUN), before)
     assert (row["run_id"], row["status"], row["rounds"]) == (RUN, "open", 5)
+
+
+def test_runs_that_are_not_opened_or_damaged_are_listed_as_such_beside_the_others(fedcart, finished):
+    keys = [head_key("no-plan-1"), plan_key("no-head-1"), plan_key("garbled-1"), head_key("garbled-1")]
+    for key in keys:
+        finished.store.put_blob(key, b"{}")
+    try:
+        shown = fedcart("list")
+        rows = {row["run_id"]: row for row in json.loads(fedcart("list", "--json").stdout)}
+    finally:
+        for key in keys:
+            finished.store.delete(key)
+    assert {run: row["status"] for run, row in rows.items()} == {
+        RUN: "finished",
+        "no-plan-1": "not opened",
+        "no-head-1": "not opened",
+        "garbled-1": "damaged",
+    }
+    assert (rows["no-plan-1"]["rounds"], rows["no-plan-1"]["final"]) == (0, None)
+    assert set(rows["no-plan-1"]) == set(rows[RUN])
+    assert shown.exit_code == 0
+    assert all(run in shown.stdout for run in rows)
 
 
 def test_verify_of_an_unknown_run_is_one_sentence(fedcart):
