@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,12 @@ def begin(request: Request, home: Path) -> str:
     anything is started. What a server that lost its database no longer knows is deployed again.
 
     Raises:
-        RunConflict: a new run is asked for under the name of one that exists (`run-exists`).
+        RunConflict: a new run is asked for under the name of one that exists, or is being started
+            (`run-exists`).
         StackError: there is no stack, or its store or the coordinator's worker is down.
     """
     from infra.deployments.starting import start_training
+    from infra.deployments.starting_once import start_new_training
 
     store = running_store(home)
     known = store.read(plan_key(request.run)) is not None
@@ -133,14 +136,9 @@ def begin(request: Request, home: Path) -> str:
         raise _name_taken(store, request.run)
     require_worker(home)
     deploy_missing(home)
-    recipe = with_local_model(request.recipe, home).without_paths()
-    return start_training(
-        recipe.model_dump(mode="json"),
-        request.run,
-        resume=request.resume,
-        parties=request.parties,
-        api_url=api_url(home),
-    )
+    recipe = with_local_model(request.recipe, home).without_paths().model_dump(mode="json")
+    start = partial(start_training, resume=True) if request.resume else start_new_training
+    return start(recipe, request.run, parties=request.parties, api_url=api_url(home))
 
 
 def _name_taken(store: ObjectStore, run: str) -> RunConflict:

@@ -1,6 +1,6 @@
 """Starting runs of the deployments, and asking how a run stands."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,8 @@ def start_training(
     parties: Sequence[str] | None = None,
     tags: Sequence[str] = (),
     api_url: str | None = None,
+    key: str | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """Schedule a run of the coordinator's flow; return the flow run's id at once.
 
@@ -44,6 +46,8 @@ def start_training(
         parties: those of the recipe that take part; all of them when not given.
         tags: of the flow run, beside those of run and recipe.
         api_url: the Prefect API; that of the surrounding settings when not given.
+        key: whoever asks with the same one later is given the same flow run, and none is made.
+        labels: of a flow run that is made.
 
     Raises:
         PrefectAway: the server does not answer.
@@ -56,6 +60,8 @@ def start_training(
         {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None},
         [f"run:{run}", f"recipe:{name}", *tags],
         api_url,
+        idempotency_key=key,
+        labels=labels,
     )
 
 
@@ -240,12 +246,17 @@ def cancel(flow_run_id: str, *, api_url: str | None = None) -> None:
 
 
 def _start(
-    deployment: str, name: str, parameters: dict[str, Any], tags: list[str], api_url: str | None
+    deployment: str,
+    name: str,
+    parameters: dict[str, Any],
+    tags: list[str],
+    api_url: str | None,
+    **once: Any,
 ) -> str:
     with _client(api_url) as client, mapped(f"deployment {deployment}"):
         found = client.read_deployment_by_name(deployment)
         made = client.create_flow_run_from_deployment(
-            found.id, parameters=parameters, name=name, tags=tags, job_variables={}
+            found.id, parameters=parameters, name=name, tags=tags, job_variables={}, **once
         )
     return str(made.id)
 

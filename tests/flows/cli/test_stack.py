@@ -3,17 +3,23 @@
 import json
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.states import Cancelled
 from typer.testing import CliRunner, Result
 
-from fedmodels.errors import InputError, StackError
+from fedmodels.errors import InputError, RunConflict, StackError
 from flows.cli.main import app
 from flows.following import api_url, follow
-from infra.deployments.starting import start_training
+from infra.deployments.starting import find_training, start_training
+from infra.deployments.starting_once import start_new_training
 from infra.local import processes, stack
 from infra.locations import role_settings, stack_folder
 from infra.role_settings import update_role_settings
@@ -103,6 +109,32 @@ def test_a_run_whose_worker_died_before_it_began_is_given_up(home: Path):
     with pytest.raises(StackError, match="died before it began run nobody-2; run fedcart up") as caught:
         follow(home, "nobody-2", flow_run)
     assert caught.value.code == "worker-down"
+
+
+def test_of_several_starts_of_one_new_run_one_is_made_and_the_others_are_told(home: Path):
+    """The coordinator's worker is dead: none of them begins, and no plan stands in the bucket."""
+    server = api_url(home)
+    together = threading.Barrier(4)
+
+    def start(_number: int) -> str:
+        together.wait()
+        try:
+            return start_new_training({"name": "smoke"}, "nobody-3", api_url=server)
+        except RunConflict as error:
+            return f"{error.code}: {error}"
+
+    with ThreadPoolExecutor(4) as threads:
+        said = sorted(threads.map(start, range(4)), key=len)
+    (made,) = {said[0]} - set(said[1:])
+    assert set(said[1:]) == {
+        "run-exists: The run nobody-3 is being started already; choose another name, or watch it with "
+        "fedcart runs follow nobody-3."
+    }
+    assert find_training("nobody-3", api_url=server) == made
+    with SyncPrefectClient(server) as client:
+        client.set_flow_run_state(UUID(made), Cancelled(), force=True)
+    again = start_new_training({"name": "smoke"}, "nobody-3", api_url=server)
+    assert again != made, "a start that came to nothing may be repeated"
 
 
 def test_down_stops_everything_and_is_harmless_twice(home: Path):
