@@ -33,6 +33,11 @@ class Row:
     def passed(self) -> bool:
         return self.fired and self.happened and self.survived and self.equal_hash
 
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether the run was flawless, and never came to the case's point."""
+        return self.survived and self.equal_hash and not self.fired
+
     def document(self) -> dict[str, object]:
         point = self.case.point
         return {
