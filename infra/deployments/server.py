@@ -1,6 +1,7 @@
 """The local Prefect server, `infra.deployments.server HOST PORT`: Prefect's own, patient with SQLite.
 
-Two things are done around it, each in one piece of ASGI middleware, and one in it (`let_schedules_run`).
+Two things are done around it, each in one piece of ASGI middleware, and two in it: `let_schedules_run`
+and `let_triggers_wait`.
 
 SQLite takes one writer at a time, and refuses a transaction that had begun to read before another one wrote.
 Prefect's server answers 503 then, and its clients wait two seconds, then four, before they ask again, for
@@ -14,15 +15,19 @@ keeps four: with 25 runs it answered nobody any more, for ever. Here only reques
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from prefect.server.api.server import RequestLimitMiddleware, create_app
+from prefect.server.database import provide_database_interface
 from prefect.server.database.orm_models import FlowRun
+from prefect.server.events import triggers
 from prefect.settings import get_current_settings
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -132,9 +137,28 @@ def let_schedules_run() -> None:
         state.bulk_dml_setter = lambda _class, _values, _state: None
 
 
+def let_triggers_wait() -> None:
+    """Let the triggers of Prefect 3.8's automations wait while somebody else writes to SQLite.
+
+    The trigger that an event concerns is read first, and written to afterwards. SQLite refuses such a
+    transaction at once when another one writes meanwhile: its timeout of a minute is for those that begin
+    with a write. Prefect offers the event to the trigger three times more, within milliseconds, and lays it
+    aside for good (`dlq` in its home). So the triggers' transactions take the write lock when they begin,
+    as those of Prefect do that mark a deployment as ready.
+    """
+
+    def session(begin_transaction: bool = False) -> AbstractAsyncContextManager[AsyncSession]:
+        return provide_database_interface().session_context(
+            begin_transaction=begin_transaction, with_for_update=begin_transaction
+        )
+
+    triggers.automations_session = session  # type: ignore[assignment, attr-defined]
+
+
 def main(host: str, port: int) -> None:
     """Serve until a signal ends it, as `prefect server start` does."""
     let_schedules_run()
+    let_triggers_wait()
     api = get_current_settings().server.api
     uvicorn.run(
         Patient(limiting_requests_alone(create_app(final=True))),

@@ -1,17 +1,21 @@
 """Requests that SQLite refuses for a moment are put to Prefect again; all others pass as they are."""
 
 import asyncio
-from contextlib import AsyncExitStack
+import sqlite3
+from contextlib import AsyncExitStack, closing
 
 import httpx
 import pytest
 from prefect.server.database.orm_models import FlowRun
-from sqlalchemy import create_engine, insert, inspect
+from prefect.server.events import triggers
+from prefect.server.events.models.automations import automations_session
+from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL, temporary_settings
+from sqlalchemy import create_engine, insert, inspect, text
 from sqlalchemy.exc import InvalidRequestError, OperationalError
 from sqlalchemy.orm import Session
 from websockets.asyncio.client import connect
 
-from infra.deployments.server import Patient, let_schedules_run
+from infra.deployments.server import Patient, let_schedules_run, let_triggers_wait
 
 PARTS = ({"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.request", "body": b"}"})
 
@@ -96,6 +100,34 @@ def test_runs_of_a_schedule_reach_the_database(monkeypatch):
     let_schedules_run()
     with pytest.raises(OperationalError, match="no such table: flow_run"):
         bulk_insert()
+
+
+async def count_an_event(database, written_for):
+    """As a trigger does, while somebody else writes to the database for so many seconds."""
+    with closing(sqlite3.connect(database)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        asyncio.get_running_loop().call_later(written_for, other.rollback)
+        async with triggers.automations_session(begin_transaction=True) as session:
+            (before,) = (await session.execute(text("SELECT events FROM bucket"))).one()
+            await session.execute(text("UPDATE bucket SET events = :events"), {"events": before + 1})
+
+
+def test_a_trigger_waits_while_somebody_else_writes(tmp_path, monkeypatch):
+    database = tmp_path / "prefect.db"
+    with closing(sqlite3.connect(database)) as made:
+        made.executescript("""
+            PRAGMA journal_mode = WAL;
+            CREATE TABLE bucket (events INTEGER);
+            INSERT INTO bucket VALUES (0);
+        """)
+    monkeypatch.setattr(triggers, "automations_session", automations_session)
+    with temporary_settings({PREFECT_API_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{database}"}):
+        with pytest.raises(OperationalError, match="locked"):  # once it waits, it needs no help any more
+            asyncio.run(count_an_event(database, 0.3))
+        let_triggers_wait()
+        asyncio.run(count_an_event(database, 0.3))
+    with closing(sqlite3.connect(database)) as read:
+        assert read.execute("SELECT events FROM bucket").fetchall() == [(1,)]
 
 
 def test_open_web_sockets_keep_nobody_from_being_answered(running):
