@@ -1,7 +1,7 @@
 """The local Prefect server, `infra.deployments.server HOST PORT`: Prefect's own, patient with SQLite.
 
-Two things are done around it, each in one piece of ASGI middleware, and two in it: `let_schedules_run`
-and `let_triggers_wait`.
+Two things are done around it, each in one piece of ASGI middleware, and three in it: `let_schedules_run`,
+`let_triggers_wait` and `let_nobody_crash_who_waits`.
 
 SQLite takes one writer at a time, and refuses a transaction that had begun to read before another one wrote.
 Prefect's server answers 503 then, and its clients wait two seconds, then four, before they ask again, for
@@ -24,10 +24,17 @@ from prefect.server.api.server import RequestLimitMiddleware, create_app
 from prefect.server.database import provide_database_interface
 from prefect.server.database.orm_models import FlowRun
 from prefect.server.events import triggers
+from prefect.server.orchestration.core_policy import CoreFlowPolicy
+from prefect.server.orchestration.dependencies import ORCHESTRATION_DEPENDENCIES
+from prefect.server.orchestration.policies import FlowRunOrchestrationPolicy
+from prefect.server.orchestration.rules import FlowRunOrchestrationRule
+from prefect.server.schemas.states import StateType
 from prefect.settings import get_current_settings
 from sqlalchemy import inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from infra.deployments.heartbeats import MESSAGE
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -155,10 +162,45 @@ def let_triggers_wait() -> None:
     triggers.automations_session = session  # type: ignore[assignment, attr-defined]
 
 
+class SilenceIsNoCrash(FlowRunOrchestrationRule):
+    """Keeps the automation for silent runs from a run that has no process, and so must be silent."""
+
+    FROM_STATES = {StateType.PAUSED, StateType.SCHEDULED}  # noqa: RUF012
+    TO_STATES = {StateType.CRASHED}  # noqa: RUF012
+
+    async def before_transition(self, _initial: Any, proposed_state: Any, _context: Any) -> None:
+        """Refuse the automation's state; anybody else's passes."""
+        if proposed_state.message == MESSAGE:
+            await self.abort_transition("The run waits, for a person or for its time, and has no process")
+
+
+class FlowPolicy(FlowRunOrchestrationPolicy):
+    """Prefect's own rules, after ours."""
+
+    @staticmethod
+    def priority() -> list[Any]:
+        """The rules in their order."""
+        return [SilenceIsNoCrash, *CoreFlowPolicy.priority()]
+
+
+def let_nobody_crash_who_waits() -> None:
+    """Have each change of a flow run's state pass our rule, by Prefect's own hook for it.
+
+    The automation goes by events alone. One that is lost, or that waits for the event before it, which the
+    server had before it was started again, would cost a release that waits for a person.
+    """
+
+    async def policy() -> type[FlowRunOrchestrationPolicy]:
+        return FlowPolicy
+
+    ORCHESTRATION_DEPENDENCIES["flow_policy_provider"] = policy
+
+
 def main(host: str, port: int) -> None:
     """Serve until a signal ends it, as `prefect server start` does."""
     let_schedules_run()
     let_triggers_wait()
+    let_nobody_crash_who_waits()
     api = get_current_settings().server.api
     uvicorn.run(
         Patient(limiting_requests_alone(create_app(final=True))),

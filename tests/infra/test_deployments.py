@@ -1,11 +1,15 @@
 """Pools and deployments: one declaration, applied again and again, and locked."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +20,8 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, State, StateType
-from prefect.states import Cancelling, Completed, Paused, Pending, Running, Suspended
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.states import Cancelling, Completed, Crashed, Paused, Pending, Running, Scheduled, Suspended
 
 from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
@@ -36,6 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTIES = ("shop-a", "shop-b")
 FLOWS = Path(__file__).parent / "flow_modules"
 TINY = {"training_entrypoint": "tiny_flows.training", "session_entrypoint": "tiny_flows.session"}
+TOMORROW = Scheduled(scheduled_time=datetime.now(UTC) + timedelta(days=1))
 WORK_ONCE = """
 import asyncio, sys
 from infra.deployments.locked_worker import LockedWorker
@@ -213,6 +219,15 @@ def beat(client: SyncPrefectClient, run: str) -> None:
     client.request("POST", "/events", json=[event])
 
 
+def heard(client: SyncPrefectClient, run: str) -> bool:
+    """Whether the server has a heartbeat of a run."""
+    wanted = EventFilter(
+        event=EventNameFilter(name=[heartbeats.HEARTBEAT]),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run}"]),
+    )
+    return bool(client.read_events(wanted, limit=1).events)
+
+
 def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     running: Stack, client: SyncPrefectClient, apply_tiny: Callable[[], None], monkeypatch
 ):
@@ -221,6 +236,7 @@ def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     client.update_automation(known.id, heartbeats.automation(silence=10))
     run = start_party_session("endless", "shop-b", api_url=running.api_url)
     assert wait_for(lambda: seen(running, "shop-b", "endless"), timeout=60)
+    assert wait_for(lambda: heard(client, run), timeout=30), "it sends the first one when it begins"
     folder = stack_folder(running.home)
     record = processes.read_records(folder)["worker-shop-b"]
     for process in processes.marked(folder):
@@ -231,9 +247,7 @@ def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
         return client.read_flow_run(UUID(run)).state.type.value == "CRASHED"
 
     # The server may learn of the shorter silence after the run began: then it waits for the usual one.
-    if not wait_for(crashed, timeout=heartbeats.SILENCE_S + 15, first_wait=0.5):
-        beat(client, run)  # SQLite may have been locked when the server wanted to note the first one
-        assert wait_for(crashed, timeout=heartbeats.SILENCE_S + 15, first_wait=0.5)
+    assert wait_for(crashed, timeout=heartbeats.SILENCE_S + 15, first_wait=0.5)
     apply_tiny()
     (after,) = client.read_automations_by_name(heartbeats.AUTOMATION)
     assert (after.id, after.trigger.within.total_seconds()) == (known.id, heartbeats.SILENCE_S)
@@ -269,33 +283,61 @@ def crashes(client: SyncPrefectClient, run: UUID) -> bool:
     return bool(wait_for(crashed, timeout=45, first_wait=0.5))
 
 
-def left_alone(client: SyncPrefectClient, waiting: State[Any]) -> UUID | None:
-    """A run that waits in this state while another one, as silent as it, is turned into Crashed."""
-    run = begun(client, "waiting")
-    client.set_flow_run_state(run, waiting)
-    assert crashes(client, begun(client, "silent"))
-    return run if history(client, run) == ["Pending", "Running", waiting.name] else None
+@contextmanager
+def written_to_once(running: Stack, client: SyncPrefectClient, run: UUID, state: str) -> Iterator[None]:
+    """Somebody else writes to the server's database for 3 s, from when the run is in `state` on."""
+
+    def write() -> None:
+        with closing(sqlite3.connect(stack_folder(running.home) / "prefect" / "prefect.db")) as database:
+            now = "SELECT state_name FROM flow_run WHERE id = ?"
+            while database.execute(now, (str(run),)).fetchone() != (state,):
+                pass
+            database.execute("BEGIN IMMEDIATE")
+            Event().wait(3)
+            database.rollback()
+
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(write)
+        yield
+        writing.result()
+
+
+@pytest.fixture
+def quick(client: SyncPrefectClient) -> Iterator[None]:
+    """An automation of 10 s instead of 90 beside the standing one."""
+    made = client.create_automation(heartbeats.automation(silence=10).model_copy(update={"name": "quick"}))
+    yield
+    client.delete_automation(made)
 
 
 @pytest.mark.parametrize("waits", [Suspended, Paused])
+@pytest.mark.usefixtures("quick")
 def test_a_run_that_waits_for_a_person_is_not_taken_for_dead(
     running: Stack, client: SyncPrefectClient, waits: Callable[..., State[Any]]
 ):
-    """An automation of 10 s instead of 90 beside the standing one; a silent run tells when those are over.
+    """Nor when SQLite is locked while the server notes it. A silent run tells when 10 s are over."""
+    run, waiting = begun(client, "waiting"), waits(timeout_seconds=300)
+    with written_to_once(running, client, run, waiting.name or ""):
+        client.set_flow_run_state(run, waiting)
+    assert not list((stack_folder(running.home) / "prefect").glob("dlq/*")), "an event was laid aside"
+    assert crashes(client, begun(client, "silent"))
+    assert history(client, run) == ["Pending", "Running", waiting.name]
+    client.set_flow_run_state(run, Running(), force=True)
+    beat(client, str(run))
+    assert crashes(client, run), "once it goes on it is watched again"
 
-    Three tries: SQLite may be locked when the server wants to note that the run waits, which it then forgets.
-    """
-    quick = heartbeats.automation(silence=10).model_copy(update={"name": "quick"})
-    made = client.create_automation(quick)
-    try:
-        tries = (left_alone(client, waits(timeout_seconds=300)) for _ in range(3))
-        run = next((found for found in tries if found), None)
-        assert run is not None
-        client.set_flow_run_state(run, Running(), force=True)
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_that_waits_is_not_taken_for_dead_whatever_the_server_missed(client: SyncPrefectClient):
+    """A heartbeat that follows the state stands for a lost event of the state: it arms the automation."""
+    runs = [begun(client, "waiting") for _ in range(2)]
+    for run, state in zip(runs, (Suspended(timeout_seconds=300), TOMORROW), strict=True):
+        client.set_flow_run_state(run, state, force=True)
         beat(client, str(run))
-        assert crashes(client, run), "once it goes on it is watched again"
-    finally:
-        client.delete_automation(made)
+    assert crashes(client, begun(client, "silent"))
+    assert [history(client, run)[-1] for run in runs] == ["Suspended", "Scheduled"]
+    client.set_flow_run_state(runs[0], Crashed(message="its worker says so"))
+    assert history(client, runs[0])[-1] == "Crashed"
 
 
 def test_what_was_stopped_with_its_stack_is_told_unless_prefect_knows_its_end(
