@@ -14,6 +14,7 @@ from prefect.workers.process import ProcessJobConfiguration, ProcessWorker
 from infra.deployments.declaration import COORDINATOR, RUNS_AT_ONCE, locked_template, pool_name
 
 BUSY_POLL_S, COORDINATORS_BUSY_POLL_S = 5.0, 2.0
+IDLE_POLL_S, IDLE_AFTER_S = 3.0, 300.0
 
 
 class LockedConfiguration(ProcessJobConfiguration):
@@ -42,7 +43,9 @@ class LockedWorker(ProcessWorker):
 
     Each look for scheduled runs costs the server 45 ms of processor time. A worker that runs a session
     of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile. The
-    coordinator's does expect one: a retraining starts a training, and waits for it.
+    coordinator's does expect one: a retraining starts a training, and waits for it. One that ran nothing for
+    `IDLE_AFTER_S` seconds looks every `IDLE_POLL_S`. Prefect's schedules fire on time all the same: a look
+    finds the runs of the next ten seconds, too.
 
     Prefect's own worker gives up a minute after its server stopped answering, and takes the runs that it
     started with it. This one waits for the server to come back: runs need none.
@@ -53,7 +56,8 @@ class LockedWorker(ProcessWorker):
     def __init__(self, role: str) -> None:
         super().__init__(pool_name(role), name=role, limit=RUNS_AT_ONCE, base_job_template=locked_template())
         self._busy_poll = COORDINATORS_BUSY_POLL_S if role == COORDINATOR else BUSY_POLL_S
-        self._looked = 0.0
+        self._looked, self._worked = 0.0, time.monotonic()
+        """When it looked for runs, and when it last had one or waited for the server."""
         self._away = False
         """Whether the server did not answer when it was last asked."""
 
@@ -70,12 +74,19 @@ class LockedWorker(ProcessWorker):
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Look for scheduled runs and start them."""
         now = time.monotonic()
-        if (self._away or self.limiter.borrowed_tokens) and now - self._looked < self._busy_poll:
+        if now - self._looked < self._rest(now):
             return []
         self._looked = now
         with self._server_may_be_away():
             return await super().get_and_submit_flow_runs()
         return []
+
+    def _rest(self, now: float) -> float:
+        """Seconds that it lets pass between two looks, at least."""
+        if self._away or self.limiter.borrowed_tokens:
+            self._worked = now
+            return self._busy_poll
+        return IDLE_POLL_S if now - self._worked > IDLE_AFTER_S else 0.0
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]
