@@ -27,7 +27,11 @@ async def apply(
         client: of the server that is to follow the declaration.
         declaration: what there is to be.
         schemas: entrypoint to what `parameter_schema` says about it.
+
+    Raises:
+        InputError: a schedule is no cron expression; nothing on the server has changed then.
     """
+    schedules = [_schedules(deployment) for deployment in declaration.deployments]
     flows = sorted({deployment.flow for deployment in declaration.deployments})
     ids = {flow: await client.create_flow_from_name(flow) for flow in flows}
     for pool in declaration.pools:
@@ -36,9 +40,9 @@ async def apply(
         await client.upsert_global_concurrency_limit_by_name(limit, 1)
     made = {
         deployment.flow: await _apply_deployment(
-            client, deployment, ids[deployment.flow], schemas[deployment.entrypoint]
+            client, deployment, ids[deployment.flow], schemas[deployment.entrypoint], due
         )
-        for deployment in declaration.deployments
+        for deployment, due in zip(declaration.deployments, schedules, strict=True)
     }
     await _apply_automation(client, heartbeats.automation())
     if RETRAINING_FLOW in made:
@@ -49,7 +53,8 @@ def deploy(api_url: str, declaration: Declaration) -> None:
     """Bring the server at `api_url` to the declaration, whatever it knows of it.
 
     Raises:
-        StackError: a flow cannot be imported.
+        InputError: a schedule is no cron expression.
+        StackError: a flow cannot be imported. Either way nothing on the server has changed.
     """
     from prefect.client.orchestration import PrefectClient
 
@@ -108,7 +113,11 @@ async def _apply_pool(client: "PrefectClient", pool: Pool) -> None:
 
 
 async def _apply_deployment(
-    client: "PrefectClient", deployment: Deployment, flow_id: Any, schema: dict[str, Any]
+    client: "PrefectClient",
+    deployment: Deployment,
+    flow_id: Any,
+    schema: dict[str, Any],
+    schedules: "list[DeploymentScheduleCreate]",
 ) -> "UUID":
     """Create or correct the deployment; return its id."""
     from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
@@ -123,7 +132,7 @@ async def _apply_deployment(
         parameter_openapi_schema=schema,
         enforce_parameter_schema=True,
         parameters=dict(deployment.parameters),
-        schedules=[_schedule(deployment)] if deployment.schedule else [],
+        schedules=schedules,
         concurrency_limit=deployment.at_once,
         concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
         if deployment.at_once
@@ -133,8 +142,8 @@ async def _apply_deployment(
     )
 
 
-def _schedule(deployment: Deployment) -> "DeploymentScheduleCreate":
-    """The deployment's schedule, as Prefect takes it.
+def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]":
+    """The deployment's schedule, if it has one, as Prefect takes it.
 
     Raises:
         InputError: it is no cron expression.
@@ -142,15 +151,17 @@ def _schedule(deployment: Deployment) -> "DeploymentScheduleCreate":
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 
+    if deployment.schedule is None:
+        return []
     try:
-        schedule = CronSchedule(cron=deployment.schedule or "", timezone="UTC")
+        schedule = CronSchedule(cron=deployment.schedule, timezone="UTC")
     except ValueError:
         raise InputError(
             f"The schedule {deployment.schedule!r} of {deployment.flow} is no cron expression",
             fix='give five fields, like "0 2 * * *" for two o\'clock every night (UTC), or "off"',
             code="schedule-invalid",
         ) from None
-    return DeploymentScheduleCreate(schedule=schedule, active=True)
+    return [DeploymentScheduleCreate(schedule=schedule, active=True)]
 
 
 async def _apply_automation(client: "PrefectClient", wanted: "AutomationCore") -> None:

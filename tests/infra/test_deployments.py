@@ -153,11 +153,24 @@ def test_deploying_all_of_a_recipe_again_makes_it_once(running: Stack, client: S
             assert as_standing(client, wanted) == as_declared(wanted)
 
 
+def on_the_server(client: SyncPrefectClient) -> dict[str, list[str]]:
+    """Everything that a declaration is applied to, by name."""
+    return {
+        "flows": sorted(found.name for found in client.read_flows()),
+        "pools": sorted(found.name for found in client.read_work_pools()),
+        "deployments": sorted(f"{found.name} {found.created}" for found in client.read_deployments()),
+    }
+
+
 @pytest.mark.usefixtures("put_back")
-def test_a_schedule_that_is_none_is_one_sentence(running: Stack):
+def test_a_schedule_that_is_none_is_one_sentence_and_changes_nothing(
+    running: Stack, client: SyncPrefectClient
+):
+    before = on_the_server(client)
     with pytest.raises(InputError, match="'every day' of housekeeping is no cron expression") as caught:
-        deploy_all(reviews(housekeeping="every day"), running.api_url)
+        deploy_all(reviews(release="5 * * * *", housekeeping="every day"), running.api_url)
     assert caught.value.code == "schedule-invalid"
+    assert on_the_server(client) == before
 
 
 def test_each_declared_flow_can_be_imported_under_its_name_and_takes_its_parameters():
