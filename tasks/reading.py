@@ -1,5 +1,6 @@
 """Reading a run from the bucket, as a person's command does: no Prefect, no model."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +34,16 @@ class RunView:
     submitted: tuple[str, ...] = ()
     cohort: tuple[str, ...] = ()
     closed: Closed | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """What a plan says that any version of fedcart wrote, or will write."""
+
+    recipe: str
+    """The recipe's name."""
+    complete: bool
+    """Whether all of the recipe's parties take part."""
 
 
 def list_runs(store: ObjectStore) -> list[str]:
@@ -72,6 +83,20 @@ def read_plan(store: ObjectStore, run: str) -> Plan:
     if plan is None:
         raise unknown_run(store, run)
     return plan
+
+
+def planned_run(store: ObjectStore, run: str) -> PlannedRun | None:
+    """What is known of a run among others, whatever version of fedcart wrote its plan.
+
+    `None` when it has no plan, or a damaged one: a look at all runs must not end at one of them.
+    """
+    data = store.read(plan_key(run))
+    try:
+        plan = json.loads(data or b"null")
+        asked, joining = plan["recipe"]["data"]["parties"], plan["parties"]
+        return PlannedRun(str(plan["recipe"]["name"]), complete=set(asked) == set(joining))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """Which run waits for its release, and having it released."""
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
 from prefect import task
+from pydantic import ValidationError
 
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Closed
@@ -9,9 +13,8 @@ from infra.layout import closed_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
-from tasks.exchange import read_message
 from tasks.policy import STORE
-from tasks.reading import list_runs, read_plan
+from tasks.reading import READERS, list_runs, planned_run, read_plan
 from tasks.release_reading import read_request, release_numbers
 
 
@@ -20,6 +23,9 @@ def find_unreleased(settings: Settings, recipe: str) -> str | None:
     """The latest finished run of a recipe, unless somebody has proposed its model for release before.
 
     An older one is never proposed: its model was passed over when a newer one came.
+
+    Raises:
+        IntegrityError: this version of fedcart cannot read its plan; no release is begun that could not end.
     """
     store = store_from_settings(settings)
     finished = _latest_finished(store, check_identifier("recipe", recipe))
@@ -28,7 +34,10 @@ def find_unreleased(settings: Settings, recipe: str) -> str | None:
     run, model_sha256 = finished
     requests = (read_request(store, recipe, number) for number in release_numbers(store, recipe))
     proposed = any(request.run == run or request.model_sha256 == model_sha256 for request in requests)
-    return None if proposed else run
+    if proposed:
+        return None
+    read_plan(store, run)
+    return run
 
 
 @task(task_run_name="start_release · {run}", **STORE)
@@ -40,18 +49,22 @@ def start_release(run: str) -> str:
 def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:
     """The run that was closed as finished last, by the store's clock, and its kept model.
 
-    Only a run of all of the recipe's parties: one of some of them was a comparison.
+    Only a run of all of the recipe's parties: one of some of them was a comparison. Other recipes' runs, and
+    what is damaged, are passed over; of the one that is chosen, the release reads every message strictly.
     """
-    found: list[tuple[float, str, str]] = []
-    for run in list_runs(store):
-        closed = read_message(store, closed_key(run), Closed)
-        if closed is None or closed.status != "finished":
-            continue
-        plan = read_plan(store, run)
-        if plan.recipe.name != recipe or set(plan.parties) != set(plan.recipe.parties):
-            continue
-        found.append((store.age(closed_key(run)) or 0.0, run, closed.model_sha256))
-    if not found:
-        return None
-    _, run, model_sha256 = min(found)
-    return run, model_sha256
+
+    def look(run: str) -> tuple[datetime, str, str] | None:
+        planned = planned_run(store, run)
+        if planned is None or planned.recipe != recipe or not planned.complete:
+            return None
+        key = closed_key(run)
+        data, at = store.read(key), store.put_at(key)
+        try:
+            closed = Closed.model_validate_json(data or b"")
+        except ValidationError:
+            return None
+        return (at, run, closed.model_sha256) if at and closed.status == "finished" else None
+
+    with ThreadPoolExecutor(READERS) as readers:
+        finished = [found for found in readers.map(look, list_runs(store)) if found is not None]
+    return max(finished)[1:] if finished else None

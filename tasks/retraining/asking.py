@@ -1,6 +1,5 @@
 """Asking for a retraining: hold what stands in the bucket against the rules, take a number. No Prefect."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,7 +21,7 @@ from fedmodels.protocol.retraining import (
 from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefix
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_message
-from tasks.reading import list_runs, read_plan
+from tasks.reading import list_runs, planned_run, read_plan
 from tasks.release_reading import read_champion
 from tasks.retraining.notices import valid_notices
 
@@ -144,12 +143,8 @@ def _runs(store: ObjectStore, recipe: str) -> list[RunAge]:
     """Runs of the recipe, whatever version of fedcart wrote their plans."""
 
     def look(run: str) -> RunAge | None:
-        data = store.read(plan_key(run))
-        try:
-            name = json.loads(data)["recipe"]["name"] if data else None
-        except (ValueError, KeyError, TypeError):
-            name = None
-        if name != recipe:
+        planned = planned_run(store, run)
+        if planned is None or planned.recipe != recipe:
             return None
         return RunAge(run, store.age(plan_key(run)) or 0.0, open=not store.exists(closed_key(run)))
 

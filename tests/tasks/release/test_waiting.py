@@ -1,0 +1,141 @@
+"""Which run the scheduled look proposes: the latest finished one, once, whatever else lies there."""
+
+import itertools
+import json
+from datetime import timedelta
+
+import pytest
+
+from fedmodels.errors import InputError, IntegrityError
+from fedmodels.protocol.messages import Closed
+from infra.deployments import starting
+from infra.layout import closed_key, plan_key
+from infra.object_store import ObjectStore
+from infra.settings import load_role_settings
+from tasks.exchange import create_message
+from tasks.release import waiting
+from tasks.releasing import open_release
+from tests.store_alone import store_of
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def store(home) -> ObjectStore:
+    return store_of(home, "coordinator")
+
+
+@pytest.fixture
+def find(home, store, monkeypatch):
+    """Ask for the run of a recipe that waits."""
+    monkeypatch.setattr(waiting, "store_from_settings", lambda _settings: store)
+    return lambda recipe: waiting.find_unreleased.fn(load_role_settings(home, "coordinator"), recipe)
+
+
+class Runs:
+    """Runs of one recipe, each closed an hour after the one before by the store's clock."""
+
+    def __init__(self, home, store, monkeypatch) -> None:
+        self.home, self.store = home, store
+        self.recipe = f"recipe-{next(NUMBERS)}"
+        self.closed: dict[str, int] = {}
+        put_at = ObjectStore.put_at
+
+        def moved(own, key):
+            at = put_at(own, key)
+            return at and at + timedelta(hours=self.closed.get(key, 0))
+
+        monkeypatch.setattr(ObjectStore, "put_at", moved)
+
+    def add(self, status="finished", parties=PARTIES) -> str:
+        number = next(NUMBERS)
+        run = FinishedRun(self.home, f"run-{number}", seed=number)
+        recipe = run.plan.recipe.model_copy(update={"name": self.recipe})
+        keys = {party: run.plan.parties[party] for party in parties}
+        run.plan = run.plan.model_copy(update={"recipe": recipe, "parties": keys})
+        self.write(plan_key(run.run), run.plan.model_dump_json())
+        closed = Closed(
+            run=run.run,
+            status=status,
+            model_sha256=run.plan.base_model_sha256,
+            rounds=1,
+            final=None,
+            seconds=1.0,
+        )
+        create_message(self.store, closed_key(run.run), closed)
+        self.closed[closed_key(run.run)] = len(self.closed)
+        return run.run
+
+    def write(self, key: str, text: str) -> None:
+        self.store.put_blob(key, text.encode())
+
+    def propose(self, run: str) -> None:
+        closed = Closed.model_validate_json(self.store.read(closed_key(run)))
+        open_release(
+            self.store, self.recipe, f"of {run}", run=run, round_number=1, model_sha256=closed.model_sha256
+        )
+
+
+@pytest.fixture
+def runs(home, store, monkeypatch) -> Runs:
+    return Runs(home, store, monkeypatch)
+
+
+def test_nothing_waits_where_nothing_finished(runs, find):
+    assert find(runs.recipe) is None
+    runs.add(status="cancelled")
+    runs.add(parties=PARTIES[:2])  # a comparison
+    assert find(runs.recipe) is None
+
+
+def test_the_latest_finished_run_waits_until_it_was_proposed(runs, find):
+    older, latest = runs.add(), runs.add()
+    runs.add(status="failed")
+    assert find(runs.recipe) == latest
+    runs.propose(latest)
+    assert find(runs.recipe) is None, f"{older} was passed over"
+
+
+def test_a_run_with_a_model_that_was_proposed_by_another_does_not_wait(runs, find):
+    first = runs.add()
+    runs.propose(first)
+    again = runs.add()
+    closed = Closed.model_validate_json(runs.store.read(closed_key(first)))
+    runs.write(closed_key(again), closed.model_copy(update={"run": again}).model_dump_json())
+    assert find(runs.recipe) is None
+
+
+def test_plans_of_other_versions_and_damaged_messages_hold_up_no_release(runs, find):
+    waiting_run = runs.add()
+    later, damaged, unclosed = runs.add(), runs.add(), runs.add()
+    plan = json.loads(runs.store.read(plan_key(later)))
+    plan["recipe"]["name"] = "another-recipe"
+    plan["recipe"]["of_a_later_version"] = True
+    runs.write(plan_key(later), json.dumps(plan))
+    runs.write(plan_key(damaged), "[]")
+    runs.write(closed_key(unclosed), "{}")
+    assert find(runs.recipe) == waiting_run
+
+
+def test_a_latest_run_whose_plan_cannot_be_read_is_named_and_no_older_one_takes_its_place(runs, find):
+    runs.add()
+    latest = runs.add()
+    plan = json.loads(runs.store.read(plan_key(latest)))
+    runs.write(plan_key(latest), json.dumps({**plan, "of_a_later_version": True}))
+    with pytest.raises(IntegrityError, match=f"{latest}/plan.json is no valid Plan of this version"):
+        find(runs.recipe)
+
+
+def test_a_recipe_that_is_none_is_refused(find):
+    with pytest.raises(InputError, match="recipe"):
+        find("No Recipe")
+
+
+def test_a_release_is_started_with_a_reason(monkeypatch):
+    told = []
+    monkeypatch.setattr(
+        starting, "start_release", lambda run, reason: told.append((run, reason)) or "flow run 1"
+    )
+    assert waiting.start_release.fn("run-1") == "flow run 1"
+    assert told == [("run-1", "a scheduled look for new models")]
