@@ -1,5 +1,7 @@
 """Tidying up below one role's prefix; scheduled for each role on its own pool, with its own credentials."""
 
+from collections.abc import Callable
+
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
@@ -8,7 +10,7 @@ from prefect.states import Failed
 from fedmodels.errors import FedcartError, write_coded
 from infra.deployments.declaration import COORDINATOR
 from infra.deployments.services import HOUSEKEEPING_FLOW, SWEEP_AGE
-from infra.settings import load_settings
+from infra.settings import Settings, load_settings
 from tasks.housekeeping import reject_overdue_releases, sweep_prefix
 
 
@@ -19,15 +21,30 @@ def name_of_flow_run() -> str:
 
 @flow(name=HOUSEKEEPING_FLOW, flow_run_name=name_of_flow_run, persist_result=False)
 def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str, int]]:
-    """Sweep the role's prefix; at the coordinator also reject what nobody approved in time.
+    """Sweep the role's prefix; at the coordinator, before that, reject what nobody approved in time.
+
+    Neither holds up the other: a damaged message stops every sweep, and a deadline rejects all the same.
 
     Args:
         older_than: what is younger is spared: `36h`, `7d`, `2w`; at least `1h`.
     """
     try:
         settings = load_settings()
-        swept = sweep_prefix(settings, older_than)
-        rejected = reject_overdue_releases(settings) if settings.role == COORDINATOR else 0
     except FedcartError as error:
         return Failed(message=write_coded(error))
-    return {"bytes_swept": swept, "releases_rejected": rejected}
+    done: dict[str, int] = {"releases_rejected": 0}
+    faults: list[str] = []
+    for name, step in steps(settings, older_than).items():
+        try:
+            done[name] = step()
+        except FedcartError as error:
+            faults.append(write_coded(error))
+    return Failed(message=" ".join(faults)) if faults else done
+
+
+def steps(settings: Settings, older_than: str) -> dict[str, Callable[[], int]]:
+    """What the role has to do, in order, by the name under which its number is told."""
+    sweeping = {"bytes_swept": lambda: sweep_prefix(settings, older_than)}
+    if settings.role != COORDINATOR:
+        return sweeping
+    return {"releases_rejected": lambda: reject_overdue_releases(settings), **sweeping}

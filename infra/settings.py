@@ -88,7 +88,9 @@ class Schedules(BaseModel):
     release: str = Field("*/15 * * * *", description="a look for a finished run that was not released yet")
     drift: str = Field("0 * * * *", description="each party's look for drift")
     drift_watch: str = Field("* * * * *", description="the coordinator's look for notices of drift")
-    housekeeping: str = Field("30 3 * * *", description="sweeping, and rejecting what nobody approved")
+    housekeeping: str = Field(
+        "30 * * * *", description="rejecting what nobody approved in time, and sweeping"
+    )
 
 
 class Settings(BaseSettings):

@@ -3,6 +3,7 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
+from fedmodels.errors import IntegrityError
 from fedmodels.protocol.sweeping import parse_bound
 from fedmodels.words import counted
 from infra.settings import Settings
@@ -28,8 +29,19 @@ def sweep_prefix(settings: Settings, older_than: str) -> int:
 
 @task(task_run_name="reject_overdue", **STORE)
 def reject_overdue_releases(settings: Settings) -> int:
-    """Reject, in nobody's name, every release whose deadline for an approval is over; return how many."""
-    store = store_from_settings(settings)
-    rejected = [word for recipe in released_recipes(store) for word in reject_overdue(store, recipe)]
-    get_run_logger().info("%s rejected", counted(len(rejected), "release"))
-    return len(rejected)
+    """Reject, in nobody's name, every release whose deadline for an approval is over; return how many.
+
+    Raises:
+        IntegrityError: what a recipe's releases left is damaged; those of the others are rejected first.
+    """
+    store, rejected = store_from_settings(settings), 0
+    damaged: list[IntegrityError] = []
+    for recipe in released_recipes(store):
+        try:
+            rejected += len(reject_overdue(store, recipe))
+        except IntegrityError as error:
+            damaged.append(error)
+    get_run_logger().info("%s rejected", counted(rejected, "release"))
+    if damaged:
+        raise damaged[0]
+    return rejected

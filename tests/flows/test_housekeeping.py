@@ -1,0 +1,116 @@
+"""Housekeeping on a real store: each role sweeps, the coordinator rejects, and neither holds up the other."""
+
+import itertools
+import logging
+from datetime import timedelta
+
+import pytest
+
+from flows import housekeeping
+from infra import store_answers
+from infra.layout import plan_key, release_key, update_key
+from infra.settings import load_role_settings
+from tasks import housekeeping as steps
+from tasks.release_reading import read_release
+from tests.store_alone import store_alone, store_of
+from tests.tasks.released_models import proposed, put_model
+
+NUMBERS = itertools.count(1)
+ORPHAN = b"an update that no message names"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), ("shop-a", "shop-b")) as folder:
+        yield folder
+
+
+@pytest.fixture
+def store(home):
+    return store_of(home, "coordinator")
+
+
+@pytest.fixture
+def tidy(home, monkeypatch):
+    """The flow of one role, without a Prefect server."""
+    for name in ("sweep_prefix", "reject_overdue_releases"):
+        monkeypatch.setattr(housekeeping, name, getattr(steps, name).fn)
+    monkeypatch.setattr(steps, "get_run_logger", lambda: logging.getLogger("housekeeping"))
+
+    def run(role="coordinator", older_than="1h"):
+        monkeypatch.setattr(housekeeping, "load_settings", lambda: load_role_settings(home, role))
+        return housekeeping.housekeeping.fn(older_than)
+
+    return run
+
+
+@pytest.fixture
+def overdue(store, monkeypatch) -> str:
+    """A recipe with a release that nobody approved in time; what lies in the store is two hours old."""
+    recipe = f"recipe-{next(NUMBERS)}"
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    clock = store_answers.clock
+    monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(hours=2))
+    return recipe
+
+
+def word(store, recipe) -> tuple[str, str] | None:
+    found = read_release(store, recipe, 1).found.approval
+    return (found.decision, found.by) if found else None
+
+
+def test_the_coordinator_rejects_what_is_overdue_and_sweeps(store, overdue, tidy):
+    put_model(store, "orphan")
+    done = tidy()
+    assert done["releases_rejected"] == 1
+    assert done["bytes_swept"] >= len(b"weights of orphan")
+    assert word(store, overdue) == ("reject", "deadline")
+    assert tidy() == {"releases_rejected": 0, "bytes_swept": 0}
+
+
+def test_a_party_sweeps_its_own_prefix_and_rejects_nothing(home, store, overdue, tidy):
+    own = store_of(home, "shop-a")
+    own.put_blob(update_key("shop-a", "0" * 64), ORPHAN)
+    assert tidy("shop-a") == {"releases_rejected": 0, "bytes_swept": len(ORPHAN)}
+    assert word(store, overdue) is None
+
+
+def test_a_sweep_that_fails_holds_up_no_rejection(store, overdue, tidy):
+    put_model(store, "another orphan")
+    key = plan_key("damaged")
+    store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", Metadata={"sha256": "0" * 64})
+    try:
+        state = tidy()
+    finally:
+        store.delete(key)
+    assert state.is_failed()
+    assert key in state.message
+    assert word(store, overdue) == ("reject", "deadline")
+
+
+def test_a_rejection_that_fails_holds_up_neither_the_sweep_nor_another_recipes(store, overdue, tidy):
+    put_model(store, "a third orphan")
+    broken = f"a-{overdue}"
+    proposed(store, broken, "first", approval="person")
+    key = release_key(broken, 1, "report")
+    report = store.read(key)
+    store.put_blob(key, b"{}")
+    try:
+        state = tidy()
+    finally:
+        store.put_blob(key, report)
+    assert state.message.startswith(f"message-invalid: The object {key} is no valid ReleaseReport")
+    assert word(store, overdue) == ("reject", "deadline")
+    assert tidy()["bytes_swept"] == 0, "the sweep before took it"
+
+
+def test_both_faults_are_told(store, overdue, tidy):
+    key = release_key(overdue, 1, "report")
+    report = store.read(key)
+    store.put_blob(key, b"{}")
+    try:
+        message = tidy(older_than="a while").message
+    finally:
+        store.put_blob(key, report)
+    assert key in message
+    assert "a while" in message
