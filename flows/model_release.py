@@ -21,11 +21,13 @@ from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.releases import LONGEST_NAME, LONGEST_WORDS, Approval, ReleaseReport, ReleaseRequest
 from infra.settings import load_settings
 from tasks.release.artifacts import report_markdown, verdict_in_words
-from tasks.release.desk import ReleaseDesk
+from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.steps import (
     check_release,
     find_answer,
+    find_form,
     promote_release,
+    reject_unanswered,
     request_release,
     show_report,
     take_answer,
@@ -72,7 +74,7 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
         return Completed(name="Refused", message=f"{name} is {verdict_in_words(report)}.")
     by = BY_RECIPE
     if report.approval == "person":
-        word = hear(desk, request, report)
+        word = hear(desk, request, report, ticket)
         if word is None:
             command = f"fedcart release approve {report.recipe} {report.release}"
             return Completed(name="AwaitingApproval", message=f"{name} waits for {command}.")
@@ -84,25 +86,32 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
     return {"recipe": champion.recipe, "release": champion.release, "model_sha256": champion.model_sha256}
 
 
-def hear(desk: ReleaseDesk, request: ReleaseRequest, report: ReleaseReport) -> Approval | None:
-    """The word on a release: one that stands, or a person's, for whom the flow run is suspended.
+def hear(desk: ReleaseDesk, request: ReleaseRequest, report: ReleaseReport, ticket: str) -> Approval | None:
+    """The word on a release: what stands, a person's, for whom the flow run is suspended, or the deadline's.
 
-    `None` when nobody can be asked here: only the flow run of a deployment can be suspended.
+    A form that was filled in before the deadline counts however late a worker takes the flow run up again.
+
+    `None` when nobody can be asked here: only the flow run of a deployment can be suspended, and one that
+    found a release which another began leaves the form to that one.
     """
     word, left = find_answer(desk, report)
     if word is not None:
         return word
-    if runtime.deployment.id is None:
+    asks = request.ticket == ticket and runtime.deployment.id is not None
+    given = find_form(report, ticket) if asks else None
+    if left <= 0 and given is None:
+        return reject_unanswered(desk, report)
+    if not asks:
         return None
     form = ask(request, report, left)
     try:
         return take_answer(
-            desk, report, approved=form.decision == "approve", by=form.by, comment=form.comment
+            desk, report, approved=form.decision == "approve", by=form.by, comment=form.comment, left=given
         )
     except RunConflict as error:
         if error.code not in ("approval-twice", "approval-late"):
             raise
-        return find_answer(desk, report)[0]
+        return reject_unanswered(desk, report)  # or the word that stands
 
 
 def ask(request: ReleaseRequest, report: ReleaseReport, seconds: float) -> ApprovalForm:
@@ -110,5 +119,5 @@ def ask(request: ReleaseRequest, report: ReleaseReport, seconds: float) -> Appro
     return suspend_flow_run(
         wait_for_input=ApprovalForm.with_initial_data(description=report_markdown(request, report)),
         timeout=max(1, math.ceil(seconds)),
-        key=f"approval-{report.release}",
+        key=form_key(report.release),
     )

@@ -1,14 +1,18 @@
 """Proposing a run's model for release on the deployments that are up, and waiting for what comes of it."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from fedmodels.errors import RunError, StackError, read_coded
+from fedmodels.protocol.messages import Closed
 from flows.following import api_url, deploy_where_missing, require_worker, running_store
 from infra.deployments.services import declare_release
 from infra.deployments.starting import flow_run_ending, start_release
+from infra.layout import closed_key
 from infra.waiting import wait_for
+from tasks.exchange import read_message
 from tasks.reading import read_plan
 from tasks.release_reading import ReleaseView, list_releases
 
@@ -47,8 +51,8 @@ def propose_release(home: Path, run: str, reason: str) -> dict[str, Any]:
             code="release-slow",
         )
     state, message = found
-    views = list_releases(store, recipe)
-    view = next((view for view in reversed(views) if view.request.ticket == flow_run), None)
+    closed = read_message(store, closed_key(run), Closed)
+    view = release_of(list_releases(store, recipe), flow_run, closed.model_sha256 if closed else "")
     return {
         "run": run,
         "flow_run": flow_run,
@@ -57,6 +61,20 @@ def propose_release(home: Path, run: str, reason: str) -> dict[str, Any]:
         "release": view.request.release if view else None,
         "message": in_words(view, state, datetime.now(UTC)) if view and not message else message,
     }
+
+
+def release_of(views: Sequence[ReleaseView], flow_run: str, model_sha256: str) -> ReleaseView | None:
+    """The release that a flow run began or, where it found one, its model's: the champion or the latest.
+
+    Args:
+        views: all releases of the recipe, oldest first.
+        flow_run: id of the flow run.
+        model_sha256: the kept model of its run.
+    """
+    own = [view for view in views if view.request.ticket == flow_run]
+    same = [view for view in views if view.request.model_sha256 == model_sha256]
+    champion = [view for view in same if view.standing == "champion"]
+    return next(iter([*own, *champion, *reversed(same)]), None)
 
 
 def in_words(view: ReleaseView, state: str, now: datetime) -> str:

@@ -4,11 +4,14 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from fedmodels.errors import IntegrityError
+from fedmodels.protocol.releases import ReleaseRequest
 from fedmodels.protocol.sweeping import parse_bound
 from fedmodels.words import counted
+from infra.deployments.answered import seconds_left
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
+from tasks.release.desk import form_key
 from tasks.release_reading import released_recipes
 from tasks.releasing import reject_overdue
 from tasks.sweeping import sweep
@@ -31,6 +34,8 @@ def sweep_prefix(settings: Settings, older_than: str) -> int:
 def reject_overdue_releases(settings: Settings) -> int:
     """Reject, in nobody's name, every release whose deadline for an approval is over; return how many.
 
+    Spared is one whose form was filled in before the deadline: the word waits for a worker to write it.
+
     Raises:
         IntegrityError: what a recipe's releases left is damaged; those of the others are rejected first.
     """
@@ -38,10 +43,15 @@ def reject_overdue_releases(settings: Settings) -> int:
     damaged: list[IntegrityError] = []
     for recipe in released_recipes(store):
         try:
-            rejected += len(reject_overdue(store, recipe))
+            rejected += len(reject_overdue(store, recipe, _answered))
         except IntegrityError as error:
             damaged.append(error)
     get_run_logger().info("%s rejected", counted(rejected, "release"))
     if damaged:
         raise damaged[0]
     return rejected
+
+
+def _answered(request: ReleaseRequest) -> bool:
+    """Whether somebody filled in the form of the flow run that asks, in time."""
+    return seconds_left(request.ticket, form_key(request.release)) is not None

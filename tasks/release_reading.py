@@ -118,9 +118,12 @@ def find_report(store: ObjectStore, recipe: str, release: int) -> StandingReport
     if data is None:
         return None
     approval = read_message(store, approval_key, Approval)
-    waited = store.age(key) or 0.0
-    if approval is not None:
-        waited = max(0.0, waited - (store.age(approval_key) or 0.0))
+    if approval is None:
+        waited = store.age(key) or 0.0
+    else:  # two moments, and not two ages: those are of two requests, between which time goes by
+        reported, answered = store.put_at(key), store.put_at(approval_key)
+        lasted = (answered - reported).total_seconds() if reported and answered else 0.0
+        waited = max(0.0, lasted - approval.delay)
     return StandingReport(parse(ReleaseReport, data, key), sha256_hex(data), approval, waited)
 
 

@@ -4,6 +4,8 @@ A report decides nothing by itself: `promote` holds it against the champion that
 approval against its deadline, whoever calls.
 """
 
+from collections.abc import Callable
+
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import (
@@ -26,6 +28,7 @@ from tasks.release_reading import (
     find_report,
     read_champion,
     read_history,
+    read_release,
     read_report,
     read_request,
     release_numbers,
@@ -42,7 +45,10 @@ def open_release(
     model_sha256: str,
     reason: str = "",
 ) -> ReleaseRequest:
-    """Take the next number for a model, or find the release that this ticket began before.
+    """Take the next number for a model, or find a release that asks the same already.
+
+    That is the one that this ticket began before; where the model is the champion, the one by which it became
+    that; or one of the same run against the same champion that is still open, whoever began it.
 
     Args:
         store: the bucket with the coordinator's credentials.
@@ -52,40 +58,35 @@ def open_release(
         round_number: the round in which it passed the gate.
         model_sha256: the model.
         reason: why it was trained, for people.
-
-    Raises:
-        RunConflict: `champion-already`: the model is the champion.
     """
     numbers = release_numbers(store, recipe)
-    for number in reversed(numbers):
-        begun = read_request(store, recipe, number)
-        if begun.ticket == ticket and begun.model_sha256 == model_sha256:
-            return begun
+    begun = [read_request(store, recipe, number) for number in reversed(numbers)]
+    for request in begun:
+        if request.ticket == ticket and request.model_sha256 == model_sha256:
+            return request
     champion = read_champion(store, recipe)
     if champion and champion.model_sha256 == model_sha256:
-        raise RunConflict(
-            f"The model {model_sha256[:12]} of run {run} is the champion of {recipe} already, "
-            f"as release {champion.release}",
-            fix="train another one first",
-            code="champion-already",
-        )
-    number = numbers[-1] + 1 if numbers else 1
-    while True:
-        request = ReleaseRequest(
-            recipe=recipe,
-            release=number,
-            ticket=ticket,
-            run=run,
-            round=round_number,
-            model_sha256=model_sha256,
-            champion_release=champion.release if champion else None,
-            champion_run=champion.run if champion else None,
-            champion_model_sha256=champion.model_sha256 if champion else None,
-            reason=reason,
-        )
-        if create_message(store, release_key(recipe, number, "request"), request) == request:
+        return read_request(store, recipe, champion.release)
+    wanted = ReleaseRequest(
+        recipe=recipe,
+        release=numbers[-1] + 1 if numbers else 1,
+        ticket=ticket,
+        run=run,
+        round=round_number,
+        model_sha256=model_sha256,
+        champion_release=champion.release if champion else None,
+        champion_run=champion.run if champion else None,
+        champion_model_sha256=champion.model_sha256 if champion else None,
+        reason=reason,
+    )
+    for request in begun:
+        if _asks_the_same(request, wanted) and _is_open(store, request):
             return request
-        number += 1  # somebody else took it
+    while True:
+        standing = create_message(store, release_key(recipe, wanted.release, "request"), wanted)
+        if standing == wanted or (_asks_the_same(standing, wanted) and _is_open(store, standing)):
+            return standing
+        wanted = wanted.model_copy(update={"release": wanted.release + 1})  # somebody else took it
 
 
 def propose(store: ObjectStore, report: ReleaseReport) -> ReleaseReport:
@@ -123,9 +124,25 @@ def reject(store: ObjectStore, recipe: str, release: int, by: str, comment: str 
 
 
 def answer(
-    store: ObjectStore, recipe: str, release: int, *, approved: bool, by: str, comment: str = ""
+    store: ObjectStore,
+    recipe: str,
+    release: int,
+    *,
+    approved: bool,
+    by: str,
+    comment: str = "",
+    left: float | None = None,
 ) -> Approval:
     """Write a person's word on a release, once.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        recipe: name of the recipe.
+        release: its number.
+        approved: or rejected.
+        by: who says so.
+        comment: why, for people.
+        left: seconds to the deadline when the word was given, if it waited to be written; now otherwise.
 
     Raises:
         InputError: there is no such release, or no report of it; or `words-invalid`: who or what was said
@@ -133,28 +150,38 @@ def answer(
         RunConflict: `approval-not-asked`, `approval-twice`, `approval-late` or `release-refused`.
     """
     found = read_report(store, recipe, release)
-    check_approval(found.report, found.approval, found.waited)
+    waited = found.waited
+    if left is not None:
+        waited = min(waited, max(0.0, found.report.approval_deadline - left))
+    check_approval(found.report, found.approval, waited)
     _check_words(by, comment)
-    ours = _approval(found, approved=approved, by=by, comment=comment)
+    ours = _approval(found, approved=approved, by=by, comment=comment, delay=found.waited - waited)
     standing = create_message(store, release_key(recipe, release, "approval"), ours)
     if standing != ours:
-        check_approval(found.report, standing, found.waited)
+        check_approval(found.report, standing, waited)
     return standing
 
 
-def reject_overdue(store: ObjectStore, recipe: str) -> tuple[Approval, ...]:
+def reject_overdue(
+    store: ObjectStore, recipe: str, answered: Callable[[ReleaseRequest], bool] = lambda _request: False
+) -> tuple[Approval, ...]:
     """Write the deadline's rejection of every release that nobody answered in time; return those written.
 
     Without it nothing is released too late all the same: `promote` looks at the deadline itself.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        recipe: name of the recipe.
+        answered: whether somebody gave a word in time that is not in the bucket yet.
     """
     written = []
     for number in release_numbers(store, recipe):
         found = find_report(store, recipe, number)
         if found is None or found.approval or not found.report.passed:
             continue
-        if overdue(found.report, found.waited):
+        if overdue(found.report, found.waited) and not answered(read_request(store, recipe, number)):
             written.append(reject_late(store, found))
-    return tuple(written)
+    return tuple(word for word in written if word.by == AT_DEADLINE)
 
 
 def reject_late(store: ObjectStore, found: StandingReport) -> Approval:
@@ -166,7 +193,7 @@ def reject_late(store: ObjectStore, found: StandingReport) -> Approval:
 
 
 def promote(store: ObjectStore, recipe: str, release: int, by: str) -> Champion:
-    """Make a release the champion; harmless when it is.
+    """Make a release the champion; harmless when it is, or when another release of its model is.
 
     Raises:
         InputError: there is no such release, or no report of it.
@@ -176,7 +203,7 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str) -> Champion:
     found = read_report(store, recipe, release)
     standing, version = store.read_version(champion_key(recipe)) or (None, "")
     history = read_history(store, recipe, standing) if standing is not None else []
-    if history and history[-1].release == release:
+    if history and (history[-1].release == release or history[-1].model_sha256 == found.report.model_sha256):
         return history[-1]
     check_promotion(found.report, found.approval, found.waited, found.sha256, history)
     _check_model(store, found.report.model_sha256, release)
@@ -224,7 +251,9 @@ def _move(store: ObjectStore, pointer: Champion, version: str) -> Champion:
     raise RunConflict(
         f"Release {pointer.release} of {pointer.recipe} did not become the champion: "
         f"release {now.release} did at the same moment",
-        fix="propose the model anew, to be compared with that one",
+        fix="see fedcart release list, then roll back from that one"
+        if pointer.action == "rollback"
+        else "propose the model anew, to be compared with that one",
         code="promotion-lost",
     )
 
@@ -250,7 +279,23 @@ def _check_model(store: ObjectStore, sha256: str, release: int) -> None:
         )
 
 
-def _approval(found: StandingReport, *, approved: bool, by: str, comment: str) -> Approval:
+def _asks_the_same(standing: ReleaseRequest, wanted: ReleaseRequest) -> bool:
+    """Whether the same checks decide two requests: one model of one run, against one champion."""
+    told, asked = (
+        (request.run, request.model_sha256, request.champion_model_sha256) for request in (standing, wanted)
+    )
+    return told == asked
+
+
+def _is_open(store: ObjectStore, request: ReleaseRequest) -> bool:
+    """Whether the release may still be promoted: nothing and nobody has refused it."""
+    standing = read_release(store, request.recipe, request.release).standing
+    return standing in ("no report yet", "awaiting approval", "ready")
+
+
+def _approval(
+    found: StandingReport, *, approved: bool, by: str, comment: str, delay: float = 0.0
+) -> Approval:
     return Approval(
         recipe=found.report.recipe,
         release=found.report.release,
@@ -258,4 +303,5 @@ def _approval(found: StandingReport, *, approved: bool, by: str, comment: str) -
         decision="approve" if approved else "reject",
         by=by,
         comment=comment,
+        delay=delay,
     )

@@ -5,7 +5,8 @@
     approval.json   create-only   approve or reject, once
     champion.json   by swap       the released model; names the hash of the champion before it
 
-Times are durations by the store's clock: the age of `report.json` when `approval.json` was written.
+Times are durations by the store's clock: the age of `report.json` when `approval.json` was written, less the
+time for which a word in Prefect's form waited to be written.
 """
 
 from collections.abc import Sequence
@@ -96,6 +97,8 @@ class Approval(Message):
     by: Who
     """As they say themselves: whoever holds the coordinator's credentials can write any name."""
     comment: Words = ""
+    delay: Annotated[Seconds, Field(exclude_if=lambda seconds: seconds == 0.0)] = 0.0
+    """From the word itself, in Prefect's form, to this message; not written where it is 0."""
 
 
 class Champion(Message):

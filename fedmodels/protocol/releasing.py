@@ -1,7 +1,7 @@
 """Who may approve a release, and which release may become the champion: pure rules, one sentence each.
 
-`waited` is, by the store's clock, the age that `report.json` had when `approval.json` was written, or has
-now while there is none; the store counts whole seconds.
+`waited` is, by the store's clock, the age that `report.json` had when the word on it was given, or has now
+while there is none; the store counts whole seconds.
 """
 
 from collections.abc import Sequence

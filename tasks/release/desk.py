@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
 
 
+def form_key(release: int) -> str:
+    """Key under which a flow run is suspended for the word on a release."""
+    return f"approval-{release}"
+
+
 class ReleaseDesk:
     """The coordinator's store, tables and folders, for releasing the model of one run."""
 

@@ -3,13 +3,13 @@
 from prefect import task
 
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
-from fedmodels.protocol.releasing import overdue
+from infra.deployments.answered import seconds_left
 from tasks.policy import LOCAL, STORE
 from tasks.release.artifacts import show_report as show
-from tasks.release.desk import ReleaseDesk
+from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.kept import kept_model
 from tasks.release.report import build_report
-from tasks.release_reading import find_report
+from tasks.release_reading import find_report, read_report
 from tasks.releasing import answer, open_release, promote, propose, reject_late
 from tasks.tagging import tagged
 
@@ -17,7 +17,7 @@ from tasks.tagging import tagged
 @task(task_run_name="request_release · {desk.run}", **STORE)
 @tagged
 def request_release(desk: ReleaseDesk, ticket: str, reason: str) -> ReleaseRequest:
-    """Take a release's number for the run's kept model, or find the one that this flow run began."""
+    """Take a release's number for the run's kept model, or find a release that asks the same already."""
     kept = kept_model(desk.store, desk.run)
     return open_release(
         desk.store,
@@ -48,28 +48,44 @@ def show_report(request: ReleaseRequest, report: ReleaseReport) -> None:
 @task(task_run_name="find_answer · {report.recipe} {report.release}", **STORE)
 @tagged
 def find_answer(desk: ReleaseDesk, report: ReleaseReport) -> tuple[Approval | None, float]:
-    """The word on the report that stands, and the seconds in which somebody may still give one.
-
-    When those are over the deadline's own rejection is written.
-    """
-    found = find_report(desk.store, report.recipe, report.release)
-    assert found is not None, "a report is never removed"
-    if found.approval is None and overdue(found.report, found.waited):
-        return reject_late(desk.store, found), 0.0
+    """The word on the report that stands, and the seconds in which somebody may still give one."""
+    found = read_report(desk.store, report.recipe, report.release)
     return found.approval, max(0.0, report.approval_deadline - found.waited)
+
+
+@task(task_run_name="find_form · {report.recipe} {report.release}", **STORE)
+@tagged
+def find_form(report: ReleaseReport, flow_run: str) -> float | None:
+    """Seconds to the deadline when somebody filled in the form of this flow run; `None` while nobody has."""
+    return seconds_left(flow_run, form_key(report.release))
+
+
+@task(task_run_name="reject_late · {report.recipe} {report.release}", **STORE)
+@tagged
+def reject_unanswered(desk: ReleaseDesk, report: ReleaseReport) -> Approval:
+    """Write the deadline's rejection; return what stands, which a person may have written just before."""
+    return reject_late(desk.store, read_report(desk.store, report.recipe, report.release))
 
 
 @task(task_run_name="take_answer · {report.recipe} {report.release}", **STORE)
 @tagged
 def take_answer(
-    desk: ReleaseDesk, report: ReleaseReport, *, approved: bool, by: str, comment: str
+    desk: ReleaseDesk,
+    report: ReleaseReport,
+    *,
+    approved: bool,
+    by: str,
+    comment: str,
+    left: float | None = None,
 ) -> Approval:
-    """Write a person's word once.
+    """Write a person's word once; `left` seconds were there to the deadline when the form was filled in.
 
     Raises:
-        RunConflict: somebody gave one before, or the deadline is over.
+        RunConflict: somebody gave one before, or it was given after the deadline.
     """
-    return answer(desk.store, report.recipe, report.release, approved=approved, by=by, comment=comment)
+    return answer(
+        desk.store, report.recipe, report.release, approved=approved, by=by, comment=comment, left=left
+    )
 
 
 @task(task_run_name="promote · {report.recipe} {report.release}", **STORE)

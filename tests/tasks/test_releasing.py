@@ -1,5 +1,6 @@
 """Releases in the real store: numbers, reports, approvals, the champion's swap and its chain."""
 
+import functools
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -8,6 +9,7 @@ import pytest
 
 from fedmodels.errors import InputError, IntegrityError, RunConflict, StoreRefused
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.releases import Approval
 from infra import store_answers
 from infra.layout import champion_key, model_key, past_champion_key, release_key
 from infra.object_store import ObjectStore
@@ -16,9 +18,19 @@ from tasks.release_reading import (
     read_champion,
     read_history,
     read_release,
+    release_numbers,
     released_recipes,
 )
-from tasks.releasing import approve, promote, propose, reject, reject_overdue, rollback
+from tasks.releasing import (
+    answer,
+    approve,
+    open_release,
+    promote,
+    propose,
+    reject,
+    reject_overdue,
+    rollback,
+)
 from tasks.sweeping import find_sweepable
 from tests.store_alone import store_alone, store_of
 from tests.tasks.released_models import opened, proposed, put_model, released, reported
@@ -74,7 +86,6 @@ def test_whoever_is_started_again_finds_what_it_began(store, recipe):
     assert opened(store, recipe, "first", ticket="flow-run-1") == begun
     report = reported(store, begun)
     assert propose(store, report.model_copy(update={"approval_deadline": 1.0})) == report, "the first stands"
-    assert opened(store, recipe, "first", ticket="flow-run-2").release == 2
     champion = promote(store, recipe, 1, "ann")
     assert promote(store, recipe, 1, "ben") == champion, "promoting the champion changes nothing"
 
@@ -86,9 +97,68 @@ def test_numbers_that_are_wanted_at_once_are_given_once(store, recipe):
     assert len({request.run for request in found}) == 6
 
 
-def test_the_champions_own_model_is_not_released_again(store, recipe):
+def test_two_that_ask_the_same_get_one_release(store, recipe):
+    begun = opened(store, recipe, "first", ticket="retraining")
+    assert opened(store, recipe, "first", ticket="release check") == begun, "its checks are not made yet"
+    reported(store, begun, approval="person")
+    assert opened(store, recipe, "first", ticket="a person") == begun, "it waits for a person"
+    assert release_numbers(store, recipe) == [1]
+
+
+def test_of_two_that_ask_the_same_at_once_the_later_adopts_the_others(store, recipe, monkeypatch):
+    create = ObjectStore.create
+
+    def overtaken(self, key, data):
+        monkeypatch.setattr(ObjectStore, "create", create)
+        opened(store, recipe, "first", ticket="release check")
+        return create(self, key, data)
+
+    monkeypatch.setattr(ObjectStore, "create", overtaken)
+    assert opened(store, recipe, "first", ticket="retraining").ticket == "release check"
+    assert release_numbers(store, recipe) == [1]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda store, recipe: reject(store, recipe, 1, "ann"),
+        lambda store, recipe: released(store, recipe, "other"),
+        lambda store, recipe: (
+            (approve(store, recipe, 1, "ann"), promote(store, recipe, 1, "ann"))
+            and released(store, recipe, "other")
+        ),
+    ],
+    ids=["rejected", "outdated", "champion before"],
+)
+def test_a_release_that_is_over_is_not_adopted(store, recipe, end):
+    proposed(store, recipe, "first", approval="person")
+    end(store, recipe)
+    again = opened(store, recipe, "first", ticket="anew")
+    assert (again.ticket, again.release) == ("anew", release_numbers(store, recipe)[-1])
+
+
+def test_a_release_that_its_checks_or_the_deadline_refused_is_not_adopted(store, recipe, later):
+    proposed(store, recipe, "worse", verdict="failed")
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    later(600)
+    assert opened(store, recipe, "worse", ticket="anew").release == 3
+    assert opened(store, recipe, "first", ticket="anew").release == 4
+
+
+def test_the_champions_own_model_is_its_release(store, recipe):
     released(store, recipe, "first")
-    assert code_of(RunConflict, opened, store, recipe, "first", ticket="other") == "champion-already"
+    assert opened(store, recipe, "first", ticket="other").release == 1
+    assert release_numbers(store, recipe) == [1]
+
+
+def test_a_second_release_of_the_champions_model_changes_nothing_and_refuses_nothing(store, recipe):
+    """Two runs may keep the same model, and both may have been proposed before either was released."""
+    sha256 = put_model(store, f"{recipe} both")
+    for name in ("first", "second"):
+        reported(store, open_release(store, recipe, name, run=name, round_number=3, model_sha256=sha256))
+    champion = promote(store, recipe, 1, "ann")
+    assert promote(store, recipe, 2, "ben") == champion
+    assert len(read_history(store, recipe)) == 1
 
 
 def test_a_report_belongs_to_its_request(store, recipe):
@@ -156,12 +226,77 @@ def test_the_deadline_rejects_by_default(store, recipe, later):
     written = reject_overdue(store, recipe)
     assert [(word.release, word.decision, word.by) for word in written] == [(1, "reject", "deadline")]
     assert written[0].comment == "nobody approved within 60 s"
+    assert written[0].delay == 0.0
     assert reject_overdue(store, recipe) == ()
     assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "approval-late"
     assert [view.standing for view in list_releases(store, recipe)] == [
         "deadline passed",
         "awaiting approval",
     ]
+
+
+def test_a_word_that_wins_the_race_is_no_rejection(store, recipe, later, monkeypatch):
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    create = ObjectStore.create
+
+    def overtaken(self, key, data):
+        monkeypatch.setattr(ObjectStore, "create", create)
+        later(30)
+        approve(store, recipe, 1, "ann")
+        return create(self, key, data)
+
+    later(600)
+    monkeypatch.setattr(ObjectStore, "create", overtaken)
+    assert reject_overdue(store, recipe) == ()
+    assert read_release(store, recipe, 1).found.approval.by == "ann"
+
+
+def test_a_release_that_somebody_answered_elsewhere_is_spared(store, recipe, later):
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    later(600)
+    asked = []
+    assert reject_overdue(store, recipe, lambda request: asked.append(request.ticket) or True) == ()
+    assert asked == ["first"]
+
+
+def test_a_word_counts_from_when_it_was_given(store, recipe, later):
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    later(600)
+    given = answer(store, recipe, 1, approved=True, by="ann", left=12.0)
+    assert 540.0 <= given.delay <= 560.0
+    found = read_release(store, recipe, 1).found
+    assert 0.0 <= found.waited <= 48.0
+    assert promote(store, recipe, 1, "ann").release == 1
+
+
+def test_a_word_that_was_given_too_late_stays_late(store, recipe, later):
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    later(600)
+    late = functools.partial(answer, store, recipe, 1, approved=True, by="ann", left=-30.0)
+    assert code_of(RunConflict, late) == "approval-late"
+
+
+def test_a_slow_store_does_not_make_a_late_approval_early(store, recipe, later, monkeypatch):
+    """Its clock goes on between any two requests."""
+    proposed(store, recipe, "first", approval="person", deadline=60.0)
+    report, approval = (release_key(recipe, 1, name) for name in ("report", "approval"))
+    put_at = ObjectStore.put_at
+    given = Approval(
+        recipe=recipe,
+        release=1,
+        report_sha256=sha256_hex(store.read(report)),
+        decision="approve",
+        by="ann",
+    )
+    store.create(approval, canonical_json(given))
+    late = timedelta(seconds=70)
+    monkeypatch.setattr(
+        ObjectStore, "put_at", lambda own, key: put_at(own, key) + (late if key == approval else timedelta())
+    )
+    # The second age is asked 20 s after the first: 100 s old, and then 100 - 70 + 20.
+    monkeypatch.setattr(ObjectStore, "age", lambda _own, key: 100.0 if key == report else 50.0)
+    assert read_release(store, recipe, 1).found.waited >= 69.0
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "approval-late"
 
 
 def test_what_was_approved_in_time_may_be_promoted_later(store, recipe, later):
@@ -196,6 +331,24 @@ def test_of_two_promotions_at_once_the_one_that_lost_says_so(store, recipe, monk
     assert read_champion(store, recipe).release == third
     assert [pointer.release for pointer in read_history(store, recipe)] == [1, third]
     assert code_of(RunConflict, promote, store, recipe, second, "ann") == "release-outdated"
+
+
+def test_a_rollback_that_lost_its_race_is_not_told_to_propose(store, recipe, monkeypatch):
+    released(store, recipe, "first", "second")
+    third = proposed(store, recipe, "third")
+    swap = ObjectStore.swap
+
+    def overtaken(self, key, data, version):
+        monkeypatch.setattr(ObjectStore, "swap", swap)
+        promote(store, recipe, third, "ben")
+        return swap(self, key, data, version)
+
+    monkeypatch.setattr(ObjectStore, "swap", overtaken)
+    with pytest.raises(RunConflict, match=f"release {third} did at the same moment") as caught:
+        rollback(store, recipe, "ann")
+    assert caught.value.code == "promotion-lost"
+    assert "roll back from that one" in str(caught.value)
+    assert "propose" not in str(caught.value)
 
 
 def test_the_first_champion_too_is_made_once(store, recipe):

@@ -94,9 +94,9 @@ def test_list_and_show_say_where_each_release_stands(fedcart, store, recipe):
         ),
         (
             "Failed",
-            "champion-already: It is the champion; train.",
-            "champion-already",
-            "It is the champion; train.",
+            "release-outdated: Another is the champion; propose it anew.",
+            "release-outdated",
+            "Another is the champion; propose it anew.",
         ),
         (
             "Crashed",

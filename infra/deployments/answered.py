@@ -1,0 +1,36 @@
+"""When a person filled in the form of a suspended flow run, as the Prefect server noted it."""
+
+from itertools import pairwise
+from uuid import UUID
+
+from infra.deployments.starting import lasting_client, mapped
+
+
+def seconds_left(flow_run_id: str, pause_key: str, *, api_url: str | None = None) -> float | None:
+    """How long before its deadline a suspended flow run was resumed, in seconds; `None` while it was not.
+
+    The server resumes nothing after the deadline, and notes the moment: however late a worker takes the run
+    up again, the answer stays the same.
+
+    Args:
+        flow_run_id: of the flow run. Whatever is no id of one has not been resumed.
+        pause_key: the key under which it was suspended.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+
+    Raises:
+        PrefectAway: the server does not answer.
+    """
+    try:
+        run = UUID(flow_run_id)
+    except ValueError:
+        return None
+    with mapped(f"flow run {flow_run_id}"):
+        states = lasting_client(api_url).read_flow_run_states(run)
+    states.sort(key=lambda state: state.timestamp)
+    for suspended, after in pairwise(states):
+        deadline = suspended.state_details.pause_timeout
+        if suspended.state_details.pause_key != pause_key or deadline is None:
+            continue
+        if after.is_scheduled() or after.is_running():
+            return deadline.timestamp() - after.timestamp.timestamp()
+    return None
