@@ -201,8 +201,9 @@ class ReleaseGate(Section):
 
     Against the champion, on the validation set: with `confidence`, accuracy falls by less than `margin`
     and loss rises by less than `max_loss_rise` (nats). Sampling error counts against the candidate here.
-    At each party (`max_party_drop`) and in each slice of `min_slice_rows` rows (`max_slice_drop`), where
-    rows are few, it counts for the candidate: refused is a fall that chance does not explain.
+    At each party (`max_party_drop`, both models on the same rows of its holdout) and in each slice of
+    `min_slice_rows` rows (`max_slice_drop`), where rows are few, it counts for the candidate: refused is a
+    fall that chance does not explain. A bound on parties that no party could be held against refuses.
     By itself: `min_accuracy` on validation, `min_party_accuracy` and `min_party_macro_f1` on every party's
     holdout, `max_ece` (expected calibration error), `max_model_bytes`, `max_latency_ms` for one text at the
     coordinator (95th percentile), `require_contracts`: no party of the model's round broke its data

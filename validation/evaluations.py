@@ -31,4 +31,17 @@ def open_evaluation(envelope: bytes, candidate: Candidate, party: str, verify: V
         return None
     asked = (candidate.run, candidate.round, party, candidate.model_sha256)
     told = (evaluation.run, evaluation.round, evaluation.party, evaluation.model_sha256)
-    return None if told != asked or implausible(evaluation) else evaluation
+    if told != asked or implausible(evaluation) or not _compares(evaluation, candidate):
+        return None
+    return evaluation
+
+
+def _compares(evaluation: Evaluation, candidate: Candidate) -> bool:
+    """Whether scores of a champion, if there are any, are of the one that was named, on as many rows."""
+    score = evaluation.champion
+    if score is None:
+        return True
+    named = candidate.champion is not None and candidate.champion.model_sha256 == score.model_sha256
+    if score.metrics is None or evaluation.metrics is None:
+        return named and score.metrics is None
+    return named and score.metrics.num_examples == evaluation.metrics.num_examples

@@ -151,6 +151,13 @@ class FineTuningResult(Message):
         )
 
 
+class StandingChampion(Message):
+    """The released model that a candidate would replace, and the run whose plan says what it is."""
+
+    run: Identifier
+    model_sha256: Sha256
+
+
 class Candidate(Message):
     """`candidate.json`: the model that the gate will judge; parties score it on their holdouts."""
 
@@ -165,6 +172,17 @@ class Candidate(Message):
     fine_tuning: FineTuningResult | None
     aggregate_sha256: OptionalSha256 = None
     """The average itself, before fine-tuning: what anybody can recompute from the decision."""
+    champion: Annotated[StandingChampion | None, Field(exclude_if=lambda model: model is None)] = None
+    """What parties are asked to score beside it, on the same rows; nothing before the first release."""
+
+
+class ChampionScore(Message):
+    """A party's scores of the released model, on the very rows on which it scored the candidate."""
+
+    model_sha256: Sha256
+    metrics: Metrics | None
+    reason: str = ""
+    """Why there are none."""
 
 
 class Evaluation(Message):
@@ -176,6 +194,7 @@ class Evaluation(Message):
     model_sha256: Sha256
     metrics: Metrics | None
     reason: str = ""
+    champion: Annotated[ChampionScore | None, Field(exclude_if=lambda score: score is None)] = None
     compute: tuple[tuple[Seconds, Seconds], ...] = ()
     bytes_down: Count = 0
 
@@ -238,6 +257,8 @@ class PartyRow(Message):
     train_loss: float | None = None
     update_norm: float | None = None
     metrics: Metrics | None = None
+    champion: Annotated[Metrics | None, Field(exclude_if=lambda scores: scores is None)] = None
+    """Of the candidate's `champion`, on the same rows as `metrics`; decides nothing in the round."""
     seconds: Seconds = 0.0
     bytes_up: Count = 0
     bytes_down: Count = 0

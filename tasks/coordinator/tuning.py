@@ -12,6 +12,7 @@ from fedmodels.protocol.progress import improves
 from fedmodels.recipe import FineTuning, LocalTraining, Recipe
 from infra.layout import round_key
 from tasks.coordinator.aggregating import FILE as AGGREGATE
+from tasks.coordinator.champion import standing_champion
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import finite_scores, loaded_workbench, own_set
@@ -133,15 +134,17 @@ def propose(run: CoordinatorRun, round_number: int, tuned: Tuned) -> Candidate:
         run.publisher.publish(path, tuned.sha256)
         adopt_model(path, tuned.sha256, run.models)
     forget_models(run.models, keep=frozenset({run.head.model_sha256, tuned.sha256}))
+    evaluate = recipe.evaluate_at_parties and tuned.metrics is not None
     candidate = Candidate(
         run=run.run,
         round=round_number,
         model_sha256=tuned.sha256,
-        evaluate=recipe.evaluate_at_parties and tuned.metrics is not None,
+        evaluate=evaluate,
         evaluation_timeout=recipe.evaluation_timeout,
         metrics=tuned.metrics,
         fine_tuning=tuned.fine_tuning,
         aggregate_sha256=tuned.aggregate_sha256,
+        champion=standing_champion(run) if evaluate else None,
     )
     standing = create_message(run.store, round_key(run.run, round_number, "candidate"), candidate)
     local = model_file(run.models, standing.model_sha256)

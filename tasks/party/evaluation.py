@@ -1,9 +1,32 @@
-"""Scoring the coordinator's candidate on the party's own holdout."""
+"""Scoring the coordinator's candidate on the party's own holdout, and beside it the champion.
+
+A holdout changes with the data, so that scores of two runs are of different rows. What a release compares are
+scores of both models on the same rows, which the party signs together.
+"""
+
+from typing import TYPE_CHECKING
 
 from prefect import task
 
-from fedmodels.errors import FedcartError, StoreRefused, TrainingFailed, TransientError, write_coded
-from fedmodels.protocol.messages import Announcement, Candidate, Closed, Evaluation, Metrics, Record
+from fedmodels.errors import (
+    FedcartError,
+    InputError,
+    StoreRefused,
+    TrainingFailed,
+    TransientError,
+    write_coded,
+)
+from fedmodels.protocol.messages import (
+    Announcement,
+    Candidate,
+    ChampionScore,
+    Closed,
+    Evaluation,
+    Metrics,
+    Plan,
+    Record,
+    StandingChampion,
+)
 from infra.fault_points import fault_step
 from infra.layout import closed_key, evaluation_key, round_key
 from infra.waiting import patient, wait_for
@@ -12,7 +35,12 @@ from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.policy import STORE
+from tasks.reading import read_plan
 from tasks.tagging import tagged
+from tasks.workbenches import open_workbench
+
+if TYPE_CHECKING:
+    from fedmodels.workbench import Workbench
 
 
 @task(task_run_name="evaluate_candidate · {session.party} · round {candidate.round}", **STORE)
@@ -21,14 +49,17 @@ from tasks.tagging import tagged
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
     """Score the candidate and leave a signed evaluation, or an abstention that says why there is none.
 
+    The champion is scored first, once for each holdout and champion, so that the candidate stays in memory.
+
     Raises:
         TransientError: the store does not answer; the next try scores again.
         StoreRefused: the store refuses the party, so its abstention too.
     """
-    metrics, reason = None, why_abstain(session)
+    metrics, reason, champion = None, why_abstain(session), None
     if not reason:
+        champion = score_champion(session, candidate.champion) if candidate.champion else None
         try:
-            metrics = _score(session, candidate)
+            metrics = _score(session, session.workbench, candidate.model_sha256)
         except (TransientError, StoreRefused):
             raise
         except FedcartError as error:
@@ -40,6 +71,7 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
         model_sha256=candidate.model_sha256,
         metrics=metrics,
         reason=reason,
+        champion=champion if metrics else None,
         compute=session.compute_before_now(),
         bytes_down=session.bytes_down,
     )
@@ -59,14 +91,61 @@ def why_abstain(session: PartySession) -> str:
     return ""
 
 
+def score_champion(session: PartySession, champion: StandingChampion) -> ChampionScore:
+    """The champion's scores on the holdout as it is now, or why there are none: no fault costs the vote.
+
+    Raises:
+        TransientError: the store does not answer.
+        StoreRefused: the store refuses the party.
+    """
+    assert session.prepared is not None
+    holdout, known = session.prepared.holdout, session.champion_score
+    if known and known[0] is holdout and known[1].model_sha256 == champion.model_sha256:
+        return known[1]
+    metrics, reason = None, ""
+    try:
+        metrics = _score(session, _champions_workbench(session, champion), champion.model_sha256)
+    except (TransientError, StoreRefused):
+        raise
+    except FedcartError as error:
+        reason = write_coded(error)
+    score = ChampionScore(model_sha256=champion.model_sha256, metrics=metrics, reason=reason)
+    session.champion_score = holdout, score
+    return score
+
+
 @sealed("score")
-def _score(session: PartySession, candidate: Candidate) -> Metrics:
-    bench, prepared = session.workbench, session.prepared
+def _champions_workbench(session: PartySession, champion: StandingChampion) -> "Workbench | None":
+    """What holds the champion: the workbench of this run where the model is built alike, else one of its own.
+
+    Raises:
+        InputError: `labels-differ`: it chooses between other labels than those of this run.
+    """
+    own, plan = session.joined_plan, read_plan(session.store, champion.run)
+    if plan.labels != own.labels:
+        raise InputError(
+            f"The champion of run {champion.run} chooses between other labels than the run {own.run}",
+            fix="it cannot be compared",
+            code="labels-differ",
+        )
+    if _built(plan) == _built(own):
+        return session.workbench
+    return open_workbench(session.store, plan, session.cache, session.threads)
+
+
+def _built(plan: Plan) -> tuple[object, ...]:
+    """What a workbench is built from."""
+    return plan.architecture_sha256, plan.parameters, plan.recipe.model.max_length
+
+
+@sealed("score")
+def _score(session: PartySession, bench: "Workbench | None", model_sha256: str) -> Metrics:
+    prepared = session.prepared
     if bench is None or prepared is None:
         raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
-    path, travelled = fetch_model(session.store, candidate.model_sha256, session.models)
+    path, travelled = fetch_model(session.store, model_sha256, session.models)
     session.bytes_down += travelled
-    bench.load(path, candidate.model_sha256)
+    bench.load(path, model_sha256)
     metrics, compute = bench.evaluate(prepared.holdout)
     session.compute.extend(compute)
     return metrics

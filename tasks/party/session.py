@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmodels.errors import FedcartError, InputError
-from fedmodels.protocol.messages import DataReport, Plan
+from fedmodels.protocol.messages import ChampionScore, DataReport, Plan
 from infra.keys import PrivateKey, party_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
@@ -18,7 +18,7 @@ from tasks.party.contract import Terms
 from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
-    from fedmodels.data.prepared import PreparedTables
+    from fedmodels.data.prepared import LabelledTexts, PreparedTables
     from fedmodels.workbench import Workbench
     from tasks.party.kept_contract import ContractCheck
 
@@ -52,6 +52,8 @@ class PartySession:
         """Hash of all that decides the contract's verdict, made before the tables were read."""
         self.contract: ContractCheck | None = None
         self.fingerprint: tuple[tuple[int, int], ...] | None = None
+        self.champion_score: tuple[LabelledTexts, ChampionScore] | None = None
+        """The last scores of a champion, and the holdout that they are of."""
         self.seconds: dict[str, float] = {}
         self.compute: list[tuple[float, float]] = []
         self.bytes_down = 0

@@ -6,11 +6,11 @@ from functools import partial
 
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.chain import check_chain
-from fedmodels.protocol.messages import Candidate, Closed, Head, Metrics, Plan, Record
+from fedmodels.protocol.messages import Candidate, Closed, Evaluation, Head, Metrics, Plan, Record
 from infra.keys import verify
 from infra.layout import closed_key, evaluation_key, head_key, round_key
 from infra.object_store import ObjectStore
-from tasks.exchange import read_message
+from tasks.exchange import read_bytes_from_party, read_message
 from tasks.reading import read_plan
 from validation.admission import RECEIPT_LIMIT
 from validation.evaluations import open_evaluation
@@ -18,6 +18,8 @@ from validation.release.evidence import PartyScores
 
 BROKEN_CONTRACT = frozenset({"contract-failed", "data-contract-failed", "data-refused"})
 """Codes with which a party is kept out of a round because of its data."""
+LONGEST_REASON = 200
+"""Characters of a party's own words in a report."""
 
 
 @dataclass(frozen=True)
@@ -84,31 +86,55 @@ def kept_model(store: ObjectStore, run: str) -> KeptModel:
     return KeptModel(plan, candidate, record)
 
 
-def party_scores(store: ObjectStore, kept: KeptModel, champion: KeptModel | None) -> dict[str, PartyScores]:
+def party_scores(store: ObjectStore, kept: KeptModel, champion_sha256: str | None) -> dict[str, PartyScores]:
     """Every party's scores of both models, by party of the candidate's run.
 
-    The candidate's come from evaluations that must still lie there, signed by the party and equal to what
-    the round's record holds. The champion's come from the record of its own round, which holds what the
-    party signed then: a party cannot block every later release by removing an old evaluation.
+    Both come from one evaluation, made on the same rows, that must still lie there, signed by the party and
+    equal to what the round's record holds. Scores that the champion got in its own run, of whatever rows its
+    parties held out then, are compared with nothing.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        kept: the candidate.
+        champion_sha256: the model that it is compared with; `None` for the first release.
     """
-    before = champion.record.parties if champion else {}
-    return {
-        party: _scores(store, kept, party, before[party].metrics if party in before else None)
-        for party in sorted(kept.plan.parties)
-    }
+    return {party: _scores(store, kept, party, champion_sha256) for party in sorted(kept.plan.parties)}
 
 
-def _scores(store: ObjectStore, kept: KeptModel, party: str, champion: Metrics | None) -> PartyScores:
+def _scores(store: ObjectStore, kept: KeptModel, party: str, champion_sha256: str | None) -> PartyScores:
     row = kept.record.parties.get(party)
+    envelope = read_bytes_from_party(store, evaluation_key(party, kept.run, kept.round), RECEIPT_LIMIT)
+    evaluation = (
+        open_evaluation(envelope, kept.candidate, party, partial(verify, kept.plan.parties[party]))
+        if envelope
+        else None
+    )
     if row is None or row.metrics is None:
-        return PartyScores(None, champion)
-    envelope = store.read(evaluation_key(party, kept.run, kept.round), RECEIPT_LIMIT)
+        told = evaluation.reason if evaluation and evaluation.metrics is None else ""
+        return PartyScores(None, missing=_clause(told) or "it left none in time")
     if envelope is None:
-        return PartyScores(None, champion, fault="is gone since its round was closed")
-    evaluation = open_evaluation(envelope, kept.candidate, party, partial(verify, kept.plan.parties[party]))
-    if evaluation is None or evaluation.metrics != row.metrics:
-        return PartyScores(None, champion, fault="is not the one that its round was closed with")
-    return PartyScores(row.metrics, champion)
+        return PartyScores(None, fault="is gone since its round was closed")
+    if evaluation is None or (evaluation.metrics, _champion(evaluation)) != (row.metrics, row.champion):
+        return PartyScores(None, fault="is not the one that its round was closed with")
+    named = kept.candidate.champion
+    if champion_sha256 is None:
+        return PartyScores(row.metrics)
+    if named is None or named.model_sha256 != champion_sha256:
+        return PartyScores(row.metrics, missing="the candidate's run did not ask for it")
+    if row.champion is None:
+        told = evaluation.champion.reason if evaluation.champion else ""
+        return PartyScores(row.metrics, missing=_clause(told) or "it left none")
+    return PartyScores(row.metrics, row.champion)
+
+
+def _champion(evaluation: Evaluation) -> Metrics | None:
+    return evaluation.champion.metrics if evaluation.champion else None
+
+
+def _clause(told: str) -> str:
+    """A party's own words as the end of a sentence of ours."""
+    words = " ".join(told.split()).rstrip(".")
+    return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]}…"
 
 
 def contracts(kept: KeptModel) -> Mapping[str, str]:

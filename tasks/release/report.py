@@ -31,7 +31,7 @@ def build_report(
     check_comparable(kept, champion)
     scores = score_model(desk, kept)
     before = score_model(desk, champion, compared=True) if champion else None
-    evidence = _evidence(desk, request, kept, champion, scores, before)
+    evidence = _evidence(desk, request, kept, scores, before)
     recipe = kept.plan.recipe
     generator = np.random.default_rng([recipe.seed, request.release])
     return ReleaseReport(
@@ -55,7 +55,6 @@ def _evidence(
     desk: ReleaseDesk,
     request: ReleaseRequest,
     kept: KeptModel,
-    champion: KeptModel | None,
     scores: ModelScores,
     before: ModelScores | None,
 ) -> Evidence:
@@ -64,7 +63,7 @@ def _evidence(
         candidate=scores.rows,
         champion=before.rows if before else None,
         champion_release=request.champion_release,
-        parties=party_scores(desk.store, kept, champion),
+        parties=party_scores(desk.store, kept, request.champion_model_sha256),
         contracts=contracts(kept),
         model_bytes=model_bytes(desk.store, kept.sha256),
         latency_ms=scores.latency_ms,

@@ -81,6 +81,9 @@ def test_the_scheduled_look_proposes_a_new_run_once_and_a_person_approves_it(
     assert read_champion(store, RECIPE).release == 1, "nobody has said anything yet"
     views = list_releases(store, RECIPE)
     assert (views[-1].request.run, views[-1].standing) == ("released-2", "awaiting approval")
+    checks = {check.name: check for check in views[-1].found.report.checks}
+    for party in ("shop-a", "shop-b"):
+        assert checks[f"party/{party}/drop"].value is not None, "both models were scored on the same rows"
 
     client.resume_flow_run(release, run_input={"decision": "approve", "by": "a test", "comment": "good"})
     assert ended(client, release, "COMPLETED", "FAILED", "CRASHED").type.value == "COMPLETED"

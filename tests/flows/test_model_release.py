@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import RunConflict
+from fedmodels.protocol.messages import StandingChampion
 from fedmodels.row_scores import RowScores
 from flows import model_release
 from flows.model_release import ApprovalForm, release
@@ -65,9 +66,14 @@ class Played:
         """Seconds to the deadline when somebody filled in the form, before the flow run began again."""
         self.store = None
 
-    def finish_run(self, wrong: int, accuracy: float = 0.7, **bounds) -> str:
+    def finish_run(
+        self, wrong: int, accuracy: float = 0.7, champion_accuracy: float | None = 0.7, **bounds
+    ) -> str:
+        """Its parties score the champion of this moment too, which has `champion_accuracy` on their rows."""
         number = next(NUMBERS)
-        run = FinishedRun(self.home, f"run-{number}", seed=number)
+        run = FinishedRun(self.home, f"run-{number}", seed=number, champion_accuracy=champion_accuracy)
+        if champion := read_champion(run.store, self.recipe):
+            run.champion = StandingChampion(run=champion.run, model_sha256=champion.model_sha256)
         gate = run.plan.recipe.release.model_copy(update=bounds)
         recipe = run.plan.recipe.model_copy(update={"name": self.recipe, "release": gate})
         run.plan = run.plan.model_copy(update={"recipe": recipe})
@@ -133,10 +139,9 @@ def form(decision: str, by: str = "ann", comment: str = "") -> ApprovalForm:
 
 
 def test_what_passes_becomes_the_champion_and_what_is_worse_does_not(played):
-    first, better, worse = (played.finish_run(wrong) for wrong in (40, 30, 90))
-    assert played.release(first)["release"] == 1
-    assert played.release(better)["release"] == 2
-    refused = played.release(worse)
+    assert played.release(played.finish_run(40))["release"] == 1
+    assert played.release(played.finish_run(30))["release"] == 2
+    refused = played.release(played.finish_run(90))
     assert (refused.name, refused.is_completed()) == ("Refused", True)
     assert refused.message.startswith(f"Release 3 of {played.recipe} is refused by non-inferiority")
     assert played.champion == 2
@@ -155,8 +160,23 @@ def test_the_report_is_shown_with_every_check(played):
 
 def test_a_run_that_falls_at_a_party_is_refused_by_that_party(played):
     played.release(played.finish_run(40, accuracy=0.9))
-    refused = played.release(played.finish_run(40, accuracy=0.6))
+    refused = played.release(played.finish_run(40, accuracy=0.6, champion_accuracy=0.9))
     assert all(f"party/{party}/drop" in refused.message for party in PARTIES)
+
+
+def test_after_drift_both_models_are_judged_on_the_rows_as_they_are_now(played):
+    """The champion had 0.9 on the rows of its own run; on those of today it has 0.5, and the new one 0.6."""
+    played.release(played.finish_run(40, accuracy=0.9))
+    assert played.release(played.finish_run(40, accuracy=0.6, champion_accuracy=0.5))["release"] == 2
+    checks = {check.name: check for check in read_release(played.store, played.recipe, 2).found.report.checks}
+    assert checks["party/shop-a/drop"].value == pytest.approx(-0.1)
+
+
+def test_a_run_whose_parties_did_not_score_the_champion_is_compared_with_nothing_and_refused(played):
+    before = played.finish_run(40)
+    played.release(played.finish_run(40))
+    refused = played.release(before)
+    assert refused.message == f"Release 2 of {played.recipe} is refused by parties."
 
 
 def test_a_flow_run_that_is_started_again_checks_nothing_twice(played):

@@ -5,7 +5,14 @@ import hashlib
 import pytest
 
 from fedmodels.protocol.canonical import canonical_json
-from fedmodels.protocol.messages import Evaluation, Metrics, Signed
+from fedmodels.protocol.messages import (
+    ChampionScore,
+    Evaluation,
+    Metrics,
+    PartyRow,
+    Signed,
+    StandingChampion,
+)
 from tests.fedmodels.protocol.builders import BASE, candidate
 from validation.admission import RECEIPT_LIMIT
 from validation.evaluations import open_evaluation
@@ -35,6 +42,40 @@ def test_a_correct_evaluation_and_an_abstention_are_opened():
     silent = open_evaluation(envelope_of(metrics=None, reason="no rows"), candidate(), "a", verify)
     assert silent is not None
     assert silent.metrics is None
+
+
+CHAMPION = StandingChampion(run="before", model_sha256="c" * 64)
+ASKED = candidate().model_copy(update={"champion": CHAMPION})
+SCORE = ChampionScore(model_sha256=CHAMPION.model_sha256, metrics=SCORES)
+
+
+def test_scores_of_the_champion_that_was_named_are_opened():
+    found = open_evaluation(envelope_of(champion=SCORE), ASKED, "a", verify)
+    assert found is not None
+    assert found.champion == SCORE
+    assert open_evaluation(envelope_of(), ASKED, "a", verify) == GOOD, "a party need not have any"
+    without = SCORE.model_copy(update={"metrics": None, "reason": "gone"})
+    assert open_evaluation(envelope_of(champion=without), ASKED, "a", verify) is not None
+    assert open_evaluation(envelope_of(champion=without, metrics=None), ASKED, "a", verify) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({"champion": SCORE}, candidate()),
+        ({"champion": SCORE.model_copy(update={"model_sha256": BASE})}, ASKED),
+        ({"champion": SCORE, "metrics": SCORES.model_copy(update={"num_examples": 99})}, ASKED),
+        ({"champion": SCORE, "metrics": None}, ASKED),
+    ],
+    ids=["nobody asked", "another champion", "other rows", "no rows"],
+)
+def test_scores_of_another_champion_or_of_other_rows_are_an_abstention(changes, asked):
+    assert open_evaluation(envelope_of(**changes), asked, "a", verify) is None
+
+
+def test_messages_of_before_there_were_champions_keep_their_bytes():
+    for message in (candidate(), GOOD, PartyRow(metrics=SCORES)):
+        assert b"champion" not in canonical_json(message)
 
 
 BAD = {

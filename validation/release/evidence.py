@@ -17,15 +17,14 @@ LENGTH_BUCKETS = 4
 
 @dataclass(frozen=True)
 class PartyScores:
-    """A model pair on one party's holdout, each from an evaluation that the party signed.
-
-    The two may have been scored on different rows: the holdout is the party's, at the time of each run.
-    """
+    """A model pair on the same rows of one party's holdout, from one evaluation that the party signed."""
 
     candidate: Metrics | None
     champion: Metrics | None = None
     fault: str = ""
     """Why the evaluation that the run's record speaks of cannot be shown any more; empty when it can."""
+    missing: str = ""
+    """Why a score that is `None` is, as a clause: of the candidate, or else of the champion."""
 
 
 @dataclass(frozen=True)

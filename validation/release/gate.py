@@ -56,7 +56,7 @@ def _own_checks(
         yield from check_loss(gate, candidate, evidence.champion, generator)
         yield from check_slices(gate, candidate, evidence, generator)
         yield check_calibration(gate, candidate)
-    yield from check_parties(gate, evidence.parties)
+    yield from check_parties(gate, evidence.parties, evidence.champion_release)
     yield check_contracts(gate, evidence.contracts)
     yield from check_cost(gate, evidence)
     yield report_holdout(evidence.holdout)

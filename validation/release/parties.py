@@ -19,22 +19,58 @@ ONE_SIDED = 1.6449
 """Standard errors that a normal variable exceeds on one side in 5 % of all cases."""
 
 
-def check_parties(gate: ReleaseGate, parties: Mapping[str, PartyScores]) -> Iterator[ReleaseCheck]:
-    """Floors and falls on every party's holdout, from evaluations that the parties signed."""
-    if not any(scores.candidate for scores in parties.values()):
-        fact = "No party scored the candidate on its own holdout"
-        asked = any((gate.min_party_accuracy, gate.min_party_macro_f1))
-        yield check("parties", 0.0, None, "failed" if asked else "not-checked", fact)
+def check_parties(
+    gate: ReleaseGate, parties: Mapping[str, PartyScores], champion_release: int | None
+) -> Iterator[ReleaseCheck]:
+    """Floors and falls on every party's holdout, from evaluations that the parties signed.
+
+    A party that abstained is not checked. Where that leaves nobody, a bound that the recipe asks for is not
+    kept: it refuses.
+
+    Args:
+        gate: the recipe's bounds.
+        parties: scores of every party of the run.
+        champion_release: what the candidate is compared with; `None` for the first release.
+    """
+    yield from _check_anybody(gate, parties, champion_release)
     for party, scores in sorted(parties.items()):
+        why = f" ({scores.missing})" if scores.missing else ""
         if scores.fault:
             yield check(f"party/{party}", None, None, "failed", f"The evaluation of {party} {scores.fault}")
         elif scores.candidate is None:
-            yield check(f"party/{party}", None, None, "not-checked", f"{party} did not score the candidate")
+            fact = f"{party} did not score the candidate{why}, so that no bound was held against its holdout"
+            yield check(f"party/{party}", None, None, "not-checked", fact)
         else:
             yield _accuracy_floor(gate.min_party_accuracy, party, scores.candidate)
             yield _f1_floor(gate.min_party_macro_f1, party, scores.candidate)
             if scores.champion is not None:
                 yield _drop(gate.max_party_drop, party, scores.candidate, scores.champion)
+            elif champion_release is not None:
+                fact = f"There is no score of the champion on the rows of {party}'s holdout{why}"
+                yield check(f"party/{party}/drop", None, gate.max_party_drop, "not-checked", fact)
+
+
+def _check_anybody(
+    gate: ReleaseGate, parties: Mapping[str, PartyScores], champion_release: int | None
+) -> Iterator[ReleaseCheck]:
+    """That at least one party could hold the candidate against each bound that the recipe asks for."""
+    floors = {"min_party_accuracy": gate.min_party_accuracy, "min_party_macro_f1": gate.min_party_macro_f1}
+    asked = [name for name, bound in floors.items() if bound is not None]
+    if champion_release is not None and gate.max_party_drop is not None:
+        asked.append("max_party_drop")
+    scored = [scores for scores in parties.values() if scores.candidate is not None]
+    if not scored:
+        fact = "No party scored the candidate on its own holdout"
+        if asked:
+            fact = f"{fact}, where the recipe sets {', '.join(asked)} (null switches a bound off)"
+        yield check("parties", 0.0, None, "failed" if asked else "not-checked", fact)
+    elif "max_party_drop" in asked and not any(scores.champion for scores in scored):
+        fact = (
+            "No party scored the champion beside the candidate, so that max_party_drop "
+            f"{gate.max_party_drop:g} holds nowhere; train again while this champion stands, "
+            "or set it to null"
+        )
+        yield check("parties", 0.0, None, "failed", fact)
 
 
 def check_contracts(gate: ReleaseGate, contracts: Mapping[str, str]) -> ReleaseCheck:
@@ -97,7 +133,11 @@ def _f1_floor(floor: float | None, party: str, own: Metrics) -> ReleaseCheck:
 
 
 def _drop(bound: float | None, party: str, own: Metrics, champion: Metrics) -> ReleaseCheck:
-    """The fall against the champion. Its error takes the two as independent, the larger assumption."""
+    """The fall against the champion on the same rows.
+
+    A party tells means and not which rows a model got wrong, so that the error takes the two scores as
+    independent: for two models that are mostly right on the same rows, more than it is.
+    """
     drop = champion.accuracy - own.accuracy
     error = math.hypot(
         standard_error(own.accuracy, own.num_examples),

@@ -6,9 +6,10 @@ import pytest
 
 from fedmodels.aggregation.fedavg import fedavg_weights
 from fedmodels.errors import RunConflict
-from fedmodels.protocol.agreement import candidate_faults, record_faults
+from fedmodels.protocol.agreement import candidate_faults, evaluation_faults, record_faults
+from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.deciding import changed, decide
-from fedmodels.protocol.messages import Closed, GateResult
+from fedmodels.protocol.messages import ChampionScore, Closed, Evaluation, GateResult
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
 from fedmodels.protocol.state import Collection, Verdict, advance
 from fedmodels.protocol.steps import (
@@ -169,6 +170,36 @@ def test_a_round_whose_average_is_no_model_is_refused_and_the_next_one_starts_fr
     state = advance(state, found)
     state = advance(state, next_step(state).head)
     assert next_step(state).announcement.model_sha256 == state_for(recipe_for()).head.model_sha256
+
+
+def test_the_record_keeps_what_each_party_says_of_the_champion():
+    """Of a party that sat out as of one that trained; the round's gate hears nothing of it."""
+    state = decided(state_for(recipe_for("abc")), [answer("a"), answer("b"), refused("c", "late")])
+    champion = ChampionScore(model_sha256="c" * 64, metrics=scores(0.6))
+    told = {
+        party: Evaluation(
+            run="r",
+            round=1,
+            party=party,
+            model_sha256=candidate().model_sha256,
+            metrics=scores(),
+            champion=said,
+        )
+        for party, said in {"a": champion, "b": None, "c": champion}.items()
+    }
+    state = advance(state, candidate())
+    found = record_of(advance(state, Verdict(1, told, scores(), PASSED)), SECONDS)
+    assert {party: row.champion for party, row in found.parties.items()} == {
+        "a": scores(0.6),
+        "b": None,
+        "c": scores(0.6),
+    }
+    assert b'"champion"' not in canonical_json(found.parties["b"])
+    assert evaluation_faults(told["a"], candidate(), found) == ()
+    changed_since = told["a"].model_copy(update={"champion": None})
+    assert evaluation_faults(changed_since, candidate(), found) == (
+        "its scores of the champion are not those of the record",
+    )
 
 
 def test_a_candidate_without_finite_scores_is_shown_to_no_party_and_refused():

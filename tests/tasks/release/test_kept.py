@@ -3,6 +3,7 @@
 import pytest
 
 from fedmodels.errors import FedcartError, InputError, IntegrityError, RunConflict
+from fedmodels.protocol.messages import StandingChampion
 from infra.layout import closed_key, evaluation_key, round_key
 from tasks.cancelling import cancel_run
 from tasks.exchange import create_message, create_signed
@@ -72,16 +73,64 @@ def test_scores_are_those_that_each_party_signed(opened):
         "shop-c": None,
     }
     assert not any(found[party].fault or found[party].champion for party in PARTIES)
+    assert found["shop-c"].missing == "no holdout rows"
 
 
-def test_the_champions_scores_are_those_of_its_own_round(home, opened):
-    champion = played(FinishedRun(home, f"before-{opened.run}", seed=90), accuracy=0.8)
-    champion.stores["shop-a"].delete(evaluation_key("shop-a", champion.run, 1))
+def test_a_party_that_left_no_evaluation_is_told_apart_from_one_that_abstained(opened):
+    opened.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "late"}, accuracy=0.7, cohort=("shop-a", "shop-b"))
+    opened.close()
+    found = party_scores(opened.store, kept_model(opened.store, opened.run), None)
+    assert (found["shop-c"].candidate, found["shop-c"].missing) == (None, "it left none in time")
+
+
+CHAMPION = StandingChampion(run="before-1", model_sha256="c" * 64)
+
+
+def test_the_champions_scores_are_those_on_the_candidates_rows(opened):
+    opened.champion, opened.champion_accuracy = CHAMPION, 0.8
     run = played(opened)
-    found = party_scores(run.store, kept_model(run.store, run.run), kept_model(champion.store, champion.run))
-    assert [(s.candidate, s.champion, s.fault) for s in found.values()] == [
-        (scores(0.7), scores(0.8), "")
+    kept = kept_model(run.store, run.run)
+    found = party_scores(run.store, kept, CHAMPION.model_sha256)
+    assert [(s.candidate, s.champion, s.fault, s.missing) for s in found.values()] == [
+        (scores(0.7), scores(0.8), "", "")
     ] * 3
+    first = party_scores(run.store, kept, None)
+    assert not any(s.champion or s.missing for s in first.values()), "before the first release"
+
+
+def test_scores_of_other_rows_or_of_another_champion_are_compared_with_nothing(home, opened):
+    """The champion's own run has scores too: of whatever its parties held out then."""
+    champion = played(FinishedRun(home, f"before-{opened.run}", seed=90), accuracy=0.8)
+    run = played(opened)
+    found = party_scores(run.store, kept_model(run.store, run.run), champion.head.best_model_sha256)
+    assert {(s.candidate, s.champion, s.fault, s.missing) for s in found.values()} == {
+        (scores(0.7), None, "", "the candidate's run did not ask for it")
+    }
+    other = FinishedRun(home, f"other-{opened.run}", seed=91, champion=CHAMPION, champion_accuracy=0.8)
+    kept = kept_model(other.store, played(other).run)
+    found = party_scores(other.store, kept, champion.head.best_model_sha256)
+    assert not any(s.champion for s in found.values())
+
+
+def test_why_a_party_could_not_score_the_champion_is_told(opened):
+    opened.champion = CHAMPION
+    run = played(opened)
+    found = party_scores(run.store, kept_model(run.store, run.run), CHAMPION.model_sha256)
+    assert {(s.candidate, s.champion, s.missing) for s in found.values()} == {
+        (scores(0.7), None, "model-missing: The model is gone")
+    }
+
+
+def test_a_party_cannot_change_the_champions_score_afterwards(opened):
+    opened.champion, opened.champion_accuracy = CHAMPION, 0.8
+    run = played(opened)
+    kept = kept_model(run.store, run.run)
+    run.stores["shop-a"].delete(evaluation_key("shop-a", run.run, 1))
+    run.champion_accuracy = 0.1
+    run.evaluate(kept.candidate, "shop-a", 0.7)
+    found = party_scores(run.store, kept, CHAMPION.model_sha256)
+    assert found["shop-a"].fault == "is not the one that its round was closed with"
+    assert found["shop-b"].champion == scores(0.8)
 
 
 def test_an_evaluation_that_is_gone_or_another_one_is_named(opened):

@@ -19,6 +19,7 @@ from fedmodels.protocol.messages import (
     AcceptedUpdate,
     Announcement,
     Candidate,
+    ChampionScore,
     Closed,
     DataReport,
     Decision,
@@ -33,6 +34,7 @@ from fedmodels.protocol.messages import (
     Refusal,
     RoundBytes,
     RoundSeconds,
+    StandingChampion,
     TensorSpec,
 )
 from fedmodels.protocol.progress import follow, last_passed, opening_head
@@ -106,6 +108,10 @@ class FinishedRun:
     """What differs in the recipe."""
     records: list[Record] = field(default_factory=list)
     updates: dict[tuple[str, int], AcceptedUpdate] = field(default_factory=dict)
+    champion: StandingChampion | None = None
+    """What the parties score beside each candidate."""
+    champion_accuracy: float | None = None
+    """What it gets at each; `None`: they cannot score it."""
 
     def __post_init__(self) -> None:
         self.store = store_of(self.home, "coordinator")
@@ -239,6 +245,7 @@ class FinishedRun:
             metrics=after if tuned else before,
             fine_tuning=FineTuningResult(kept=tuned, before=before, after=after),
             aggregate_sha256=hashlib.sha256(aggregate).hexdigest(),
+            champion=self.champion,
         )
         return create_message(self.store, round_key(self.run, decision.round, "candidate"), candidate)
 
@@ -250,11 +257,21 @@ class FinishedRun:
             model_sha256=candidate.model_sha256,
             metrics=None if accuracy is None else scores(accuracy),
             reason="no holdout rows" if accuracy is None else "",
+            champion=self.score_champion() if accuracy is not None else None,
             bytes_down=400,
         )
         key = evaluation_key(party, self.run, candidate.round)
         create_signed(self.stores[party], key, evaluation, self.keys[party])
         return evaluation
+
+    def score_champion(self) -> ChampionScore | None:
+        if self.champion is None:
+            return None
+        if self.champion_accuracy is None:
+            reason = "model-missing: The model is gone."
+            return ChampionScore(model_sha256=self.champion.model_sha256, metrics=None, reason=reason)
+        metrics = scores(self.champion_accuracy)
+        return ChampionScore(model_sha256=self.champion.model_sha256, metrics=metrics)
 
     def play(
         self,
@@ -303,6 +320,9 @@ class FinishedRun:
                 num_examples=EXAMPLES[party] if party in counted else 0,
                 update_norm=0.09 if party in counted else None,
                 metrics=evaluations[party].metrics if party in evaluations else None,
+                champion=score.metrics
+                if party in evaluations and (score := evaluations[party].champion)
+                else None,
                 seconds=1.625 if party in counted else 0.0,
                 bytes_up=len(model_bytes(0, 0.01, "BF16")) if party in counted else 0,
                 bytes_down=400 if party in evaluations else 0,

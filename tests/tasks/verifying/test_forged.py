@@ -8,7 +8,8 @@ from itertools import count
 
 import pytest
 
-from infra.layout import round_key
+from fedmodels.protocol.messages import Candidate, StandingChampion
+from infra.layout import evaluation_key, round_key
 from tasks.verifying.run import verify_run
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
@@ -65,6 +66,19 @@ def test_nobody_is_dropped_against_the_recipe(begun, told):
     run.play(1, EVERYONE, accuracy=0.7, dropped=B)
     wrong = "it drops shop-b, and may not: after_refusal is retry, 3 updates count"
     assert told(run) == {"0001/record.json": ("disagrees", wrong)}
+
+
+def test_what_a_party_said_of_the_champion_is_on_record(begun, told):
+    run = begun()
+    run.champion, run.champion_accuracy = StandingChampion(run="before", model_sha256="c" * 64), 0.6
+    run.play(1, EVERYONE, accuracy=0.7)
+    assert told(run) == {}
+    run.champion_accuracy = 0.2
+    run.stores[A].delete(evaluation_key(A, run.run, 1))
+    candidate = Candidate.model_validate_json(run.store.read(round_key(run.run, 1, "candidate")))
+    run.evaluate(candidate, A, 0.7)
+    key = evaluation_key(A, run.run, 1)
+    assert told(run) == {key: ("changed", "its scores of the champion are not those of the record")}
 
 
 def test_a_round_that_had_its_quorum_did_not_miss_it(begun, told):

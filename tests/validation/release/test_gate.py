@@ -186,13 +186,13 @@ def test_calibration_has_a_bound(confidence, passes):
 )
 def test_a_partys_floor_takes_its_few_rows_into_account(accuracy, n, passes):
     evidence = replace(GOOD, parties={"shop-a": PartyScores(metrics(accuracy, n))})
-    assert (failed(judge(evidence, min_party_accuracy=0.8)) == []) is passes
+    assert (failed(judge(evidence, min_party_accuracy=0.8, max_party_drop=None)) == []) is passes
 
 
 @pytest.mark.parametrize(("macro_f1", "passes"), [(0.6, True), (0.599, False)])
 def test_macro_f1_is_judged_as_it_is(macro_f1, passes):
     evidence = replace(GOOD, parties={"shop-a": PartyScores(metrics(0.9, macro_f1=macro_f1))})
-    assert (failed(judge(evidence, min_party_macro_f1=0.6)) == []) is passes
+    assert (failed(judge(evidence, min_party_macro_f1=0.6, max_party_drop=None)) == []) is passes
 
 
 @pytest.mark.parametrize(
@@ -214,10 +214,60 @@ def test_an_evaluation_that_was_changed_since_refuses():
     assert found["party/shop-a"].sentence == "The evaluation of shop-a was changed since the round: refused."
 
 
-def test_floors_that_nobody_was_asked_about_are_not_met():
+def test_a_party_that_abstained_is_named_with_its_reason():
+    silent = {**GOOD.parties, "shop-b": PartyScores(None, missing="no holdout rows")}
+    found = judge(replace(GOOD, parties=silent))["party/shop-b"]
+    assert (found.verdict, found.value) == ("not-checked", None)
+    assert found.sentence == (
+        "shop-b did not score the candidate (no holdout rows), so that no bound was held against its "
+        "holdout: not checked."
+    )
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"min_party_accuracy": 0.5}, {"min_party_macro_f1": 0.5}, {"max_party_drop": 0.1}]
+)
+def test_bounds_that_nobody_could_be_held_against_are_not_met(bounds):
     nobody = replace(GOOD, parties={"shop-a": PartyScores(None)})
+    assert judge(nobody, max_party_drop=None)["parties"].verdict == "not-checked"
+    found = judge(nobody, **{"max_party_drop": None, **bounds})
+    assert failed(found) == ["parties"]
+    assert (
+        f"where the recipe sets {next(iter(bounds))} (null switches a bound off)" in found["parties"].sentence
+    )
+
+
+def test_before_the_first_release_there_is_no_fall_to_check():
+    nobody = replace(GOOD, parties={"shop-a": PartyScores(None)}, champion=None, champion_release=None)
     assert judge(nobody)["parties"].verdict == "not-checked"
-    assert failed(judge(nobody, min_party_accuracy=0.5)) == ["parties"]
+    alone = replace(nobody, parties={"shop-a": PartyScores(metrics(0.9))})
+    assert "party/shop-a/drop" not in judge(alone)
+    assert failed(judge(alone)) == []
+
+
+def test_a_champion_that_was_not_scored_on_the_same_rows_is_compared_with_nothing():
+    some = {
+        "shop-a": PartyScores(metrics(0.9), metrics(0.88)),
+        "shop-b": PartyScores(metrics(0.5), missing="gone"),
+    }
+    found = judge(replace(GOOD, parties=some))
+    assert failed(found) == []
+    assert (found["party/shop-b/drop"].verdict, found["party/shop-b/drop"].value) == ("not-checked", None)
+    assert found["party/shop-b/drop"].sentence == (
+        "There is no score of the champion on the rows of shop-b's holdout (gone): not checked."
+    )
+    assert "parties" not in found
+
+
+def test_a_fall_that_could_be_checked_nowhere_refuses():
+    nowhere = replace(GOOD, parties={"shop-a": PartyScores(metrics(0.9))})
+    found = judge(nowhere)
+    assert failed(found) == ["parties"]
+    assert (
+        "max_party_drop 0.1 holds nowhere; train again while this champion stands"
+        in found["parties"].sentence
+    )
+    assert failed(judge(nowhere, max_party_drop=None)) == []
 
 
 def test_a_broken_contract_refuses_unless_the_recipe_only_wants_to_know():
