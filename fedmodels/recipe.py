@@ -206,7 +206,7 @@ class ReleaseGate(Section):
     fall that chance does not explain. A bound on parties that no party could be held against refuses.
     By itself: `min_accuracy` on validation, `min_party_accuracy` and `min_party_macro_f1` on every party's
     holdout, `max_ece` (expected calibration error), `max_model_bytes`, `max_latency_ms` for one text at the
-    coordinator (95th percentile), `require_contracts`: no party of the model's round broke its data
+    coordinator (95th percentile), `require_contracts`: no party of the run breaks its data
     contract. With `approval: person` somebody approves within `approval_deadline` seconds.
     """
 

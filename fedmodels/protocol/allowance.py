@@ -14,8 +14,16 @@ from fedmodels.protocol.progress import why_refused
 from fedmodels.recipe import Recipe
 from fedmodels.words import counted
 
-OF_DATA = ("table-", "contract-", "expectation-")
+OF_DATA = (
+    *("table-", "contract-", "expectation-", "expectations-"),
+    *("data-refused", "data-contract-failed", "engine-missing"),
+)
 """How the codes begin of what is wrong with a party's tables, or with what it expects of them."""
+
+
+def is_of_data(code: str) -> bool:
+    """Whether a refusal says that a party's data do not satisfy their contract, or cannot be held to it."""
+    return code.startswith(OF_DATA)
 
 
 def has_quorum(decision: Decision, recipe: Recipe) -> bool:
@@ -98,5 +106,5 @@ def where_to_look(codes: Mapping[str, str]) -> str:
     Args:
         codes: code of each party's refusal.
     """
-    party = next((party for party, code in codes.items() if code.startswith(OF_DATA)), None)
+    party = next((party for party, code in codes.items() if is_of_data(code)), None)
     return f" (fedcart data check --party {party} --recipe RECIPE shows what is wrong)" if party else ""

@@ -5,19 +5,27 @@ from dataclasses import dataclass
 from functools import partial
 
 from fedmodels.errors import InputError, IntegrityError, RunConflict
+from fedmodels.protocol.allowance import is_of_data
 from fedmodels.protocol.chain import check_chain
-from fedmodels.protocol.messages import Candidate, Closed, Evaluation, Head, Metrics, Plan, Record
+from fedmodels.protocol.messages import (
+    Candidate,
+    Closed,
+    Evaluation,
+    Head,
+    Metrics,
+    Plan,
+    Record,
+    Session,
+)
 from infra.keys import verify
-from infra.layout import closed_key, evaluation_key, head_key, round_key
+from infra.layout import closed_key, evaluation_key, head_key, round_key, session_key
 from infra.object_store import ObjectStore
-from tasks.exchange import read_bytes_from_party, read_message
+from tasks.exchange import read_bytes_from_party, read_from_party, read_message
 from tasks.reading import read_plan
 from validation.admission import RECEIPT_LIMIT
 from validation.evaluations import open_evaluation
 from validation.release.evidence import PartyScores
 
-BROKEN_CONTRACT = frozenset({"contract-failed", "data-contract-failed", "data-refused"})
-"""Codes with which a party is kept out of a round because of its data."""
 LONGEST_REASON = 200
 """Characters of a party's own words in a report."""
 
@@ -29,6 +37,8 @@ class KeptModel:
     plan: Plan
     candidate: Candidate
     record: Record
+    records: tuple[Record, ...] = ()
+    """Of all rounds of the run, in order."""
 
     @property
     def run(self) -> str:
@@ -83,7 +93,7 @@ def kept_model(store: ObjectStore, run: str) -> KeptModel:
             fix=f"see fedcart runs verify {run}",
             code="chain-broken",
         )
-    return KeptModel(plan, candidate, record)
+    return KeptModel(plan, candidate, record, tuple(records))
 
 
 def party_scores(store: ObjectStore, kept: KeptModel, champion_sha256: str | None) -> dict[str, PartyScores]:
@@ -137,13 +147,19 @@ def _clause(told: str) -> str:
     return words if len(words) <= LONGEST_REASON else f"{words[:LONGEST_REASON]}…"
 
 
-def contracts(kept: KeptModel) -> Mapping[str, str]:
-    """Parties of the model's round whose data were checked; how those broke their contract that did.
+def contracts(store: ObjectStore, kept: KeptModel) -> Mapping[str, str | None]:
+    """Every party of the run to how its data broke their contract, as far as is known; empty: they did not.
 
-    Of an update that counts, admission has seen a signed report of a contract that holds.
+    The last word counts. Of an update that counts, admission has seen a signed report of a contract that
+    holds. A party that was kept out because of its data is told of by the round's record or, where it never
+    came to a round, by its lease. `None` when there is neither: it was away, or not asked.
     """
-    found = dict.fromkeys(kept.record.accepted, "")
-    for refusal in kept.record.refused:
-        if refusal.code in BROKEN_CONTRACT:
-            found[refusal.party] = refusal.code
+    found: dict[str, str | None] = dict.fromkeys(kept.plan.parties)
+    for record in kept.records:
+        found |= dict.fromkeys(record.accepted, "")
+        found |= {refusal.party: refusal.code for refusal in record.refused if is_of_data(refusal.code)}
+    for party in [party for party, verdict in found.items() if verdict is None]:
+        lease = read_from_party(store, session_key(party, kept.run), Session, RECEIPT_LIMIT)
+        if lease is not None and lease.refusal and is_of_data(lease.refusal):
+            found[party] = lease.refusal
     return found

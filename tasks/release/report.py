@@ -64,7 +64,7 @@ def _evidence(
         champion=before.rows if before else None,
         champion_release=request.champion_release,
         parties=party_scores(desk.store, kept, request.champion_model_sha256),
-        contracts=contracts(kept),
+        contracts=contracts(desk.store, kept),
         model_bytes=model_bytes(desk.store, kept.sha256),
         latency_ms=scores.latency_ms,
         slices=slices_of(validation.labels, [len(text) for text in validation.texts]),

@@ -37,8 +37,8 @@ class Evidence:
     """On the same rows in the same order; `None` for the first release, or when not finite."""
     champion_release: int | None
     parties: Mapping[str, PartyScores]
-    contracts: Mapping[str, str]
-    """Party of the model's round to how its data broke their contract; empty when they did not."""
+    contracts: Mapping[str, str | None]
+    """Party of the run to how its data broke their contract; empty when they did not, `None` when unknown."""
     model_bytes: int
     latency_ms: float
     """95th percentile for one text, at the coordinator."""

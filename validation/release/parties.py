@@ -73,19 +73,18 @@ def _check_anybody(
         yield check("parties", 0.0, None, "failed", fact)
 
 
-def check_contracts(gate: ReleaseGate, contracts: Mapping[str, str]) -> ReleaseCheck:
-    """That no party of the model's round broke its data contract."""
+def check_contracts(gate: ReleaseGate, contracts: Mapping[str, str | None]) -> ReleaseCheck:
+    """That no party of the run broke its data contract, by the last word on each; see `Evidence`."""
     broken = [f"{party} ({why})" for party, why in sorted(contracts.items()) if why]
-    if not contracts:
-        return check(
-            "data-contracts", None, None, "not-checked", "No party told of its data in the model's round"
-        )
+    unknown = sorted(party for party, why in contracts.items() if why is None)
+    known = len(contracts) - len(unknown)
+    if not known:
+        return check("data-contracts", None, None, "not-checked", "Nothing is known of any party's data")
+    silent = f"; of {', '.join(unknown)} nothing is known" if unknown else ""
     if not broken:
-        fact = (
-            f"The data of {_counted_parties(len(contracts))} satisfied their contracts in the model's round"
-        )
+        fact = f"The data of {_counted_parties(known)} satisfied their contracts{silent}"
         return check("data-contracts", 0.0, 0.0, "passed", fact)
-    fact = f"In the model's round these broke their data contracts: {', '.join(broken)}"
+    fact = f"These parties' data break their contracts: {', '.join(broken)}{silent}"
     if not gate.require_contracts:
         return check("data-contracts", len(broken), None, "reported", f"{fact} (require_contracts is off)")
     return check("data-contracts", len(broken), 0.0, "failed", fact)

@@ -3,8 +3,9 @@
 import pytest
 
 from fedmodels.errors import FedcartError, InputError, IntegrityError, RunConflict
-from fedmodels.protocol.messages import StandingChampion
-from infra.layout import closed_key, evaluation_key, round_key
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.messages import Session, StandingChampion
+from infra.layout import closed_key, evaluation_key, round_key, session_key
 from tasks.cancelling import cancel_run
 from tasks.exchange import create_message, create_signed
 from tasks.release.kept import contracts, kept_model, party_scores
@@ -153,14 +154,56 @@ def test_an_evaluation_that_is_gone_or_another_one_is_named(opened):
     assert not any(scored.candidate for scored in found.values())
 
 
-def test_contracts_are_those_of_the_round(opened):
-    opened.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "contract-failed"}, accuracy=0.7)
-    opened.close()
-    kept = kept_model(opened.store, opened.run)
-    assert contracts(kept) == {"shop-a": "", "shop-b": "", "shop-c": "contract-failed"}
+def contracts_of(run: FinishedRun) -> dict[str, str | None]:
+    run.close()
+    return contracts(run.store, kept_model(run.store, run.run))
 
 
-def test_who_was_late_broke_no_contract(opened):
-    opened.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "late"}, accuracy=0.7)
-    opened.close()
-    assert contracts(kept_model(opened.store, opened.run)) == {"shop-a": "", "shop-b": ""}
+TWO = ("shop-a", "shop-b")
+SOUND = dict.fromkeys(TWO, "")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "contract-failed",
+        "data-refused",
+        "table-missing",
+        "expectation-unknown",
+        "expectations-invalid",
+        "engine-missing",
+    ],
+)
+def test_whoever_is_kept_out_because_of_its_data_breaks_its_contract(opened, code):
+    opened.play(1, dict.fromkeys(TWO, 1), {"shop-c": code}, accuracy=0.7)
+    assert contracts_of(opened) == {**SOUND, "shop-c": code}
+
+
+@pytest.mark.parametrize("code", ["late", "data-failed", "train-failed"])
+def test_of_who_was_only_late_or_failed_nothing_is_known(opened, code):
+    opened.play(1, dict.fromkeys(TWO, 1), {"shop-c": code}, accuracy=0.7)
+    assert contracts_of(opened) == {**SOUND, "shop-c": None}
+
+
+def test_the_last_word_on_a_partys_data_counts(opened):
+    opened.play(1, dict.fromkeys(TWO, 1), {"shop-c": "contract-failed"}, accuracy=0.7)
+    opened.play(2, dict.fromkeys(TWO, 2), {"shop-c": "late"}, accuracy=0.71)
+    opened.play(3, {"shop-a": 3, "shop-c": 3}, {"shop-b": "table-empty"}, accuracy=0.72)
+    assert contracts_of(opened) == {"shop-a": "", "shop-b": "table-empty", "shop-c": ""}
+
+
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [("expectation-column-missing", "expectation-column-missing"), ("policy-forbids", None), (None, None)],
+)
+def test_a_party_that_came_to_no_round_is_known_by_its_lease(opened, code, known):
+    opened.play(1, dict.fromkeys(TWO, 1), accuracy=0.7, cohort=TWO)
+    lease = Session(run=opened.run, party="shop-c", session="one", refusal=code, reason="Because.")
+    opened.stores["shop-c"].create(session_key("shop-c", opened.run), canonical_json(lease))
+    assert contracts_of(opened) == {**SOUND, "shop-c": known}
+
+
+def test_what_a_party_left_in_place_of_a_lease_ends_no_release(opened):
+    opened.play(1, dict.fromkeys(TWO, 1), accuracy=0.7, cohort=TWO)
+    opened.stores["shop-c"].create(session_key("shop-c", opened.run), b"{")
+    assert contracts_of(opened) == {**SOUND, "shop-c": None}

@@ -276,7 +276,16 @@ def test_a_broken_contract_refuses_unless_the_recipe_only_wants_to_know():
     assert failed(found) == ["data-contracts"]
     assert "shop-b (contract-failed)" in found["data-contracts"].sentence
     assert judge(broken, require_contracts=False)["data-contracts"].verdict == "reported"
-    assert judge(replace(GOOD, contracts={}))["data-contracts"].verdict == "not-checked"
+    for nobody in ({}, {"shop-a": None}):
+        assert judge(replace(GOOD, contracts=nobody))["data-contracts"].verdict == "not-checked"
+
+
+def test_a_party_of_whose_data_nothing_is_known_is_named():
+    found = judge(replace(GOOD, contracts={"shop-a": "", "shop-b": None}))["data-contracts"]
+    assert (found.verdict, found.sentence) == (
+        "passed",
+        "The data of 1 party satisfied their contracts; of shop-b nothing is known: passed.",
+    )
 
 
 @pytest.mark.parametrize(
