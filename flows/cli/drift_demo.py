@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, console, notes, print_json, print_table
+from flows.cli.output import JsonFlag, console, notes, number_cell, print_json, print_table
 
 NOT_SHOWN = 1
 """Exit status when something else came of it than what was to be shown."""
@@ -88,7 +88,7 @@ def show(document: dict[str, Any]) -> None:
             f"Release gate: {gate['verdict']}",
             [("check", "left"), ("value", "right"), ("bound", "right"), ("verdict", "left")],
             [
-                (check["name"], _number(check["value"]), _number(check["bound"]), check["verdict"])
+                (check["name"], number_cell(check["value"]), number_cell(check["bound"]), check["verdict"])
                 for check in gate["checks"]
                 if check["verdict"] in DECIDING
             ],
@@ -108,7 +108,3 @@ def show(document: dict[str, Any]) -> None:
 
 def _say(seconds: float, words: str) -> None:
     notes.print(f"[dim]{seconds:6.1f} s[/]  {words}", soft_wrap=True, highlight=False)
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4g}"

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.full_disk import is_disk_full
+from fedmodels.words import short_number
 
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", metavar="RECIPE", help="Name of a recipe, or path of its YAML file.")
@@ -48,6 +49,11 @@ def write_json_file(path: Path, document: object) -> None:
     from infra.whole_files import write_whole
 
     write_whole(path, json.dumps(document, indent=2) + "\n")
+
+
+def number_cell(value: float | None) -> str | None:
+    """A cell of `print_table` for a number; `None` shows as a dash."""
+    return None if value is None else short_number(value)
 
 
 def print_table(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, RunArgument, console, notes, print_json, print_table
+from flows.cli.output import JsonFlag, RunArgument, console, notes, number_cell, print_json, print_table
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     request, found = view.request, view.found
     if found:
         rows = [
-            (check.name, _number(check.value), _number(check.bound), check.verdict, check.sentence)
+            (check.name, number_cell(check.value), number_cell(check.bound), check.verdict, check.sentence)
             for check in found.report.checks
         ]
         print_table(f"Release {release} of {recipe}", CHECK_COLUMNS, rows)
@@ -223,10 +223,6 @@ def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
         checks,
         view.standing,
     )
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def _checked(recipe: str) -> str:

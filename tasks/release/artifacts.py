@@ -3,9 +3,11 @@
 from prefect.artifacts import create_markdown_artifact
 
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
+from fedmodels.words import short_number
 from tasks.coordinator.artifacts import plain
 from tasks.showing import best_effort
 
+PARTY = "party/"
 MARKS = {"passed": "✓ passed", "failed": "✗ refused", "not-checked": "– not checked", "reported": "reported"}
 
 
@@ -36,7 +38,7 @@ def report_markdown(request: ReleaseRequest, report: ReleaseReport) -> str:
         "| --- | ---: | ---: | --- | --- |",
     ]
     lines += [
-        f"| {plain(check.name)} | {_number(check.value)} | {_number(check.bound)} | {MARKS[check.verdict]} "
+        f"| {plain(check.name)} | {_cell(check.value)} | {_cell(check.bound)} | {MARKS[check.verdict]} "
         f"| {plain(check.sentence)} |"
         for check in report.checks
     ]
@@ -44,9 +46,13 @@ def report_markdown(request: ReleaseRequest, report: ReleaseReport) -> str:
 
 
 def verdict_in_words(report: ReleaseReport) -> str:
-    """`all checks passed`, or which did not."""
-    return f"refused by {', '.join(report.failed)}" if report.failed else "no check refused it"
+    """`refused by` the checks that did; or `no check refused it`, and at which parties none was made."""
+    if report.failed:
+        return f"refused by {', '.join(report.failed)}"
+    names = [check.name for check in report.checks if check.verdict == "not-checked"]
+    unheard = [name.removeprefix(PARTY) for name in names if name.startswith(PARTY)]
+    return "no check refused it" + (f" (not checked: {', '.join(unheard)})" if unheard else "")
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}".rstrip("0").rstrip(".")
+def _cell(value: float | None) -> str:
+    return "–" if value is None else short_number(value)

@@ -18,6 +18,7 @@ from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
 from infra.settings import load_role_settings
+from tasks.coordinator.artifacts import plain
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
 from tasks.release.scoring import ModelScores
@@ -67,7 +68,12 @@ class Played:
         self.store = None
 
     def finish_run(
-        self, wrong: int, accuracy: float = 0.7, champion_accuracy: float | None = 0.7, **bounds
+        self,
+        wrong: int,
+        accuracy: float = 0.7,
+        champion_accuracy: float | None = 0.7,
+        abstains: str = "",
+        **bounds,
     ) -> str:
         """Its parties score the champion of this moment too, which has `champion_accuracy` on their rows."""
         number = next(NUMBERS)
@@ -78,7 +84,7 @@ class Played:
         recipe = run.plan.recipe.model_copy(update={"name": self.recipe, "release": gate})
         run.plan = run.plan.model_copy(update={"recipe": recipe})
         run.store.put_blob(f"coordinator/runs/{run.run}/plan.json", run.plan.model_dump_json().encode())
-        run.play(1, dict.fromkeys(PARTIES, 1), accuracy=accuracy)
+        run.play(1, dict.fromkeys(PARTIES, 1), accuracy=accuracy, abstains=abstains)
         run.close()
         self.wrong[run.run] = wrong
         self.store = run.store
@@ -156,6 +162,13 @@ def test_the_report_is_shown_with_every_check(played):
     assert "the first release, compared with bounds alone. Asked for because: drift at shop\\-a." in page
     assert "| calibration | 0.0333 | 0.15 | ✓ passed |" in page
     assert page.count("\n| ") == len(read_release(played.store, played.recipe, 1).found.report.checks) + 2
+
+
+def test_who_abstained_is_told_at_the_top_of_the_report(played):
+    played.release(played.finish_run(40, abstains="shop-b"))
+    page = played.shown[0]
+    assert page.startswith(f"## Release 1 of {played.recipe}: no check refused it (not checked: shop-b)\n")
+    assert plain("shop-b did not score the candidate (no holdout rows), so that no bound was held") in page
 
 
 def test_a_run_that_falls_at_a_party_is_refused_by_that_party(played):
