@@ -1,27 +1,23 @@
 """The report of a release, from its request and everything that can be measured of its model."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.releases import ReleaseCheck, ReleaseReport, ReleaseRequest
+from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
 from tasks.release.desk import ReleaseDesk
+from tasks.release.further import further_checks
 from tasks.release.kept import KeptModel, contracts, kept_model, party_scores
 from tasks.release.scoring import ModelScores, check_comparable, model_bytes, score_model
 from validation.release.evidence import Evidence, slices_of
 from validation.release.gate import release_checks
 
 
-def build_report(
-    desk: ReleaseDesk, request: ReleaseRequest, further: Iterable[ReleaseCheck] = ()
-) -> ReleaseReport:
+def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
     """Score both models, collect what the parties signed, and make all checks.
 
     Args:
         desk: the coordinator's store and tables.
         request: of the release.
-        further: checks that others made, of a privacy budget or of lineage say.
 
     Raises:
         RunError: a run, a table or a blob is missing or damaged, or the two models cannot be compared.
@@ -42,7 +38,7 @@ def build_report(
         model_sha256=request.model_sha256,
         champion_release=request.champion_release,
         champion_model_sha256=request.champion_model_sha256,
-        checks=release_checks(recipe.release, evidence, generator, further),
+        checks=release_checks(recipe.release, evidence, generator, further_checks(desk, kept)),
         validation=scores.validation,
         champion_validation=before.validation if before else None,
         holdout=scores.holdout,

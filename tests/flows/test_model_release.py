@@ -13,12 +13,14 @@ from pydantic import ValidationError
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import RunConflict
 from fedmodels.protocol.messages import StandingChampion
+from fedmodels.protocol.releases import ReleaseCheck
 from fedmodels.row_scores import RowScores
 from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
 from infra.settings import load_role_settings
 from tasks.coordinator.artifacts import plain
+from tasks.release import further
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
 from tasks.release.scoring import ModelScores
@@ -162,6 +164,23 @@ def test_the_report_is_shown_with_every_check(played):
     assert "the first release, compared with bounds alone. Asked for because: drift at shop\\-a." in page
     assert "| calibration | 0.0333 | 0.15 | ✓ passed |" in page
     assert page.count("\n| ") == len(read_release(played.store, played.recipe, 1).found.report.checks) + 2
+
+
+def test_a_further_check_stands_in_the_report_and_may_refuse(played, monkeypatch):
+    asked = []
+
+    def budget(desk, kept):
+        asked.append((desk.run, kept.run))
+        sentence = "The privacy budget is spent: refused."
+        return [
+            ReleaseCheck(name="privacy-budget", value=9.0, bound=8.0, verdict="failed", sentence=sentence)
+        ]
+
+    monkeypatch.setattr(further, "FURTHER", (budget,))
+    run = played.finish_run(40)
+    assert played.release(run).message == f"Release 1 of {played.recipe} is refused by privacy-budget."
+    assert "| privacy\\-budget | 9 | 8 | ✗ refused |" in played.shown[0]
+    assert asked == [(run, run)]
 
 
 def test_who_abstained_is_told_at_the_top_of_the_report(played):
