@@ -28,7 +28,7 @@ from infra.waiting import patient, wait_for
 from tasks.exchange import read_message
 from tasks.party.training import FIRST_STEP
 from tasks.reading import RunView
-from tasks.release_reading import list_releases, read_champion
+from tasks.release.reading import list_releases, read_champion
 
 Show = Callable[[RunView], None]
 Watcher = Callable[[str], AbstractContextManager[Show]]

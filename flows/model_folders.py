@@ -12,8 +12,8 @@ from infra.layout import closed_key
 from infra.locations import kept_model_folder
 from infra.whole_files import check_place
 from tasks.exchange import read_message
+from tasks.model_folder import write_model_folder
 from tasks.reading import read_plan
-from tasks.released import write_model_folder
 
 
 def model_folder(home: Path, run: str) -> Path:

@@ -14,7 +14,7 @@ from infra.layout import closed_key
 from infra.waiting import wait_for
 from tasks.exchange import read_message
 from tasks.reading import read_plan
-from tasks.release_reading import ReleaseView, list_releases
+from tasks.release.reading import ReleaseView, list_releases
 
 RELEASE_TIMEOUT = 3600.0
 RELEASED = "Completed"

@@ -11,9 +11,9 @@ from infra.deployments.answered import seconds_left
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
+from tasks.release.answering import reject_overdue
 from tasks.release.desk import form_key
-from tasks.release_reading import released_recipes
-from tasks.releasing import reject_overdue
+from tasks.release.reading import released_recipes
 from tasks.sweeping import sweep
 
 

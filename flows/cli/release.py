@@ -9,7 +9,7 @@ from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
     from fedmodels.protocol.releases import Champion
-    from tasks.release_reading import ReleaseView
+    from tasks.release.reading import ReleaseView
 
 app = Commands(
     name="release",
@@ -49,8 +49,8 @@ def list_releases(
     """All releases, oldest first, and where each stands."""
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.release_reading import list_releases as views_of
-    from tasks.release_reading import released_recipes
+    from tasks.release.reading import list_releases as views_of
+    from tasks.release.reading import released_recipes
 
     with open_named_store(load_settings()) as store:
         recipes = [_checked(recipe)] if recipe else released_recipes(store)
@@ -68,7 +68,7 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     """One release: its checks with values and bounds, a person's word on it, and where it stands."""
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.release_reading import read_release
+    from tasks.release.reading import read_release
 
     with open_named_store(load_settings()) as store:
         view = read_release(store, _checked(recipe), release)
@@ -125,7 +125,7 @@ def promote(
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.releasing import promote as promote_release
+    from tasks.release.promoting import promote as promote_release
 
     with open_named_store(load_settings()) as store:
         champion = promote_release(store, _checked(recipe), release, by or _who())
@@ -149,7 +149,7 @@ def rollback(
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.releasing import rollback as roll_back
+    from tasks.release.promoting import rollback as roll_back
 
     with open_named_store(load_settings()) as store:
         champion = roll_back(store, _checked(recipe), by or _who(), to=to, reason=reason)
@@ -170,8 +170,8 @@ def approve(
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.releasing import approve as approve_release
-    from tasks.releasing import promote as promote_release
+    from tasks.release.answering import approve as approve_release
+    from tasks.release.promoting import promote as promote_release
 
     name = by or _who()
     with open_named_store(load_settings()) as store:
@@ -191,7 +191,7 @@ def reject(
     """Reject a release whose recipe asks a person; the champion stays."""
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.releasing import reject as reject_release
+    from tasks.release.answering import reject as reject_release
 
     with open_named_store(load_settings()) as store:
         word = reject_release(store, _checked(recipe), release, by or _who(), comment)

@@ -1,6 +1,5 @@
 """What a person sees of a round in the Prefect UI. Best effort: the bucket holds the truth."""
 
-import re
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -18,11 +17,8 @@ from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
 from tasks.coordinator.run import CoordinatorRun
 from tasks.policy import LOCAL
-from tasks.showing import best_effort
+from tasks.showing import best_effort, plain
 from tasks.tagging import tagged
-
-_PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
-"""All of ASCII's: a backslash before any of it is not shown."""
 
 
 @task(task_run_name="show_round · round {record.round}", **LOCAL)
@@ -112,11 +108,6 @@ def gate_markdown(record: Record) -> str:
         for refusal in record.refused
     ]
     return "\n".join(lines)
-
-
-def plain(text: str) -> str:
-    """Somebody else's sentence as one line in which Markdown sees no image, link, table or HTML."""
-    return _PUNCTUATION.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def run_markdown(records: list[Record], closed: Closed) -> str:

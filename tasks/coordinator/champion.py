@@ -5,7 +5,7 @@ from prefect.logging import get_run_logger
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.messages import StandingChampion
 from tasks.coordinator.run import CoordinatorRun
-from tasks.release_reading import read_champion
+from tasks.release.reading import read_champion
 
 
 def standing_champion(run: CoordinatorRun) -> StandingChampion | None:

@@ -11,8 +11,8 @@ from infra.layout import closed_key, round_key
 from infra.locations import kept_model_folder
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import create_message
+from tasks.model_folder import write_model_folder
 from tasks.policy import STORE
-from tasks.released import write_model_folder
 from tasks.tagging import tagged
 
 

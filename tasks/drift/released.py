@@ -16,7 +16,7 @@ from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
 from tasks.party.kept_rows import TrainedRows, keep_rows, no_rows, read_rows
 from tasks.reading import read_plan
-from tasks.release_reading import read_champion, read_request
+from tasks.release.reading import read_champion, read_request
 from tasks.workbenches import open_workbench
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
 from fedmodels.words import short_number
-from tasks.coordinator.artifacts import plain
-from tasks.showing import best_effort
+from tasks.showing import best_effort, plain
 
 PARTY = "party/"
 MARKS = {"passed": "✓ passed", "failed": "✗ refused", "not-checked": "– not checked", "reported": "reported"}

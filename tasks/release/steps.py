@@ -5,12 +5,14 @@ from prefect import task
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
 from infra.deployments.answered import seconds_left
 from tasks.policy import LOCAL, STORE
+from tasks.release.answering import answer, reject_late
 from tasks.release.artifacts import show_report as show
 from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.kept import kept_model
+from tasks.release.promoting import promote
+from tasks.release.reading import find_report, read_report
 from tasks.release.report import build_report
-from tasks.release_reading import find_report, read_report
-from tasks.releasing import answer, open_release, promote, propose, reject_late
+from tasks.release.requesting import open_release, propose
 from tasks.tagging import tagged
 
 

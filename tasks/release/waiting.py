@@ -15,7 +15,7 @@ from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
 from tasks.reading import READERS, list_runs, planned_run, read_plan
-from tasks.release_reading import read_request, release_numbers
+from tasks.release.reading import read_request, release_numbers
 
 
 @task(task_run_name="find_unreleased · {recipe}", **STORE)

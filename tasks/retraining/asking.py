@@ -22,7 +22,7 @@ from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefi
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_message
 from tasks.reading import list_runs, planned_run, read_plan
-from tasks.release_reading import read_champion
+from tasks.release.reading import read_champion
 from tasks.retraining.notices import valid_notices
 
 READERS = 8

@@ -20,7 +20,7 @@ from infra.leftovers import StoredObject, list_objects
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_bytes_from_party, read_message
 from tasks.reading import read_plan
-from tasks.release_reading import read_champion
+from tasks.release.reading import read_champion
 
 MOST_NEW = 20
 """Notices of a party that one look takes: a party that floods the bucket holds up nobody but itself."""

@@ -18,7 +18,7 @@ from flows.recipes import load_recipe
 from infra.deployments.observing import SeenRun, runs_of
 from infra.waiting import wait_for
 from tasks.reading import read_plan
-from tasks.release_reading import read_release
+from tasks.release.reading import read_release
 from tests.end_to_end.federation import CLASSES, WORDS, sentences
 from tests.flows.silence import silent_watch
 

@@ -11,7 +11,7 @@ from flows.following import api_url, coordinator_store
 from flows.recipes import load_recipe
 from infra.settings import Schedules
 from infra.waiting import wait_for
-from tasks.release_reading import list_releases, read_champion
+from tasks.release.reading import list_releases, read_champion
 
 RECIPE = "released"
 BOUNDS = {"margin": 0.9, "max_ece": None, "max_party_drop": None, "max_slice_drop": None}

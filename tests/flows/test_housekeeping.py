@@ -11,9 +11,9 @@ from infra import store_answers
 from infra.layout import plan_key, release_key, update_key
 from infra.settings import load_role_settings
 from tasks import housekeeping as steps
-from tasks.release_reading import read_release
+from tasks.release.reading import read_release
 from tests.store_alone import store_alone, store_of
-from tests.tasks.released_models import proposed, put_model
+from tests.tasks.release.released_models import proposed, put_model
 
 NUMBERS = itertools.count(1)
 ORPHAN = b"an update that no message names"

@@ -19,13 +19,13 @@ from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
 from infra.settings import load_role_settings
-from tasks.coordinator.artifacts import plain
 from tasks.release import further
+from tasks.release.answering import approve, reject
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
+from tasks.release.reading import read_champion, read_release
 from tasks.release.scoring import ModelScores
-from tasks.release_reading import read_champion, read_release
-from tasks.releasing import approve, reject
+from tasks.showing import plain
 from tests.store_alone import store_alone
 from tests.store_alone import store_of as store_alone_of
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, scores

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 from fedmodels.errors import FedcartError, InputError, RunConflict, RunError
 from flows.cli.main import app
 from flows.proposing import in_words
-from tasks.release_reading import read_champion, read_release
+from tasks.release.reading import read_champion, read_release
 from tests.store_alone import store_alone, store_of
-from tests.tasks.released_models import opened, proposed, released, reported
+from tests.tasks.release.released_models import opened, proposed, released, reported
 
 NAMES = itertools.count(1)
 

@@ -11,7 +11,7 @@ from tasks.coordinator import champion as champions
 from tasks.coordinator.champion import standing_champion
 from tasks.coordinator.tuning import Tuned, propose
 from tasks.exchange import read_message
-from tests.tasks.released_models import released
+from tests.tasks.release.released_models import released
 from tests.tasks.verifying.finished_run import scores
 
 

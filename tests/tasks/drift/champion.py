@@ -20,9 +20,10 @@ from infra.settings import load_role_settings
 from tasks.drift.desk import DriftDesk
 from tasks.exchange import create_message, create_signed
 from tasks.party.kept_rows import drift_folder, keep_rows
-from tasks.releasing import open_release, promote
+from tasks.release.promoting import promote
+from tasks.release.requesting import open_release
 from tests.store_alone import store_of
-from tests.tasks.released_models import reported
+from tests.tasks.release.released_models import reported
 
 PARTIES = ("shop-a", "shop-b")
 LABELS = ("bad", "good")

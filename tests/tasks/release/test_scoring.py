@@ -16,8 +16,8 @@ from infra.settings import load_role_settings
 from tasks.release.desk import ReleaseDesk
 from tasks.release.kept import KeptModel
 from tasks.release.report import build_report
+from tasks.release.requesting import open_release
 from tasks.release.scoring import check_comparable, model_bytes, score_model
-from tasks.releasing import open_release
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 LABELS = ("bad", "good")

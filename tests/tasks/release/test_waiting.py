@@ -14,7 +14,7 @@ from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from tasks.exchange import create_message
 from tasks.release import waiting
-from tasks.releasing import open_release
+from tasks.release.requesting import open_release
 from tests.store_alone import store_of
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 

@@ -4,7 +4,8 @@ from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import ReleaseCheck, ReleaseReport, ReleaseRequest
 from infra.layout import model_key
 from infra.object_store import ObjectStore
-from tasks.releasing import open_release, promote, propose
+from tasks.release.promoting import promote
+from tasks.release.requesting import open_release, propose
 
 
 def put_model(store: ObjectStore, name: str) -> str:

@@ -13,7 +13,9 @@ from fedmodels.protocol.releases import Approval
 from infra import store_answers
 from infra.layout import champion_key, model_key, past_champion_key, release_key
 from infra.object_store import ObjectStore
-from tasks.release_reading import (
+from tasks.release.answering import answer, approve, reject, reject_overdue
+from tasks.release.promoting import promote, rollback
+from tasks.release.reading import (
     list_releases,
     read_champion,
     read_history,
@@ -21,19 +23,10 @@ from tasks.release_reading import (
     release_numbers,
     released_recipes,
 )
-from tasks.releasing import (
-    answer,
-    approve,
-    open_release,
-    promote,
-    propose,
-    reject,
-    reject_overdue,
-    rollback,
-)
+from tasks.release.requesting import open_release, propose
 from tasks.sweeping import find_sweepable
 from tests.store_alone import store_alone, store_of
-from tests.tasks.released_models import opened, proposed, put_model, released, reported
+from tests.tasks.release.released_models import opened, proposed, put_model, released, reported
 
 NAMES = itertools.count(1)
 

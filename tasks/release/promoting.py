@@ -1,0 +1,89 @@
+"""Moving the champion, forth and back, by compare-and-swap. No Prefect, no model.
+
+A report decides nothing by itself: `promote` holds it against the champion that stands then, and the
+approval against its deadline, whoever calls.
+"""
+
+from fedmodels.errors import IntegrityError, RunConflict
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.releases import Champion, next_champion, returned_champion
+from fedmodels.protocol.releasing import check_promotion, rollback_target
+from infra.layout import champion_key, model_key, past_champion_key
+from infra.object_store import ObjectStore
+from tasks.exchange import parse
+from tasks.release.reading import read_history, read_report
+
+
+def promote(store: ObjectStore, recipe: str, release: int, by: str) -> Champion:
+    """Make a release the champion; harmless when it is, or when another release of its model is.
+
+    Raises:
+        InputError: there is no such release, or no report of it.
+        IntegrityError: its model is not in the bucket, or a champion before it was changed.
+        RunConflict: as `check_promotion`; or `promotion-lost`: another pointer came first.
+    """
+    found = read_report(store, recipe, release)
+    standing, version = store.read_version(champion_key(recipe)) or (None, "")
+    history = read_history(store, recipe, standing) if standing is not None else []
+    if history and (history[-1].release == release or history[-1].model_sha256 == found.report.model_sha256):
+        return history[-1]
+    check_promotion(found.report, found.approval, found.waited, found.sha256, history)
+    _check_model(store, found.report.model_sha256, release)
+    pointer = next_champion(
+        found.report,
+        found.sha256,
+        history[-1] if history else None,
+        sha256_hex(standing) if standing is not None else None,
+        by,
+    )
+    return _move(store, pointer, version)
+
+
+def rollback(
+    store: ObjectStore, recipe: str, by: str, *, to: int | None = None, reason: str = ""
+) -> Champion:
+    """Return to the champion before the present one, or to any release that once was the champion.
+
+    Raises:
+        InputError: there is no champion, or `to` never was one.
+        RunConflict: `rollback-nothing`: there is nothing to return to; `promotion-lost`.
+        IntegrityError: its model is not in the bucket, or a champion before it was changed.
+    """
+    standing, version = store.read_version(champion_key(recipe)) or (None, "")
+    if standing is None:
+        raise RunConflict(
+            f"The recipe {recipe} has no champion, so that there is none to leave",
+            fix="see fedcart release list",
+            code="rollback-nothing",
+        )
+    history = read_history(store, recipe, standing)
+    target = rollback_target(history, to)
+    _check_model(store, target.model_sha256, target.release)
+    return _move(store, returned_champion(target, history[-1], sha256_hex(standing), by, reason), version)
+
+
+def _move(store: ObjectStore, pointer: Champion, version: str) -> Champion:
+    """Keep the new pointer by its hash, then swap it in. What lost a race stays there, named by nothing."""
+    key, data = champion_key(pointer.recipe), canonical_json(pointer)
+    store.create(past_champion_key(pointer.recipe, sha256_hex(data)), data)
+    won = store.swap(key, data, version) if version else store.create(key, data) == data
+    if won:
+        return pointer
+    now = parse(Champion, store.read(key) or b"", key)
+    raise RunConflict(
+        f"Release {pointer.release} of {pointer.recipe} did not become the champion: "
+        f"release {now.release} did at the same moment",
+        fix="see fedcart release list, then roll back from that one"
+        if pointer.action == "rollback"
+        else "propose the model anew, to be compared with that one",
+        code="promotion-lost",
+    )
+
+
+def _check_model(store: ObjectStore, sha256: str, release: int) -> None:
+    if not store.exists(model_key(sha256)):
+        raise IntegrityError(
+            f"The model {sha256[:12]} of release {release} is not in the bucket",
+            fix="restore it from a backup",
+            code="model-missing",
+        )
