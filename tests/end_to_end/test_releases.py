@@ -9,8 +9,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from flows.deploying import deploy_all, whole_declaration
 from flows.following import api_url, coordinator_store
 from flows.recipes import load_recipe
+from infra.deployments.answered import seconds_left
 from infra.settings import Schedules
 from infra.waiting import wait_for
+from tasks.release.desk import form_key
 from tasks.release.reading import list_releases, read_champion
 
 RECIPE = "released"
@@ -87,6 +89,9 @@ def test_the_scheduled_look_proposes_a_new_run_once_and_a_person_approves_it(
 
     client.resume_flow_run(release, run_input={"decision": "approve", "by": "a test", "comment": "good"})
     assert ended(client, release, "COMPLETED", "FAILED", "CRASHED").type.value == "COMPLETED"
+    left = seconds_left(str(release), form_key(2), api_url=api_url(federation.home))
+    assert left is not None, "the server notes when the form came"
+    assert 0 < left <= views[-1].found.report.approval_deadline
     champion = read_champion(store, RECIPE)
     assert (champion.release, champion.model_sha256) == (2, second["model_sha256"])
 
