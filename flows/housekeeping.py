@@ -15,8 +15,8 @@ from tasks.housekeeping import reject_overdue_releases, sweep_prefix
 
 
 def name_of_flow_run() -> str:
-    """`housekeeping · ROLE · 2026-01-02`."""
-    return f"{HOUSEKEEPING_FLOW} · {load_settings().role} · {flow_run.scheduled_start_time:%Y-%m-%d}"
+    """`housekeeping · ROLE · 2026-01-02 03:30`."""
+    return f"{HOUSEKEEPING_FLOW} · {load_settings().role} · {flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
 
 
 @flow(name=HOUSEKEEPING_FLOW, flow_run_name=name_of_flow_run, persist_result=False)

@@ -2,7 +2,8 @@
 
 import itertools
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -102,6 +103,13 @@ def test_a_rejection_that_fails_holds_up_neither_the_sweep_nor_another_recipes(s
     assert state.message.startswith(f"message-invalid: The object {key} is no valid ReleaseReport")
     assert word(store, overdue) == ("reject", "deadline")
     assert tidy()["bytes_swept"] == 0, "the sweep before took it"
+
+
+def test_a_flow_run_is_named_after_its_hour(monkeypatch):
+    monkeypatch.setattr(housekeeping, "load_settings", lambda: SimpleNamespace(role="shop-a"))
+    due = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
+    monkeypatch.setattr(housekeeping, "flow_run", SimpleNamespace(scheduled_start_time=due))
+    assert housekeeping.name_of_flow_run() == "housekeeping · shop-a · 2026-01-02 03:30"
 
 
 def test_both_faults_are_told(store, overdue, tidy):
