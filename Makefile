@@ -54,8 +54,9 @@ format: setup  ## let ruff put the files in order
 bench: setup  ## run benchmarks: BENCH="aggregation ...", ARGS go to each (--json, ...)
 	@for name in $(BENCH); do $(BIN)/python -m bench.$$name $(ARGS) || exit 1; done
 
-soak: setup  ## 200 rounds with random faults; fails when memory or open files grow; ARGS: --rounds, --json, --plot
-	@$(BIN)/python -m bench.soak $(ARGS)
+soak: setup  ## 200 rounds with random faults, drawn into .fedcart/reports/soak.png; fails when memory or open files grow
+	@mkdir -p .fedcart/reports
+	@$(BIN)/python -m bench.soak --plot .fedcart/reports/soak.png $(ARGS)
 
 clean:  ## remove .venv and caches; runs and data below .fedcart stay
 	@if [ -x $(BIN)/fedcart ] && [ -d .fedcart ]; then $(BIN)/fedcart down; fi
