@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from fedmodels.document_faults import describe_faults
 from fedmodels.errors import InputError
-from fedmodels.faults import describe_faults
 from fedmodels.recipe import Recipe
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"

@@ -20,8 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fedmodels.document_faults import describe_faults
 from fedmodels.errors import InputError
-from fedmodels.faults import describe_faults
 from fedmodels.identifiers import Identifier
 from infra.locations import role_folder, role_settings
 

@@ -18,8 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmodels.contract_schema import Severity
+from fedmodels.document_faults import describe_faults
 from fedmodels.errors import InputError
-from fedmodels.faults import describe_faults
 from validation.suites.labelled_text import severity_of
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from fedmodels.contract_schema import KIND_OF, LabelledTextContract
-from fedmodels.faults import describe_faults
+from fedmodels.document_faults import describe_faults
 from fedmodels.recipe import Recipe
 
 ROOT = Path(__file__).parents[2]

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from fedmodels.document_faults import describe_faults
 from fedmodels.drift_section import WATCHED, DriftSection
-from fedmodels.faults import describe_faults
 from fedmodels.recipe import Recipe
 from validation.drift.policy import DriftPolicy
 

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from fedmodels.faults import describe_faults
+from fedmodels.document_faults import describe_faults
 from fedmodels.recipe import Recipe
 
 TABLES = {

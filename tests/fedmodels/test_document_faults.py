@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 from pydantic import ValidationError
 
-from fedmodels.faults import describe_faults
+from fedmodels.document_faults import describe_faults
 from fedmodels.recipe import Recipe
 
 PARTIES = {"shop-a": {"train": "a.csv"}, "shop-b": {"train": "b.csv"}}
