@@ -1,9 +1,13 @@
 """Words that depend on a number, and numbers as people read them."""
 
+import re
+
 
 def counted(number: int, noun: str) -> str:
-    """`1 round`, `2 rounds`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """`1 round`, `2 rounds`, `2 parties`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {re.sub(r'(?<=[^aeiou])y$', 'ie', noun)}s"
 
 
 def short_number(value: float) -> str:

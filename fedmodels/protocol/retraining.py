@@ -14,6 +14,7 @@ from fedmodels.errors import RunConflict
 from fedmodels.identifiers import Identifier
 from fedmodels.protocol.drift import MOST_SCORES, Name
 from fedmodels.protocol.messages import Message, Sha256
+from fedmodels.words import counted
 
 LONGEST_KEY = 1024
 START_TIMEOUT = 600.0
@@ -84,7 +85,7 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
         )
     if len(facts.noticed) < section.quorum:
         raise RunConflict(
-            f"{_parties(len(facts.noticed))} of {name} "
+            f"{counted(len(facts.noticed), 'party')} of {name} "
             f"told of drift in the last {section.max_notice_age:g} s, and drift.quorum is {section.quorum}",
             fix="wait for others, or train by hand",
             code="drift-quorum",
@@ -120,7 +121,3 @@ def reason_in_words(given: RetrainingReason | None, parties: Sequence[str]) -> s
 def retraining_tags(request: RetrainingRequest) -> list[str]:
     """Tags of the flow run that trains."""
     return [f"retraining:{request.number}", "reason:drift", *(f"drift:{party}" for party in request.parties)]
-
-
-def _parties(number: int) -> str:
-    return "1 party" if number == 1 else f"{number} parties"

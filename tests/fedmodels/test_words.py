@@ -16,3 +16,11 @@ def test_one_is_not_many(number, said):
 )
 def test_a_number_has_no_place_that_says_nothing(value, words):
     assert short_number(value) == words
+
+
+@pytest.mark.parametrize(
+    ("noun", "said"), [("party", "2 parties"), ("day", "2 days"), ("retry", "2 retries")]
+)
+def test_a_word_that_ends_in_y_is_many_in_its_own_way(noun, said):
+    assert counted(2, noun) == said
+    assert counted(1, noun) == f"1 {noun}"

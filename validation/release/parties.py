@@ -82,17 +82,12 @@ def check_contracts(gate: ReleaseGate, contracts: Mapping[str, str | None]) -> R
         return check("data-contracts", None, None, "not-checked", "Nothing is known of any party's data")
     silent = f"; of {', '.join(unknown)} nothing is known" if unknown else ""
     if not broken:
-        fact = f"The data of {_counted_parties(known)} satisfied their contracts{silent}"
+        fact = f"The data of {counted(known, 'party')} satisfied their contracts{silent}"
         return check("data-contracts", 0.0, 0.0, "passed", fact)
     fact = f"These parties' data break their contracts: {', '.join(broken)}{silent}"
     if not gate.require_contracts:
         return check("data-contracts", len(broken), None, "reported", f"{fact} (require_contracts is off)")
     return check("data-contracts", len(broken), 0.0, "failed", fact)
-
-
-def _counted_parties(number: int) -> str:
-    """`1 party`, `2 parties`."""
-    return "1 party" if number == 1 else f"{number} parties"
 
 
 def _accuracy_floor(floor: float | None, party: str, own: Metrics) -> ReleaseCheck:
