@@ -35,8 +35,9 @@ class DriftSection(Section):
 
     `columns` names further columns of the parties' tables, as numbers or categories. A party leaves a
     notice when a feature drifted in `needed` of the last `of` checks that share few rows. A retraining
-    begins when `quorum` parties have left one that is at most `max_notice_age` seconds old, and no run of
-    the recipe began in the last `cool_down` seconds.
+    begins when `quorum` parties have left one that is at most `max_notice_age` seconds old, no run of the
+    recipe is open, and no retraining of it began in the last `cool_down` seconds: trainings by schedule or
+    by hand do not count for that.
     """
 
     enabled: bool = True

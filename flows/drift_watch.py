@@ -9,21 +9,28 @@ from prefect.states import Failed
 
 from fedmodels.errors import FedcartError, write_coded
 from infra.settings import load_settings
-from tasks.retraining.watching import WatchDesk, look_for_notices
+from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
 from tasks.tracebacks import silence_tracebacks
 
 
 @flow(name="drift-watch", persist_result=False)
 def drift_watch() -> dict[str, Any] | State[Any]:
-    """Look for new drift notices of all parties; emit `fedcart.drift.detected` for each valid one.
+    """Note new drift notices of all parties; emit `fedcart.drift.detected` for what is to be told of them.
+
+    That is one event a party and recipe: for a new valid notice about the champion, and again while no
+    retraining has answered it and none of the rules forbids one.
 
     Returns:
-        The parties that told of drift, and how many notices were refused, by code.
+        Recipes and parties of which an event told, and how many new notices were refused, by code.
     """
     silence_tracebacks()
     try:
-        seen = look_for_notices(WatchDesk(load_settings()))
+        desk = WatchDesk(load_settings())
+        noted = note_notices(desk)
+        told = tell_of_drift(desk)
     except FedcartError as error:
         return Failed(message=write_coded(error))
-    told = sorted({f"{each.recipe}/{each.party}" for each in seen if each.valid})
-    return {"told": told, "refused": dict(Counter(each.code for each in seen if not each.valid))}
+    return {
+        "told": [f"{each.recipe}/{each.party}" for each in told],
+        "refused": dict(Counter(each.code for each in noted if not each.valid)),
+    }

@@ -20,7 +20,9 @@ from tasks.retraining.steps import RetrainingDesk, ask, await_training, start
 from tasks.tracebacks import silence_tracebacks
 
 RULES = frozenset({"drift-disabled", "drift-quorum", "drift-run-open", "drift-cool-down", "drift-budget"})
-"""Codes with which nothing is wrong: it is just not the time to train."""
+TOO_LATE = frozenset({"drift-notice-outdated", "drift-notice-late", "drift-answered"})
+NOT_STARTED = RULES | TOO_LATE
+"""Codes with which nothing is wrong: it is not the time to train, or another event came first."""
 
 
 @flow(name="retraining", flow_run_name="retraining · {recipe}", persist_result=False)
@@ -41,7 +43,9 @@ def retraining(recipe: str, reason: dict[str, Any] | None = None) -> dict[str, A
         return retrain(desk, str(runtime.flow_run.id), new_run_id(recipe, scheduled), reason)
     except RunConflict as error:
         said = write_coded(error)
-        return Completed(name="NotStarted", message=said) if error.code in RULES else Failed(message=said)
+        return (
+            Completed(name="NotStarted", message=said) if error.code in NOT_STARTED else Failed(message=said)
+        )
     except FedcartError as error:
         return Failed(message=write_coded(error))
 

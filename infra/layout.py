@@ -140,9 +140,24 @@ def seen_notice_key(party: str, sha256: str) -> str:
     return f"{seen_notices_prefix(party)}{sha256}.json"
 
 
+def told_prefix(recipe: str) -> str:
+    """One object a party of the recipe."""
+    return f"{COORDINATOR}/drift/told/{recipe}/"
+
+
+def told_key(recipe: str, party: str) -> str:
+    """By swap: the party's notice that was told last."""
+    return f"{told_prefix(recipe)}{party}.json"
+
+
+def all_retrainings_prefix() -> str:
+    """Below it, one folder a recipe."""
+    return f"{COORDINATOR}/drift/retrainings/"
+
+
 def retrainings_prefix(recipe: str) -> str:
     """Retrainings of the recipe that were begun, by number."""
-    return f"{COORDINATOR}/drift/retrainings/{recipe}/"
+    return f"{all_retrainings_prefix()}{recipe}/"
 
 
 def retraining_key(recipe: str, number: int) -> str:

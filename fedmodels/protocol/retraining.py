@@ -3,22 +3,25 @@
 All ages are in seconds, by the store's clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from fedmodels.drift_section import DriftSection
 from fedmodels.errors import RunConflict
 from fedmodels.identifiers import Identifier
-from fedmodels.protocol.drift import MOST_SCORES, Name
-from fedmodels.protocol.messages import Message, Sha256
+from fedmodels.protocol.drift import MOST_SCORES, Name, SeenNotice
+from fedmodels.protocol.messages import Message, Plan, Sha256
 from fedmodels.words import counted
 
 LONGEST_KEY = 1024
 START_TIMEOUT = 600.0
-"""Seconds after which a retraining whose run has no plan is taken for one that never began."""
+"""Seconds after which a retraining whose run has no plan never began, unless its training still waits."""
+TELL_AGAIN = 300.0
+"""Seconds after which a notice that was told and that no retraining has answered is told once more."""
+OPEN_RUN = "drift-run-open"
 
 
 class RetrainingReason(Message):
@@ -44,7 +47,39 @@ class RetrainingRequest(Message):
     champion_sha256: Sha256
     parties: tuple[Identifier, ...]
     """Parties with a valid notice."""
+    notices: tuple[Annotated[str, Field(max_length=LONGEST_KEY)], ...] = ()
+    """Keys of those notices: this is the answer to them, and nothing else will be."""
     reason: Annotated[str, Field(max_length=2000)]
+
+
+class ToldNotice(Message):
+    """`told/RECIPE/PARTY.json`: the notice of a party that was told last, by an event. Its age says when."""
+
+    key: Annotated[str, Field(max_length=LONGEST_KEY)]
+
+
+@dataclass(frozen=True)
+class ValidNotice:
+    """A notice that was found valid, and the seconds since its party left it."""
+
+    seen: SeenNotice
+    age: float
+
+
+class PrivacyBudget(Protocol):
+    """What a recipe's runs have spent of privacy, and may spend: the place for a ledger of it."""
+
+    def forbids(self, plan: Plan) -> str:
+        """Why one more run of the plan would break the budget, as a clause; empty when it would not."""
+
+
+class NoBudget:
+    """Of recipes that keep none; there is no section for it yet, so of all of them."""
+
+    def forbids(self, plan: Plan) -> str:
+        """Nothing is kept, so nothing is forbidden."""
+        del plan
+        return ""
 
 
 @dataclass(frozen=True)
@@ -64,13 +99,18 @@ class Facts:
     noticed: frozenset[str]
     """Parties with a valid notice that is young enough and about the champion."""
     runs: tuple[RunAge, ...] = ()
-    """Runs of the recipe, and retrainings whose run has no plan yet."""
+    """Runs of the recipe, whoever began them, and retrainings whose run has no plan yet."""
+    retrained: RunAge | None = None
+    """The latest run that answered drift."""
     budget: str = ""
     """Why the privacy budget allows no further run, as a clause; empty when it does, or none is kept."""
 
 
 def check_retraining(section: DriftSection, facts: Facts) -> None:
     """Hold a retraining against quorum, open runs, cool-down and privacy budget.
+
+    The cool-down counts from the last retraining. A run that a schedule or a person began starts none: else
+    a training every night would leave no hour for drift.
 
     Raises:
         RunConflict: `drift-disabled`, `drift-quorum`, `drift-run-open`, `drift-cool-down` or
@@ -94,12 +134,11 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
         raise RunConflict(
             f"The run {open_run.run} of {name} is open",
             fix=f"wait for its end, or run fedcart runs cancel {open_run.run} if it was given up",
-            code="drift-run-open",
+            code=OPEN_RUN,
         )
-    youngest = min(facts.runs, key=lambda run: run.age, default=None)
-    if youngest and youngest.age < section.cool_down:
+    if facts.retrained and facts.retrained.age < section.cool_down:
         raise RunConflict(
-            f"The run {youngest.run} of {name} began {youngest.age:.0f} s ago, "
+            f"The retraining {facts.retrained.run} of {name} began {facts.retrained.age:.0f} s ago, "
             f"and drift.cool_down is {section.cool_down:g} s",
             fix="wait, or train by hand",
             code="drift-cool-down",
@@ -110,6 +149,31 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
             fix="raise the budget, or do without",
             code="drift-budget",
         )
+
+
+def to_tell(
+    unanswered: Sequence[ValidNotice], told: Mapping[str, tuple[str, float]], *, allowed: bool
+) -> tuple[SeenNotice, ...]:
+    """The notices about a champion that are to be told now: one a party at most, its youngest.
+
+    A new one is told whatever the rules say: the event is a fact, and the retraining that it starts says why
+    it does not begin. Once more it is told where no rule stands in the way any longer: the event may have
+    been lost, or have come at a bad time.
+
+    Args:
+        unanswered: valid notices that no retraining has answered, of one recipe about its champion.
+        told: party to the key of the notice that was told last, and the seconds since then.
+        allowed: whether a retraining might begin now.
+    """
+    youngest: dict[str, ValidNotice] = {}
+    for notice in sorted(unanswered, key=lambda each: (each.age, each.seen.key), reverse=True):
+        youngest[notice.seen.party] = notice
+
+    def due(party: str, key: str) -> bool:
+        last, since = told.get(party, ("", 0.0))
+        return key != last or (allowed and since >= TELL_AGAIN)
+
+    return tuple(notice.seen for party, notice in sorted(youngest.items()) if due(party, notice.seen.key))
 
 
 def reason_in_words(given: RetrainingReason | None, parties: Sequence[str]) -> str:

@@ -1,31 +1,33 @@
 """Asking for a retraining: hold what stands in the bucket against the rules, take a number. No Prefect."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pydantic import ValidationError
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, RunConflict
+from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.drift import SeenNotice
 from fedmodels.protocol.messages import Plan
 from fedmodels.protocol.releases import Champion
 from fedmodels.protocol.retraining import (
-    START_TIMEOUT,
     Facts,
+    NoBudget,
+    PrivacyBudget,
     RetrainingReason,
     RetrainingRequest,
-    RunAge,
+    ValidNotice,
     check_retraining,
     reason_in_words,
 )
-from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefix
+from infra.layout import retraining_key, seen_notice_key
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_message
-from tasks.reading import list_runs, planned_run, read_plan
+from tasks.reading import read_plan
 from tasks.release.reading import read_champion
-from tasks.retraining.notices import valid_notices
+from tasks.retraining.notices import Notes
+from tasks.retraining.standing import Retrainings, Waits, read_retrainings, runs_of_recipe
 
-READERS = 8
+NO_BUDGET = NoBudget()
 
 
 def read_reason(given: dict[str, Any] | None) -> RetrainingReason | None:
@@ -54,7 +56,9 @@ def ask_for_retraining(
     ticket: str,
     run: str,
     reason: RetrainingReason | None,
-    budget: Callable[[Plan], str] = lambda _plan: "",
+    *,
+    waits: Waits,
+    budget: PrivacyBudget = NO_BUDGET,
 ) -> RetrainingRequest:
     """Take a number for a retraining, or find the one that this ticket took before.
 
@@ -64,59 +68,108 @@ def ask_for_retraining(
         ticket: id of whoever asks, the same when it is started again.
         run: id of the run that would train.
         reason: what the event says.
-        budget: why the privacy budget allows no further run of a plan, as a clause; empty when it does.
+        waits: whether a training still waits at Prefect to begin.
+        budget: the privacy budget's word on one more run.
 
     Raises:
-        InputError: `drift-no-champion`, or `drift-event-unknown`: the event is of no valid notice.
-        RunConflict: as `check_retraining`.
+        InputError: `drift-no-champion`, or `drift-event-unknown`: the event is of no notice that was found
+            valid.
+        RunConflict: as `check_event` and `check_retraining`.
     """
-    for number in _numbers(store, recipe):
-        begun = read_message(store, retraining_key(recipe, number), RetrainingRequest)
-        if begun is not None and begun.ticket == ticket:
-            return begun
-    champion = _champion(store, recipe)
-    plan = read_plan(store, champion.run)
     while True:
-        number = (_numbers(store, recipe) or [0])[
-            -1
-        ] + 1  # before the look: what comes after it takes this one
-        facts = gather(store, plan, champion, reason, budget(plan))
+        # The numbers come first: whoever begins after this look takes the one that would be taken here.
+        known = read_retrainings(store, recipe, waits)
+        if begun := known.of(ticket):
+            return begun
+        champion, plan = _champion(store, recipe)
+        valid = heard(Notes(store), plan, champion)
+        if reason is not None:
+            check_event(store, plan, champion, reason, known)
+        facts = gather(store, plan, valid, known, budget)
         check_retraining(plan.recipe.drift, facts)
         request = RetrainingRequest(
             recipe=recipe,
-            number=number,
+            number=known.next_number,
             ticket=ticket,
             run=run,
             champion_sha256=champion.model_sha256,
             parties=tuple(sorted(facts.noticed)),
+            notices=tuple(sorted(each.seen.key for each in valid)),
             reason=reason_in_words(reason, sorted(facts.noticed)),
         )
-        if create_message(store, retraining_key(recipe, number), request) == request:
+        if create_message(store, retraining_key(recipe, request.number), request) == request:
             return request
 
 
+def heard(notes: Notes, plan: Plan, champion: Champion) -> tuple[ValidNotice, ...]:
+    """Valid notices about the champion that are young enough, of parties that have a part in its recipe."""
+    valid = notes.valid(plan.recipe.name, champion.model_sha256, plan.recipe.drift.max_notice_age)
+    return tuple(each for each in valid if each.seen.party in plan.parties)
+
+
 def gather(
-    store: ObjectStore, plan: Plan, champion: Champion, reason: RetrainingReason | None, budget: str = ""
+    store: ObjectStore,
+    plan: Plan,
+    valid: tuple[ValidNotice, ...],
+    known: Retrainings,
+    budget: PrivacyBudget = NO_BUDGET,
 ) -> Facts:
-    """What the rules look at.
+    """What the rules look at."""
+    recipe = plan.recipe.name
+    return Facts(
+        recipe,
+        frozenset(each.seen.party for each in valid),
+        (*runs_of_recipe(store, recipe), *known.starting),
+        known.latest,
+        budget.forbids(plan),
+    )
+
+
+def check_event(
+    store: ObjectStore, plan: Plan, champion: Champion, reason: RetrainingReason, known: Retrainings
+) -> None:
+    """Hold an event against what the watch noted of the notice that it names: anybody can emit one.
 
     Raises:
-        InputError: `drift-event-unknown`: the reason is of a party that has no part in the recipe, or of a
-            notice that was not found valid, is too old, or speaks of another model than the champion.
+        InputError: `drift-event-unknown`: there is no such notice of that party, or it is not valid.
+        RunConflict: nothing is wrong, but it comes too late: the champion has changed since
+            (`drift-notice-outdated`), the notice has become too old (`drift-notice-late`), or a retraining
+            has answered it (`drift-answered`).
     """
     recipe, section = plan.recipe.name, plan.recipe.drift
-    notices = valid_notices(store, recipe, champion.model_sha256, section.max_notice_age)
-    known = {seen.key: seen.party for seen in notices if seen.party in plan.parties}
-    if reason is not None and known.get(reason.notice) != reason.party:
+    key = seen_notice_key(reason.party, sha256_hex(reason.notice.encode()))
+    seen = read_message(store, key, SeenNotice)
+    if (
+        seen is None
+        or not seen.valid
+        or (seen.key, seen.party, seen.recipe) != (reason.notice, reason.party, recipe)
+        or seen.party not in plan.parties
+    ):
         raise InputError(
-            f"The event tells of drift of {recipe} at {reason.party}, of which there is no valid notice "
-            "that is young enough and speaks of the champion",
+            f"The event tells of drift of {recipe} at {reason.party}, of which there is no valid notice",
             fix="see the log of drift-watch",
             code="drift-event-unknown",
         )
-    return Facts(
-        recipe, frozenset(known.values()), (*_runs(store, recipe), *_starting(store, recipe)), budget
-    )
+    what = f"The notice of drift of {recipe} at {reason.party}"
+    if seen.model_sha256 != champion.model_sha256:
+        raise RunConflict(
+            f"{what} speaks of a model that is the champion no longer",
+            fix="do nothing: the party's next check is about the new champion",
+            code="drift-notice-outdated",
+        )
+    age = seen.age + (store.age(key) or 0.0)
+    if age > section.max_notice_age:
+        raise RunConflict(
+            f"{what} is {age:.0f} s old, above drift.max_notice_age ({section.max_notice_age:g} s)",
+            fix="do nothing: the party tells again when its data still differ",
+            code="drift-notice-late",
+        )
+    if seen.key in known.answered:
+        raise RunConflict(
+            f"{what} has been answered by a retraining",
+            fix="do nothing: the party tells again when its data still differ",
+            code="drift-answered",
+        )
 
 
 def champions_plan(store: ObjectStore, recipe: str) -> Plan:
@@ -125,10 +178,15 @@ def champions_plan(store: ObjectStore, recipe: str) -> Plan:
     Raises:
         InputError: `drift-no-champion`.
     """
-    return read_plan(store, _champion(store, recipe).run)
+    return _champion(store, recipe)[1]
 
 
-def _champion(store: ObjectStore, recipe: str) -> Champion:
+def _champion(store: ObjectStore, recipe: str) -> tuple[Champion, Plan]:
+    """The champion, and the plan of its run.
+
+    Raises:
+        InputError: `drift-no-champion`.
+    """
     champion = read_champion(store, recipe)
     if champion is None:
         raise InputError(
@@ -136,38 +194,4 @@ def _champion(store: ObjectStore, recipe: str) -> Champion:
             fix="train and release a model first",
             code="drift-no-champion",
         )
-    return champion
-
-
-def _runs(store: ObjectStore, recipe: str) -> list[RunAge]:
-    """Runs of the recipe, whatever version of fedcart wrote their plans."""
-
-    def look(run: str) -> RunAge | None:
-        planned = planned_run(store, run)
-        if planned is None or planned.recipe != recipe:
-            return None
-        return RunAge(run, store.age(plan_key(run)) or 0.0, open=not store.exists(closed_key(run)))
-
-    with ThreadPoolExecutor(READERS) as readers:
-        return [found for found in readers.map(look, list_runs(store)) if found is not None]
-
-
-def _starting(store: ObjectStore, recipe: str) -> list[RunAge]:
-    """Retrainings that took a number a short while ago and whose run has no plan yet."""
-    found = []
-    for number in reversed(_numbers(store, recipe)):
-        key = retraining_key(recipe, number)
-        age = store.age(key)
-        if age is None or age > START_TIMEOUT:
-            break
-        begun = read_message(store, key, RetrainingRequest)
-        if begun is not None and not store.exists(plan_key(begun.run)):
-            found.append(RunAge(begun.run, age, open=True))
-    return found
-
-
-def _numbers(store: ObjectStore, recipe: str) -> list[int]:
-    names = (
-        key.rpartition("/")[2].removesuffix(".json") for key in store.list_keys(retrainings_prefix(recipe))
-    )
-    return sorted(int(name) for name in names if name.isdecimal())
+    return champion, read_plan(store, champion.run)

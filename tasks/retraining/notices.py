@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 
 from fedmodels.errors import UpdateRefused
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.drift import NOTICE_LIMIT, DriftNotice, SeenNotice, check_timely, open_notice
+from fedmodels.protocol.retraining import ValidNotice
 from infra.keys import verify
 from infra.layout import drift_prefix, parties_prefix, seen_notice_key, seen_notices_prefix
 from infra.leftovers import StoredObject, list_objects
@@ -23,7 +24,12 @@ from tasks.reading import read_plan
 from tasks.release.reading import read_champion
 
 MOST_NEW = 20
-"""Notices of a party that one look takes: a party that floods the bucket holds up nobody but itself."""
+"""New notices of a party that one look judges: a party that floods the bucket holds up nobody's but its own.
+
+However many of them are valid, they make one event for each recipe (`tasks/retraining/watching.py`).
+"""
+MOST_READ = 50
+"""Notes of a party's notices that count at a time, valid or refused."""
 _PLACE = re.compile(rf"({ID_PATTERN[1:-1]})/([0-9a-f]{{64}})\.json")
 
 
@@ -64,20 +70,58 @@ def note(store: ObjectStore, seen: SeenNotice) -> SeenNotice:
     return create_message(store, seen_notice_key(seen.party, sha256_hex(seen.key.encode())), seen)
 
 
-def valid_notices(
-    store: ObjectStore, recipe: str, model_sha256: str, max_age: float
-) -> tuple[SeenNotice, ...]:
-    """Notes of valid notices about a model that are young enough, by the notice's own age."""
-    found = []
-    for stored in list_objects(store, seen_notices_prefix()):
-        if stored.age > max_age:
-            continue
-        seen = read_message(store, stored.key, SeenNotice)
-        if seen is None or not seen.valid or (seen.recipe, seen.model_sha256) != (recipe, model_sha256):
-            continue
-        if seen.age + stored.age <= max_age:
-            found.append(seen)
-    return tuple(found)
+class Notes:
+    """The coordinator's notes of all notices, as of one moment; each is read once.
+
+    Of a party at most `MOST_READ`, its youngest: more than that in one span of `max_notice_age` say nothing
+    new, and a party that floods the bucket pushes out none but its own.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._stored: dict[str, list[StoredObject]] = {}
+        for found in list_objects(store, seen_notices_prefix()):
+            party = found.key.removeprefix(seen_notices_prefix()).partition("/")[0]
+            self._stored.setdefault(party, []).append(found)
+        for party, notes in self._stored.items():
+            self._stored[party] = sorted(notes, key=lambda each: (each.age, each.key))[:MOST_READ]
+        self._seen: dict[str, SeenNotice | None] = {}
+
+    def valid(self, recipe: str, model_sha256: str, max_age: float) -> tuple[ValidNotice, ...]:
+        """Valid notices about a model that are at most `max_age` seconds old."""
+        found = []
+        for stored in chain.from_iterable(self._stored.values()):
+            if stored.age > max_age:
+                continue
+            seen = self._read(stored.key)
+            if seen is None or not seen.valid or (seen.recipe, seen.model_sha256) != (recipe, model_sha256):
+                continue
+            age = seen.age + stored.age
+            if age <= max_age:
+                found.append(ValidNotice(seen, age))
+        return tuple(found)
+
+    def _read(self, key: str) -> SeenNotice | None:
+        if key not in self._seen:
+            self._seen[key] = read_message(self._store, key, SeenNotice)
+        return self._seen[key]
+
+
+def look_again(store: ObjectStore, seen: SeenNotice, public: str | None) -> DriftNotice | None:
+    """The notice that was found valid before; `None` when its party took it back, or it is valid no longer.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        seen: what was noted of it.
+        public: the party's public key, base64.
+    """
+    envelope = read_bytes_from_party(store, seen.key, NOTICE_LIMIT)
+    if envelope is None:
+        return None
+    try:
+        return _open(envelope, seen.key, seen.party, public)
+    except UpdateRefused:
+        return None
 
 
 class _Released:
@@ -104,10 +148,8 @@ def _look(
     envelope = read_bytes_from_party(store, found.key, NOTICE_LIMIT)
     if envelope is None:  # its party took it back
         return None
-    check: Callable[[bytes, str], bool] | None = partial(verify, public) if public else None
-    place = _PLACE.fullmatch(found.key.removeprefix(drift_prefix(party)))
     try:
-        notice = open_notice(envelope, party, (place[1], place[2]) if place else ("", ""), check)
+        notice = _open(envelope, found.key, party, public)
         check_timely(notice, found.age, *released.of(notice.recipe))
     except UpdateRefused as error:
         return Sighting(SeenNotice(key=found.key, party=party, code=error.code), None, str(error))
@@ -120,3 +162,14 @@ def _look(
         age=found.age,
     )
     return Sighting(seen, notice)
+
+
+def _open(envelope: bytes, key: str, party: str, public: str | None) -> DriftNotice:
+    """The notice that lies at `key`.
+
+    Raises:
+        UpdateRefused: as `open_notice`.
+    """
+    check: Callable[[bytes, str], bool] | None = partial(verify, public) if public else None
+    place = _PLACE.fullmatch(key.removeprefix(drift_prefix(party)))
+    return open_notice(envelope, party, (place[1], place[2]) if place else ("", ""), check)

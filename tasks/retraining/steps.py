@@ -7,8 +7,8 @@ from prefect import task
 
 from fedmodels.errors import RunError
 from fedmodels.protocol.messages import Closed
-from fedmodels.protocol.retraining import RetrainingRequest, retraining_tags
-from infra.deployments.starting import find_training, flow_run_outcome, start_training
+from fedmodels.protocol.retraining import PrivacyBudget, RetrainingRequest, retraining_tags
+from infra.deployments.starting import find_training, flow_run_outcome, start_training, training_waits
 from infra.layout import closed_key, plan_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
@@ -16,7 +16,7 @@ from infra.stores import store_from_settings
 from infra.waiting import wait_for
 from tasks.exchange import read_message
 from tasks.policy import STORE
-from tasks.retraining.asking import ask_for_retraining, champions_plan, read_reason
+from tasks.retraining.asking import NO_BUDGET, ask_for_retraining, champions_plan, read_reason
 from tasks.tagging import tagged
 
 LONGEST_RUN = 7 * 24 * 3600.0
@@ -25,7 +25,12 @@ FLOW_CHECK_SECONDS = 10.0
 
 
 class RetrainingDesk:
-    """The coordinator's store and settings, for one retraining of a recipe."""
+    """The coordinator's store and settings, for one retraining of a recipe.
+
+    `budget` is the place for the privacy budget: what keeps one answers for it here, and in `WatchDesk`.
+    """
+
+    budget: PrivacyBudget = NO_BUDGET
 
     def __init__(self, recipe: str, settings: Settings) -> None:
         self.recipe = recipe
@@ -40,9 +45,18 @@ def ask(desk: RetrainingDesk, ticket: str, run: str, reason: dict[str, Any] | No
 
     Raises:
         InputError: the event is of no valid notice, or there is no champion.
-        RunConflict: a rule forbids it; its code says which.
+        RunConflict: a rule forbids it, or the event comes too late; its code says which.
+        PrefectAway: an earlier retraining has no plan, and the server does not say whether it waits.
     """
-    return ask_for_retraining(desk.store, desk.recipe, ticket, run, read_reason(reason))
+    return ask_for_retraining(
+        desk.store,
+        desk.recipe,
+        ticket,
+        run,
+        read_reason(reason),
+        waits=training_waits,
+        budget=desk.budget,
+    )
 
 
 @task(task_run_name="start_training · {request.run}", **STORE)

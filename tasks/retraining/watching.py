@@ -1,55 +1,119 @@
-"""Watching for drift as Prefect tasks: a valid notice becomes an event, a refused one a line of the log."""
+"""Watching for drift as Prefect tasks: a valid notice becomes an event, a refused one a line of the log.
+
+A notice is noted first and told afterwards, so that whoever answers the event finds the note. An event can
+be lost: the watch may be killed before it, or before Prefect's client has sent what it queued, and the
+automation may fail. So a retraining in the bucket alone answers a notice, and until then it is told again.
+"""
 
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import PrefectAway
+from fedmodels.errors import PrefectAway, RunConflict
+from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.drift import DriftNotice, SeenNotice
+from fedmodels.protocol.retraining import (
+    TELL_AGAIN,
+    PrivacyBudget,
+    ToldNotice,
+    check_retraining,
+    to_tell,
+)
 from infra.deployments.drift_automation import EVENT, recipe_resource
-from infra.deployments.starting import server_answers
+from infra.deployments.starting import server_answers, training_waits
+from infra.layout import told_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
+from tasks.exchange import read_message
 from tasks.policy import STORE
-from tasks.retraining.notices import new_sightings, note
+from tasks.reading import read_plan
+from tasks.release.reading import read_champion, released_recipes
+from tasks.retraining.asking import NO_BUDGET, gather, heard
+from tasks.retraining.notices import Notes, look_again, new_sightings, note
+from tasks.retraining.standing import read_retrainings
 
 
 class WatchDesk:
-    """The coordinator's store, and the keys of the parties that it knows."""
+    """The coordinator's store, the keys of the parties that it knows, and the privacy budget's word."""
+
+    budget: PrivacyBudget = NO_BUDGET
 
     def __init__(self, settings: Settings) -> None:
         self.store: ObjectStore = store_from_settings(settings)
         self.party_keys = dict(settings.party_keys)
 
 
-@task(task_run_name="look_for_notices", **STORE)
-def look_for_notices(desk: WatchDesk) -> tuple[SeenNotice, ...]:
-    """Judge every notice that is new; emit the event of each valid one, then note it.
-
-    In that order: a watch that dies in between emits the event again, under the same id, and whoever answers
-    it holds it against the bucket.
-
-    Raises:
-        PrefectAway: the server takes no events now; what was not noted is looked at again.
-    """
+@task(task_run_name="note_notices", **STORE)
+def note_notices(desk: WatchDesk) -> tuple[SeenNotice, ...]:
+    """Judge every notice that is new, and note what it is."""
     log, noted = get_run_logger(), []
     for sighting in new_sightings(desk.store, desk.party_keys):
-        seen = sighting.seen
+        seen = note(desk.store, sighting.seen)
         if sighting.notice is None:
             log.warning("A drift notice is refused with %s: %s", seen.code, sighting.sentence)
         else:
-            tell(sighting.notice, seen.key)
             log.info("Party %s tells of drift of %s: %s", seen.party, seen.recipe, ", ".join(seen.features))
-        noted.append(note(desk.store, seen))
+        noted.append(seen)
     return tuple(noted)
 
 
+@task(task_run_name="tell_of_drift", **STORE)
+def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
+    """Emit an event for each party and recipe of which there is something to tell; return the notices.
+
+    What was told is remembered after the event: a watch that dies in between tells it again, and the second
+    retraining finds the first one.
+
+    Raises:
+        PrefectAway: the server takes no events now; what was not told is told later.
+    """
+    log, notes, told = get_run_logger(), Notes(desk.store), []
+    for recipe in released_recipes(desk.store):
+        for seen in due(desk, recipe, notes):
+            notice = look_again(desk.store, seen, desk.party_keys.get(seen.party))
+            if notice is None:
+                log.warning("Party %s took back its drift notice of %s: it is not told", seen.party, recipe)
+            else:
+                tell(notice, seen.key)
+                told.append(seen)
+            remember(desk.store, recipe, seen)
+    return tuple(told)
+
+
+def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
+    """Notices about the recipe's champion that are to be told now: see `to_tell`."""
+    store = desk.store
+    champion = read_champion(store, recipe)
+    if champion is None:  # models of it were proposed, and none was released
+        return ()
+    plan = read_plan(store, champion.run)
+    valid = heard(notes, plan, champion)
+    if not valid:
+        return ()
+    known = read_retrainings(store, recipe, training_waits)
+    unanswered = [notice for notice in valid if notice.seen.key not in known.answered]
+    told = {
+        party: found
+        for party in sorted({notice.seen.party for notice in unanswered})
+        if (found := last_told(store, recipe, party)) is not None
+    }
+
+    def allowed() -> bool:
+        try:
+            check_retraining(plan.recipe.drift, gather(store, plan, valid, known, desk.budget))
+        except RunConflict:
+            return False
+        return True
+
+    overdue = any(since >= TELL_AGAIN for _, since in told.values())  # only then the runs have to be read
+    return to_tell(unanswered, told, allowed=overdue and allowed())
+
+
 def tell(notice: DriftNotice, key: str) -> None:
-    """Emit the event of a valid notice.
+    """Emit the event of a valid notice, under an id of its own each time: Prefect drops one that it knows.
 
     Raises:
         PrefectAway: the server does not answer, or this process sends no events.
@@ -62,13 +126,28 @@ def tell(notice: DriftNotice, key: str) -> None:
         },
         related=[{"prefect.resource.id": f"fedcart.party.{notice.party}", "prefect.resource.role": "party"}],
         payload=event_payload(notice, key),
-        id=uuid5(NAMESPACE_URL, key),
     )
     if not emitted:
         raise PrefectAway(
             f"The Prefect server did not take the event of a drift notice of party {notice.party}",
-            fix="see fedcart status; the notice is looked at again",
+            fix="see fedcart status; the notice is told again",
         )
+
+
+def last_told(store: ObjectStore, recipe: str, party: str) -> tuple[str, float] | None:
+    """Key of the party's notice that was told last, and the seconds since then."""
+    told = read_message(store, told_key(recipe, party), ToldNotice)
+    return None if told is None else (told.key, store.age(told_key(recipe, party)) or 0.0)
+
+
+def remember(store: ObjectStore, recipe: str, seen: SeenNotice) -> None:
+    """Put down that a notice was told now. One watch runs at a time; of two, either may be the last."""
+    key, data = told_key(recipe, seen.party), canonical_json(ToldNotice(key=seen.key))
+    standing = store.read_version(key)
+    if standing is None:
+        store.create(key, data)
+    else:
+        store.swap(key, data, standing[1])
 
 
 def event_payload(notice: DriftNotice, key: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from prefect.states import Completed
 
-from fedmodels.errors import InputError, RunConflict, RunError, StoreUnavailable, read_coded
+from fedmodels.errors import InputError, PrefectAway, RunConflict, RunError, StoreUnavailable, read_coded
 from fedmodels.protocol.drift import SeenNotice
 from fedmodels.protocol.retraining import RetrainingRequest
 from flows import drift_watch, retraining
@@ -79,8 +79,8 @@ def test_what_the_gate_says_is_the_flows_end(played):
     assert flow() is played.released
 
 
-@pytest.mark.parametrize("code", sorted(retraining.RULES))
-def test_a_rule_that_forbids_it_is_no_fault(played, code):
+@pytest.mark.parametrize("code", sorted(retraining.NOT_STARTED))
+def test_a_rule_that_forbids_it_and_an_event_that_comes_too_late_are_no_faults(played, code):
     played.ask = RunConflict("It is not the time", code=code)
     state = flow()
     assert (state.name, state.is_completed(), state.message) == (
@@ -125,11 +125,12 @@ def test_the_watch_says_who_told_and_what_was_refused(monkeypatch):
     )
     monkeypatch.setattr(drift_watch, "load_settings", lambda: None)
     monkeypatch.setattr(drift_watch, "WatchDesk", lambda _: None)
-    monkeypatch.setattr(drift_watch, "look_for_notices", lambda _: seen)
+    monkeypatch.setattr(drift_watch, "note_notices", lambda _: seen)
+    monkeypatch.setattr(drift_watch, "tell_of_drift", lambda _: seen[:1])
     assert drift_watch.drift_watch.fn() == {"told": ["tiny/a"], "refused": {"drift-signature": 2}}
 
     def away(_desk):
-        raise StoreUnavailable("The object store does not answer")
+        raise PrefectAway("The Prefect server does not answer")
 
-    monkeypatch.setattr(drift_watch, "look_for_notices", away)
+    monkeypatch.setattr(drift_watch, "tell_of_drift", away)
     assert drift_watch.drift_watch.fn().is_failed()

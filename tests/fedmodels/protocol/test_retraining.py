@@ -5,15 +5,22 @@ from pydantic import ValidationError
 
 from fedmodels.drift_section import DriftSection
 from fedmodels.errors import RunConflict
+from fedmodels.protocol.drift import SeenNotice
 from fedmodels.protocol.retraining import (
+    TELL_AGAIN,
     Facts,
+    NoBudget,
     RetrainingReason,
     RetrainingRequest,
     RunAge,
+    ValidNotice,
     check_retraining,
     reason_in_words,
     retraining_tags,
+    to_tell,
 )
+from flows.recipes import load_recipe
+from infra.settings import Schedules
 
 SECTION = DriftSection(quorum=2, cool_down=100.0, max_notice_age=50.0)
 READY = {"recipe": "tiny", "noticed": frozenset({"a", "b"}), "runs": (RunAge("tiny-1", 100.0, open=False),)}
@@ -31,9 +38,9 @@ def test_it_begins_with_a_quorum_after_the_cool_down():
         ({"noticed": frozenset()}, "drift-quorum", "0 parties of tiny"),
         ({"runs": (RunAge("old", 900.0, open=True),)}, "drift-run-open", "The run old of tiny is open"),
         (
-            {"runs": (RunAge("old", 900.0, open=False), RunAge("new", 99.4, open=False))},
+            {"retrained": RunAge("new", 99.4, open=False)},
             "drift-cool-down",
-            "The run new of tiny began 99 s ago, and drift.cool_down is 100 s",
+            "The retraining new of tiny began 99 s ago, and drift.cool_down is 100 s",
         ),
         ({"budget": "epsilon would be 9, above 8"}, "drift-budget", "epsilon would be 9, above 8"),
     ],
@@ -45,10 +52,57 @@ def test_what_keeps_it_from_beginning_is_one_sentence(change, code, said):
     assert said in str(caught.value)
 
 
+HOUR = 3600.0
+
+
+@pytest.mark.parametrize("hour", range(24))
+def test_with_what_is_shipped_a_retraining_may_begin_in_every_hour_of_a_day(hour):
+    """A training every night (infra/settings.py) and a cool-down of a day (recipes/reviews.yaml)."""
+    shipped = load_recipe("reviews").drift
+    assert shipped.cool_down == DriftSection().cool_down == 24 * HOUR
+    assert Schedules().training == "0 2 * * *"
+    nights = [
+        RunAge(f"night-{day}", (hour - 2) % 24 * HOUR + day * 24 * HOUR, open=False) for day in range(3)
+    ]
+    check_retraining(shipped, Facts("reviews", frozenset({"camera-shop"}), tuple(nights)))
+
+
 def test_a_recipe_that_watches_no_drift_is_not_trained_again():
     with pytest.raises(RunConflict) as caught:
         check_retraining(DriftSection(enabled=False), Facts(**READY))
     assert caught.value.code == "drift-disabled"
+
+
+def valid(key, party="a", age=10.0):
+    return ValidNotice(SeenNotice(key=key, party=party, recipe="tiny"), age)
+
+
+def keys(unanswered, told, *, allowed):
+    return [seen.key for seen in to_tell(unanswered, told, allowed=allowed)]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_of_each_party_the_youngest_new_notice_is_told_at_once(allowed):
+    many = [valid("old", age=30.0), valid("new", age=20.0), valid("other", "b", 99.0)]
+    assert keys(many, {}, allowed=allowed) == ["new", "other"]
+    assert keys(many, {"a": ("old", 1.0), "b": ("other", 1.0)}, allowed=allowed) == ["new"]
+    assert keys([], {"a": ("old", 1e6)}, allowed=allowed) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "allowed", "told"),
+    [
+        (TELL_AGAIN, True, ["new"]),
+        (TELL_AGAIN - 1, True, []),
+        (TELL_AGAIN, False, []),
+    ],
+)
+def test_what_was_told_is_told_again_after_a_while_when_no_rule_forbids_it(since, allowed, told):
+    assert keys([valid("new"), valid("old", age=20.0)], {"a": ("new", since)}, allowed=allowed) == told
+
+
+def test_no_budget_forbids_nothing():
+    assert NoBudget().forbids(None) == ""
 
 
 def test_the_reason_is_told_in_words_and_tags():

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from fedmodels.drift_section import DriftSection
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Closed
@@ -49,10 +50,18 @@ def reason(made, party="shop-a", **changes):
     return read_reason({**event, **changes})
 
 
-def ask(made, run="run-1", ticket="flow-run-1", why=None, **more):
+def ask(made, run="run-1", ticket="flow-run-1", why=None, waits=lambda _run: False, **more):
     return ask_for_retraining(
-        made.store, made.recipe.name, ticket, f"{made.recipe.name}-again-{run}", why, **more
+        made.store, made.recipe.name, ticket, f"{made.recipe.name}-again-{run}", why, waits=waits, **more
     )
+
+
+def plan(made, run, *, over=True):
+    """Let a run of the recipe have begun now."""
+    first = read_plan(made.store, made.run)
+    made.store.create(plan_key(run), canonical_json(first.model_copy(update={"run": run})))
+    if over:
+        close(made, run)
 
 
 def code_of(call, *arguments, **named) -> str:
@@ -67,6 +76,7 @@ def test_a_valid_notice_is_enough_and_the_reason_is_kept(told):
     assert (request.number, request.parties) == (1, ("shop-a",))
     assert request.reason == "drift at shop-a: text (told by shop-a)"
     assert request.champion_sha256 == made.model
+    assert request.notices == (made.notices["shop-a"],)
 
 
 def test_a_quorum_is_waited_for(told):
@@ -117,17 +127,52 @@ def test_of_events_at_once_one_begins_a_run(told):
     assert sorted(map(str, found)) == ["1", "drift-run-open", "drift-run-open", "drift-run-open"]
 
 
-def test_an_open_run_and_the_cool_down_are_waited_for(told, later):
-    made = told("shop-a", cool_down=1000.0, max_notice_age=1e6)
-    assert code_of(ask, made) == "drift-cool-down"
-    later(1100)
-    plan = read_plan(made.store, made.run)
-    other = f"{made.run}-nightly"
-    made.store.create(plan_key(other), canonical_json(plan.model_copy(update={"run": other})))
+def test_an_open_run_is_waited_for(told):
+    made = told("shop-a")
+    plan(made, f"{made.run}-nightly", over=False)
     assert code_of(ask, made) == "drift-run-open"
-    close(made, other)
-    later(2200)
+    close(made, f"{made.run}-nightly")
     assert ask(made).number == 1
+
+
+def test_trainings_every_night_leave_every_hour_to_drift(telling, told, later):
+    """With the recipe's own defaults: a cool-down of a day, which no training at night may start."""
+    shipped = DriftSection()
+    made = told("shop-a", cool_down=shipped.cool_down, max_notice_age=shipped.max_notice_age)
+    plan(made, f"{made.run}-nightly")
+    assert ask(made, why=reason(made)).number == 1, "the champion, and a run of last night, are seconds old"
+
+
+def test_the_cool_down_counts_from_the_last_retraining(told, later):
+    made = told("shop-a", cool_down=1000.0, max_notice_age=1e6)
+    plan(made, ask(made).run)
+    assert code_of(ask, made, ticket="other") == "drift-cool-down"
+    later(900)
+    assert code_of(ask, made, ticket="other") == "drift-cool-down"
+    later(1100)
+    assert ask(made, run="run-2", ticket="other").number == 2
+
+
+def test_a_notice_is_answered_once(told, later):
+    made = told("shop-a", "shop-b", max_notice_age=1e6)
+    begun = ask(made, why=reason(made))
+    for party in ("shop-a", "shop-b"):
+        assert code_of(ask, made, ticket="other", why=reason(made, party)) == "drift-answered"
+    later(START_TIMEOUT + 10)
+    assert ask(made, run="run-2", ticket="other", why=reason(made)).number == 2, "the first one never began"
+    plan(made, begun.run)
+    assert code_of(ask, made, ticket="third", why=reason(made)) == "drift-answered"
+
+
+def test_what_comes_too_late_is_no_fault(told, later):
+    made = told("shop-a", max_notice_age=1000.0)
+    why = reason(made)
+    later(1100)
+    assert code_of(ask, made, why=why) == "drift-notice-late"
+    later(0)
+    made.release()
+    assert code_of(ask, made, why=why) == "drift-notice-outdated"
+    assert code_of(ask, made, why=reason(made, notice="k")) == "drift-event-unknown"
 
 
 def test_a_retraining_that_never_began_holds_up_nobody_for_long(told, later):
@@ -135,17 +180,27 @@ def test_a_retraining_that_never_began_holds_up_nobody_for_long(told, later):
     ask(made)
     assert code_of(ask, made, ticket="other") == "drift-run-open"
     later(START_TIMEOUT + 10)
-    assert ask(made, run="run-2", ticket="other").number == 2
+    asked = []
+    again = {"run": "run-2", "ticket": "other"}
+    assert code_of(ask, made, waits=lambda run: asked.append(run) or True, **again) == "drift-run-open"
+    assert asked == [f"{made.recipe.name}-again-run-1"], "its training may wait for a free worker for hours"
+    assert ask(made, **again).number == 2
 
 
 def test_a_budget_is_asked(told):
+    class Spent:
+        def forbids(self, plan):
+            return f"{plan.run} spent it all"
+
     made = told("shop-a")
-    assert code_of(ask, made, budget=lambda plan: f"{plan.run} spent it all") == "drift-budget"
+    assert code_of(ask, made, budget=Spent()) == "drift-budget"
 
 
 def test_without_a_champion_there_is_nothing_to_train_again(told):
     made = told()
-    assert code_of(ask_for_retraining, made.store, "nowhere", "t", "r", None) == "drift-no-champion"
+    assert (
+        code_of(ask_for_retraining, made.store, "nowhere", "t", "r", None, waits=bool) == "drift-no-champion"
+    )
     assert code_of(ask, made) == "drift-quorum"
 
 

@@ -1,19 +1,22 @@
 """Notices in a real store: what is the party's own word becomes one event, everything else a code."""
 
 import logging
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 from prefect.events import Event
 
 from fedmodels.errors import PrefectAway
+from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.drift import NOTICE_LIMIT
+from fedmodels.protocol.messages import Closed
+from fedmodels.protocol.retraining import START_TIMEOUT, TELL_AGAIN, RetrainingRequest
 from infra.deployments.drift_automation import EVENT
-from infra.layout import drift_prefix, seen_notices_prefix
+from infra.layout import closed_key, drift_prefix, retraining_key, seen_notices_prefix
 from infra.settings import load_role_settings
 from tasks.retraining import notices, watching
-from tasks.retraining.notices import valid_notices
-from tasks.retraining.watching import look_for_notices
+from tasks.retraining.notices import Notes
+from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
 from tests.store_alone import store_of
 
 
@@ -31,10 +34,15 @@ def watch(home, monkeypatch):
         return emitted[-1]
 
     monkeypatch.setattr(watching, "emit_event", emit)
+    monkeypatch.setattr(watching, "training_waits", lambda _run: False)
 
     def look(keys=None):
-        known = load_role_settings(home, "coordinator").party_keys if keys is None else keys
-        return look_for_notices.fn(SimpleNamespace(store=store, party_keys=known))
+        desk = WatchDesk.__new__(WatchDesk)
+        desk.store = store
+        desk.party_keys = load_role_settings(home, "coordinator").party_keys if keys is None else keys
+        noted = note_notices.fn(desk)
+        look.told = tell_of_drift.fn(desk)
+        return noted
 
     look()
     emitted.clear()
@@ -64,7 +72,8 @@ def test_a_valid_notice_becomes_one_event(telling, watch):
         "bound": 0.2,
         "p_value": 0.001,
     }
-    assert watch() == ()
+    assert watch.told == (seen,)
+    assert (watch(), watch.told) == ((), ())
     assert len(watch.emitted) == 1
 
 
@@ -131,25 +140,141 @@ def test_a_flood_of_a_party_holds_up_nobody_else(telling, watch, monkeypatch):
     assert [seen.party for seen in watch()] == ["shop-a"]
 
 
-def test_while_the_server_is_away_nothing_is_noted(telling, watch, monkeypatch):
+def test_many_notices_of_a_party_are_one_event(telling, watch):
+    one, other = telling(), telling()
+    for _ in range(3):
+        one.tell("shop-a")
+    one.tell("shop-b")
+    other.tell("shop-a")
+    assert len(watch()) == 5
+    assert [(event.payload["recipe"], event.payload["party"]) for event in watch.emitted] == sorted(
+        [(one.recipe.name, "shop-a"), (one.recipe.name, "shop-b"), (other.recipe.name, "shop-a")]
+    )
+
+
+def test_of_a_party_that_floods_the_bucket_the_youngest_notes_count(telling, watch, monkeypatch):
+    made = telling()
+    mine, other = made.tell("shop-a"), made.tell("shop-b")
+    watch()
+    assert set(heard(made, 100.0)) == {mine, other}
+    listed = list(notices.list_objects(made.store, seen_notices_prefix("shop-a")))
+    flood = [replace(each, age=0.0, key=each.key + str(n)) for n, each in enumerate(listed)]
+    assert flood
+    monkeypatch.setattr(notices, "MOST_READ", len(flood))
+    standing = notices.list_objects
+    monkeypatch.setattr(
+        notices,
+        "list_objects",
+        lambda *asked: [*(replace(each, age=each.age + 1.0) for each in standing(*asked)), *flood],
+    )
+    assert heard(made, 100.0) == [other], "of shop-a those that came later count"
+
+
+def test_while_the_server_is_away_nothing_is_told_and_nothing_is_lost(telling, watch, monkeypatch):
     made = telling()
     made.tell("shop-a")
     monkeypatch.setattr(watching, "server_answers", lambda: False)
     with pytest.raises(PrefectAway):
         watch()
     monkeypatch.setattr(watching, "server_answers", lambda: True)
-    assert len(watch()) == 1
+    watch()
     assert len(watch.emitted) == 1
 
 
-def test_a_watch_that_died_before_it_noted_emits_the_same_event_again(telling, watch, monkeypatch):
+@pytest.mark.parametrize("step", ["tell", "remember"])
+def test_a_watch_that_died_after_it_noted_leaves_the_event_to_the_next_one(telling, watch, monkeypatch, step):
     telling().tell("shop-a")
-    monkeypatch.setattr(watching, "note", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    standing = getattr(watching, step)
+    monkeypatch.setattr(watching, step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         watch()
-    monkeypatch.setattr(watching, "note", notices.note)
+    emitted = len(watch.emitted)
+    monkeypatch.setattr(watching, step, standing)
+    assert watch() == ()
+    assert len(watch.emitted) == emitted + 1
+    assert len({event.id for event in watch.emitted}) == len(watch.emitted), "Prefect drops a known id"
+
+
+@pytest.fixture
+def over(telling):
+    """A recipe whose champion's run is over, so that a retraining may begin."""
+    made = telling(max_notice_age=1e6)
+    close(made, made.run)
+    return made
+
+
+def close(made, run):
+    closed = Closed(
+        run=run, status="finished", model_sha256="0" * 64, rounds=1, final=None, seconds=1.0, reason="done"
+    )
+    made.store.create(closed_key(run), canonical_json(closed))
+
+
+def begin(made, number, *answered):
+    """Let a retraining take its number."""
+    request = RetrainingRequest(
+        recipe=made.recipe.name,
+        number=number,
+        ticket="t",
+        run=f"{made.recipe.name}-again-{number}",
+        champion_sha256=made.model,
+        parties=("shop-a",),
+        notices=answered,
+        reason="drift",
+    )
+    made.store.create(retraining_key(made.recipe.name, number), canonical_json(request))
+
+
+def told_by(watch, made):
+    """Keys of the notices of the recipe that were told since the last time."""
     watch()
-    assert len({event.id for event in watch.emitted}) == 1
+    return [seen.key for seen in watch.told if seen.recipe == made.recipe.name]
+
+
+def test_an_event_that_is_lost_is_told_again_until_a_retraining_answers_it(over, watch, later):
+    key = over.tell("shop-a")
+    assert told_by(watch, over) == [key]
+    later(TELL_AGAIN / 2)
+    assert told_by(watch, over) == []
+    later(TELL_AGAIN + 10)
+    assert told_by(watch, over) == [key]
+    ours = [event.id for event in watch.emitted if event.payload["notice"] == key]
+    assert len(set(ours)) == len(ours) == 2
+    begin(over, 1, key)
+    later(START_TIMEOUT - 10)
+    assert told_by(watch, over) == []
+    later(START_TIMEOUT + 10)
+    assert told_by(watch, over) == [key], "that retraining never began"
+
+
+def test_a_notice_that_a_rule_held_up_is_told_once_it_no_longer_does(telling, watch, later):
+    made = telling(max_notice_age=1e6)  # the champion's run is open
+    key = made.tell("shop-a")
+    assert told_by(watch, made) == [key], "the event is a fact; the retraining says why it does not begin"
+    later(TELL_AGAIN + 10)
+    assert told_by(watch, made) == []
+    close(made, made.run)
+    assert told_by(watch, made) == [key]
+
+
+def test_a_new_notice_is_told_at_once_and_the_answered_one_no_more(over, watch, later):
+    first = over.tell("shop-a")
+    assert told_by(watch, over) == [first]
+    begin(over, 1, first)
+    second = over.tell("shop-a")
+    assert told_by(watch, over) == [second]
+
+
+def test_a_notice_that_its_party_took_back_is_not_told_again(over, watch, later):
+    key = over.tell("shop-a")
+    watch()
+    store_of(over.home, "shop-a").delete(key)
+    later(TELL_AGAIN + 10)
+    assert told_by(watch, over) == []
+
+
+def heard(made, max_age):
+    return [each.seen.key for each in Notes(made.store).valid(made.recipe.name, made.model, max_age)]
 
 
 def test_what_counts_later_is_young_valid_and_about_the_champion(telling, watch, later):
@@ -157,10 +282,10 @@ def test_what_counts_later_is_young_valid_and_about_the_champion(telling, watch,
     key = made.tell("shop-a")
     made.tell("shop-b", signed_by="shop-a")
     watch()
-    asked = made.store, made.recipe.name, made.model
-    assert [seen.key for seen in valid_notices(*asked, 100.0)] == [key]
-    assert valid_notices(made.store, "other", made.model, 100.0) == ()
-    assert valid_notices(made.store, made.recipe.name, "0" * 64, 100.0) == ()
+    assert heard(made, 100.0) == [key]
+    notes = Notes(made.store)
+    assert notes.valid("other", made.model, 100.0) == ()
+    assert notes.valid(made.recipe.name, "0" * 64, 100.0) == ()
     later(150)
-    assert valid_notices(*asked, 100.0) == ()
+    assert heard(made, 100.0) == []
     assert list(made.store.list_keys(seen_notices_prefix("shop-a")))

@@ -1,0 +1,110 @@
+"""What stands in the bucket of a recipe's runs and retrainings, by the store's clock. No Prefect.
+
+A run has no plan while its training waits at Prefect to begin: nothing in the bucket tells a training that
+waits from one that will never begin, so whoever asks says which it is (`Waits`).
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from fedmodels.protocol.retraining import START_TIMEOUT, RetrainingRequest, RunAge
+from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefix
+from infra.leftovers import list_objects
+from infra.object_store import ObjectStore
+from tasks.exchange import read_message
+from tasks.reading import list_runs
+
+READERS = 8
+Waits = Callable[[str], bool]
+"""Whether Prefect still has a training of this run that has not ended: it may wait for a free worker."""
+
+
+@dataclass(frozen=True)
+class BegunRetraining:
+    """A retraining that took its number, `age` seconds ago."""
+
+    request: RetrainingRequest
+    age: float
+    planned: float | None
+    """Seconds since its run has a plan; `None` while there is none."""
+    starting: bool
+    """Whether it may still get one."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether it began, or will: else it is as if nobody had asked for it."""
+        return self.starting or self.planned is not None
+
+
+@dataclass(frozen=True)
+class Retrainings:
+    """Those of one recipe, oldest first."""
+
+    begun: tuple[BegunRetraining, ...]
+    next_number: int
+
+    @property
+    def starting(self) -> tuple[RunAge, ...]:
+        """Those whose run has no plan yet and may get one."""
+        return tuple(RunAge(each.request.run, each.age, open=True) for each in self.begun if each.starting)
+
+    @property
+    def latest(self) -> RunAge | None:
+        """The run of the last one that began."""
+        found = ((each.planned, each.request.run) for each in self.begun)
+        ages = [RunAge(run, planned, open=False) for planned, run in found if planned is not None]
+        return min(ages, key=lambda run: run.age, default=None)
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """Keys of the notices that one of them answers."""
+        return frozenset(key for each in self.begun if each.counts for key in each.request.notices)
+
+    def of(self, ticket: str) -> RetrainingRequest | None:
+        """What this ticket began."""
+        return next((each.request for each in self.begun if each.request.ticket == ticket), None)
+
+
+def read_retrainings(store: ObjectStore, recipe: str, waits: Waits) -> Retrainings:
+    """All retrainings of a recipe that are on record.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        recipe: name of the recipe.
+        waits: asked of those that took their number over `START_TIMEOUT` seconds ago and have no plan.
+    """
+    ages = {}
+    for found in list_objects(store, retrainings_prefix(recipe)):
+        name = found.key.rpartition("/")[2].removesuffix(".json")
+        if name.isdecimal():
+            ages[int(name)] = found.age
+
+    def look(number: int) -> BegunRetraining | None:
+        request = read_message(store, retraining_key(recipe, number), RetrainingRequest)
+        if request is None:
+            return None
+        planned = store.age(plan_key(request.run))
+        starting = planned is None and (ages[number] <= START_TIMEOUT or waits(request.run))
+        return BegunRetraining(request, ages[number], planned, starting)
+
+    begun = tuple(found for found in map(look, sorted(ages)) if found is not None)
+    return Retrainings(begun, max(ages, default=0) + 1)
+
+
+def runs_of_recipe(store: ObjectStore, recipe: str) -> tuple[RunAge, ...]:
+    """Runs of the recipe that have a plan, whatever version of fedcart wrote it."""
+
+    def look(run: str) -> RunAge | None:
+        data = store.read(plan_key(run))
+        try:
+            name = json.loads(data)["recipe"]["name"] if data else None
+        except (ValueError, KeyError, TypeError):
+            name = None
+        if name != recipe:
+            return None
+        return RunAge(run, store.age(plan_key(run)) or 0.0, open=not store.exists(closed_key(run)))
+
+    with ThreadPoolExecutor(READERS) as readers:
+        return tuple(found for found in readers.map(look, list_runs(store)) if found is not None)
