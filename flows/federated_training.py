@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from fedmodels.aggregation.fedavg import NOT_FINITE
@@ -20,6 +20,7 @@ from fedmodels.errors import (
     TRAINING_CANCELLED,
     FedcartError,
     IntegrityError,
+    RunConflict,
     RunError,
     TooManyFailures,
     TrainingFailed,
@@ -30,6 +31,7 @@ from fedmodels.identifiers import check_identifier, new_run_id
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.resting import may_drop
+from fedmodels.protocol.retraining import TRAINING_OPEN
 from fedmodels.protocol.state import Collection, Found, Verdict
 from fedmodels.protocol.steps import (
     Announce,
@@ -52,6 +54,7 @@ from infra.deployments.declaration import TRAINING_FLOW, training_name
 from infra.settings import load_settings
 from tasks.cancelling import close_cancelled
 from tasks.coordinator.aggregating import aggregate
+from tasks.coordinator.alone import check_no_training, start_scheduled
 from tasks.coordinator.announcing import announce_round
 from tasks.coordinator.artifacts import show_round, show_run
 from tasks.coordinator.closing import close_round, close_run
@@ -87,11 +90,11 @@ def run_of(recipe: Recipe, run: str | None, scheduled: datetime) -> str:
 
 
 def name_of_flow_run() -> str:
-    """`federated-training · RUN`, for a run that a schedule began as well; the run itself tells a fault."""
+    """`federated-training · RUN`; what a schedule began has another name, for it only starts that."""
     given = flow_run.parameters
     try:
-        recipe = recipe_of(given["recipe"])
-        return training_name(run_of(recipe, given.get("run"), flow_run.scheduled_start_time))
+        run = run_of(recipe_of(given["recipe"]), given.get("run"), flow_run.scheduled_start_time)
+        return training_name(run) if given.get("run") else f"scheduled training · {run}"
     except FedcartError:
         return TRAINING_FLOW
 
@@ -113,7 +116,8 @@ def federated_training(
 
     Args:
         recipe: name of a recipe, or its content without any path.
-        run: id of the run; from the recipe's name and the scheduled time when it is not given.
+        run: id of the run. When it is not given, a schedule asks: a run that is named after the recipe and
+            the scheduled time is started, and this flow run ends; it is left out while another one is open.
         resume: go on with a run whose coordinator died, from HEAD.
         parties: those of the recipe that take part; all of them when it is not given.
     """
@@ -125,12 +129,16 @@ def federated_training(
         return Failed(message=write_coded(error))
     chosen = tuple(sorted(parties)) if parties else agreed.parties
     try:
+        if run is None:
+            return start_alone(conductor, recipe, agreed, chosen)
         return conduct(conductor, agreed, chosen, resume=resume)
     except TerminationSignal:
         stop_waiting(conductor)
         raise
     except FedcartError as error:
-        return Failed(message=write_coded(error))
+        said = write_coded(error)
+        left_out = isinstance(error, RunConflict) and error.code == TRAINING_OPEN
+        return Completed(name="LeftOut", message=said) if left_out else Failed(message=said)
     except OSError as error:
         if not is_disk_full(error):
             raise
@@ -138,6 +146,22 @@ def federated_training(
             "The coordinator's disk is full", fix="free space and resume the run", code="disk-full"
         )
         return Failed(message=write_coded(full))
+
+
+def start_alone(
+    run: CoordinatorRun, given: dict[str, Any] | str, recipe: Recipe, parties: tuple[str, ...]
+) -> State[Any]:
+    """Start the training that a schedule asks for, as a person would, unless one of its recipe is open.
+
+    So the limit of one scheduled run at a time is held for seconds: whoever holds such a limit is ended when
+    the Prefect server is away for minutes, and a training must not be.
+
+    Raises:
+        RunConflict: `training-open`.
+    """
+    check_no_training(run, recipe.name)
+    start_scheduled(run, given, parties)
+    return Completed(name="Started", message=f"The run {run.run} of {recipe.name} is started.")
 
 
 def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:

@@ -21,7 +21,7 @@ START_TIMEOUT = 600.0
 """Seconds after which a retraining whose run has no plan never began, unless its training still waits."""
 TELL_AGAIN = 300.0
 """Seconds after which a notice that was told and that no retraining has answered is told once more."""
-OPEN_RUN = "drift-run-open"
+TRAINING_OPEN = "training-open"
 
 
 class RetrainingReason(Message):
@@ -99,7 +99,7 @@ class Facts:
     noticed: frozenset[str]
     """Parties with a valid notice that is young enough and about the champion."""
     runs: tuple[RunAge, ...] = ()
-    """Runs of the recipe, whoever began them, and retrainings whose run has no plan yet."""
+    """Open runs of the recipe, whoever began them, and trainings that have been asked for."""
     retrained: RunAge | None = None
     """The latest run that answered drift."""
     budget: str = ""
@@ -134,7 +134,7 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
         raise RunConflict(
             f"The run {open_run.run} of {name} is open",
             fix=f"wait for its end, or run fedcart runs cancel {open_run.run} if it was given up",
-            code=OPEN_RUN,
+            code="drift-run-open",
         )
     if facts.retrained and facts.retrained.age < section.cool_down:
         raise RunConflict(
@@ -148,6 +148,24 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
             f"A retraining of {name} would break the privacy budget: {facts.budget}",
             fix="raise the budget, or do without",
             code="drift-budget",
+        )
+
+
+def check_alone(recipe: str, runs: Sequence[RunAge]) -> None:
+    """Hold a training that a schedule began against the recipe's others: one at a time.
+
+    Args:
+        recipe: name of the recipe.
+        runs: open ones of the recipe, and trainings that have been asked for.
+
+    Raises:
+        RunConflict: `training-open`.
+    """
+    if open_run := next((run for run in runs if run.open), None):
+        raise RunConflict(
+            f"The run {open_run.run} of {recipe} is open, so this training is left out",
+            fix=f"wait for its end, or run fedcart runs cancel {open_run.run} if it was given up",
+            code=TRAINING_OPEN,
         )
 
 

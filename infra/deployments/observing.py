@@ -1,10 +1,11 @@
-"""What a Prefect server says of runs that nobody here started: by schedule, or by an automation."""
+"""What a Prefect server says of runs: what a schedule or an automation started, and what has not ended."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from infra.deployments.declaration import TRAINING_FLOW, training_called
 from infra.deployments.starting import lasting_client, mapped
 
 if TYPE_CHECKING:
@@ -82,6 +83,39 @@ def runs_of(
             sort=FlowRunSort.START_TIME_ASC,
         )
     return [_seen(run) for run in found if run.start_time]
+
+
+def unfinished_trainings(recipe: str, *, api_url: str | None = None) -> frozenset[str]:
+    """Runs of the recipe whose training has not ended: it runs, or waits for a free worker.
+
+    Args:
+        recipe: its name, which is a tag of every training.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+
+    Raises:
+        PrefectAway: the server does not answer.
+    """
+    from prefect.client.schemas.filters import (
+        FlowFilter,
+        FlowFilterName,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+        FlowRunFilterTags,
+    )
+    from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+
+    going = [kind for kind in StateType if kind not in TERMINAL_STATES]
+    with mapped(f"trainings of {recipe}"):
+        found = lasting_client(api_url).read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[TRAINING_FLOW])),
+            flow_run_filter=FlowRunFilter(
+                tags=FlowRunFilterTags(all_=[f"recipe:{recipe}"]),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=going)),
+            ),
+        )
+    runs = (training_called(run.name) for run in found)
+    return frozenset(run for run in runs if run is not None)
 
 
 def events_called(name: str, *, api_url: str, since: float) -> list[SeenEvent]:

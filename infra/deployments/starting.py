@@ -134,20 +134,6 @@ def find_training(run: str, *, api_url: str | None = None) -> str | None:
     return str(found[0].id) if found else None
 
 
-def training_waits(run: str, *, api_url: str | None = None) -> bool:
-    """Whether the server has a coordinator's flow run of the training `run` that has not ended.
-
-    Raises:
-        PrefectAway: the server does not answer.
-    """
-    flow_run_id = find_training(run, api_url=api_url)
-    if flow_run_id is None:
-        return False
-    with _client(api_url) as client, mapped(f"flow run {flow_run_id}"):
-        state = client.read_flow_run(UUID(flow_run_id)).state
-    return state is None or not state.is_final()
-
-
 def flow_run_state(flow_run_id: str, *, api_url: str | None = None) -> str | None:
     """Type of the run's state, e.g. `RUNNING`; `UNKNOWN` when the server never heard of the run.
 

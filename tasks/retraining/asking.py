@@ -1,5 +1,6 @@
 """Asking for a retraining: hold what stands in the bucket against the rules, take a number. No Prefect."""
 
+from collections.abc import Set
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,7 +26,7 @@ from tasks.exchange import create_message, read_message
 from tasks.reading import read_plan
 from tasks.release.reading import read_champion
 from tasks.retraining.notices import Notes
-from tasks.retraining.standing import Retrainings, Waits, read_retrainings, runs_of_recipe
+from tasks.retraining.standing import Retrainings, open_runs, read_retrainings
 
 NO_BUDGET = NoBudget()
 
@@ -57,7 +58,7 @@ def ask_for_retraining(
     run: str,
     reason: RetrainingReason | None,
     *,
-    waits: Waits,
+    unfinished: Set[str],
     budget: PrivacyBudget = NO_BUDGET,
 ) -> RetrainingRequest:
     """Take a number for a retraining, or find the one that this ticket took before.
@@ -68,7 +69,7 @@ def ask_for_retraining(
         ticket: id of whoever asks, the same when it is started again.
         run: id of the run that would train.
         reason: what the event says.
-        waits: whether a training still waits at Prefect to begin.
+        unfinished: runs of the recipe whose training Prefect has not seen end.
         budget: the privacy budget's word on one more run.
 
     Raises:
@@ -78,14 +79,14 @@ def ask_for_retraining(
     """
     while True:
         # The numbers come first: whoever begins after this look takes the one that would be taken here.
-        known = read_retrainings(store, recipe, waits)
+        known = read_retrainings(store, recipe, unfinished)
         if begun := known.of(ticket):
             return begun
         champion, plan = _champion(store, recipe)
         valid = heard(Notes(store), plan, champion)
         if reason is not None:
             check_event(store, plan, champion, reason, known)
-        facts = gather(store, plan, valid, known, budget)
+        facts = gather(store, plan, valid, known, unfinished, budget)
         check_retraining(plan.recipe.drift, facts)
         request = RetrainingRequest(
             recipe=recipe,
@@ -112,6 +113,7 @@ def gather(
     plan: Plan,
     valid: tuple[ValidNotice, ...],
     known: Retrainings,
+    unfinished: Set[str],
     budget: PrivacyBudget = NO_BUDGET,
 ) -> Facts:
     """What the rules look at."""
@@ -119,7 +121,7 @@ def gather(
     return Facts(
         recipe,
         frozenset(each.seen.party for each in valid),
-        (*runs_of_recipe(store, recipe), *known.starting),
+        open_runs(store, recipe, known, unfinished),
         known.latest,
         budget.forbids(plan),
     )

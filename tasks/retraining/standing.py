@@ -1,11 +1,12 @@
 """What stands in the bucket of a recipe's runs and retrainings, by the store's clock. No Prefect.
 
-A run has no plan while its training waits at Prefect to begin: nothing in the bucket tells a training that
-waits from one that will never begin, so whoever asks says which it is (`Waits`).
+A run has no plan while its training waits at Prefect for a free worker, and nothing in the bucket tells a
+training that waits from one that will never begin. So whoever asks says which trainings are `unfinished`:
+runs of the recipe whose training Prefect has and has not seen end.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,8 +18,6 @@ from tasks.exchange import read_message
 from tasks.reading import list_runs
 
 READERS = 8
-Waits = Callable[[str], bool]
-"""Whether Prefect still has a training of this run that has not ended: it may wait for a free worker."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +66,13 @@ class Retrainings:
         return next((each.request for each in self.begun if each.request.ticket == ticket), None)
 
 
-def read_retrainings(store: ObjectStore, recipe: str, waits: Waits) -> Retrainings:
+def read_retrainings(store: ObjectStore, recipe: str, unfinished: Set[str]) -> Retrainings:
     """All retrainings of a recipe that are on record.
 
     Args:
         store: the bucket with the coordinator's credentials.
         recipe: name of the recipe.
-        waits: asked of those that took their number over `START_TIMEOUT` seconds ago and have no plan.
+        unfinished: runs whose training Prefect has not seen end.
     """
     ages = {}
     for found in list_objects(store, retrainings_prefix(recipe)):
@@ -86,14 +85,25 @@ def read_retrainings(store: ObjectStore, recipe: str, waits: Waits) -> Retrainin
         if request is None:
             return None
         planned = store.age(plan_key(request.run))
-        starting = planned is None and (ages[number] <= START_TIMEOUT or waits(request.run))
+        starting = planned is None and (ages[number] <= START_TIMEOUT or request.run in unfinished)
         return BegunRetraining(request, ages[number], planned, starting)
 
     begun = tuple(found for found in map(look, sorted(ages)) if found is not None)
     return Retrainings(begun, max(ages, default=0) + 1)
 
 
-def runs_of_recipe(store: ObjectStore, recipe: str) -> tuple[RunAge, ...]:
+def open_runs(
+    store: ObjectStore, recipe: str, known: Retrainings, unfinished: Set[str]
+) -> tuple[RunAge, ...]:
+    """Runs of the recipe that are open, retrainings that are starting, and trainings that wait at Prefect."""
+    runs = _runs_of_recipe(store, recipe)
+    starting = known.starting
+    named = {each.run for each in (*runs, *starting)}
+    waiting = [RunAge(run, 0.0, open=True) for run in sorted(unfinished - named)]
+    return (*(run for run in runs if run.open), *starting, *waiting)
+
+
+def _runs_of_recipe(store: ObjectStore, recipe: str) -> tuple[RunAge, ...]:
     """Runs of the recipe that have a plan, whatever version of fedcart wrote it."""
 
     def look(run: str) -> RunAge | None:

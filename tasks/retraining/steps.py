@@ -8,7 +8,8 @@ from prefect import task
 from fedmodels.errors import RunError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import PrivacyBudget, RetrainingRequest, retraining_tags
-from infra.deployments.starting import find_training, flow_run_outcome, start_training, training_waits
+from infra.deployments.observing import unfinished_trainings
+from infra.deployments.starting import find_training, flow_run_outcome, start_training
 from infra.layout import closed_key, plan_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
@@ -46,7 +47,7 @@ def ask(desk: RetrainingDesk, ticket: str, run: str, reason: dict[str, Any] | No
     Raises:
         InputError: the event is of no valid notice, or there is no champion.
         RunConflict: a rule forbids it, or the event comes too late; its code says which.
-        PrefectAway: an earlier retraining has no plan, and the server does not say whether it waits.
+        PrefectAway: the server does not say which trainings wait there.
     """
     return ask_for_retraining(
         desk.store,
@@ -54,7 +55,7 @@ def ask(desk: RetrainingDesk, ticket: str, run: str, reason: dict[str, Any] | No
         ticket,
         run,
         read_reason(reason),
-        waits=training_waits,
+        unfinished=unfinished_trainings(desk.recipe),
         budget=desk.budget,
     )
 

@@ -22,7 +22,8 @@ from fedmodels.protocol.retraining import (
     to_tell,
 )
 from infra.deployments.drift_automation import EVENT, recipe_resource
-from infra.deployments.starting import server_answers, training_waits
+from infra.deployments.observing import unfinished_trainings
+from infra.deployments.starting import server_answers
 from infra.layout import told_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
@@ -84,7 +85,11 @@ def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
 
 
 def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
-    """Notices about the recipe's champion that are to be told now: see `to_tell`."""
+    """Notices about the recipe's champion that are to be told now: see `to_tell`.
+
+    Raises:
+        PrefectAway: the server does not say which trainings wait there.
+    """
     store = desk.store
     champion = read_champion(store, recipe)
     if champion is None:  # models of it were proposed, and none was released
@@ -93,7 +98,8 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     valid = heard(notes, plan, champion)
     if not valid:
         return ()
-    known = read_retrainings(store, recipe, training_waits)
+    unfinished = unfinished_trainings(recipe)
+    known = read_retrainings(store, recipe, unfinished)
     unanswered = [notice for notice in valid if notice.seen.key not in known.answered]
     told = {
         party: found
@@ -103,7 +109,7 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
 
     def allowed() -> bool:
         try:
-            check_retraining(plan.recipe.drift, gather(store, plan, valid, known, desk.budget))
+            check_retraining(plan.recipe.drift, gather(store, plan, valid, known, unfinished, desk.budget))
         except RunConflict:
             return False
         return True

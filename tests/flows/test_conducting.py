@@ -1,12 +1,15 @@
-"""Whose sessions a coordinator starts, and when."""
+"""Whose sessions a coordinator starts, and when; and when a schedule's training is left out."""
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 
 from fedmodels.errors import RunConflict
+from fedmodels.protocol.retraining import RunAge, check_alone
 from flows import federated_training
 from flows.federated_training import conduct
+from infra.deployments.declaration import training_called
 
 
 @pytest.fixture
@@ -46,3 +49,65 @@ def test_a_resume_of_a_run_that_is_over_starts_nobody(steps, monkeypatch):
 
     monkeypatch.setattr(federated_training, "resume_run", over)
     assert conducted(steps, resume=True) == ["race"]
+
+
+@pytest.fixture
+def begin(monkeypatch):
+    """The flow up to conducting; notes what was looked for and started beside the runs that are open."""
+    noted = SimpleNamespace(open=[], steps=[])
+
+    def look(run, recipe):
+        noted.steps.append(("look", recipe))
+        check_alone(recipe, noted.open)
+
+    def start(run, recipe, parties):
+        noted.steps.append(("start", run.run, recipe, parties))
+
+    monkeypatch.setattr(federated_training, "load_settings", lambda: None)
+    monkeypatch.setattr(federated_training, "CoordinatorRun", lambda run, _: SimpleNamespace(run=run))
+    monkeypatch.setattr(federated_training, "check_no_training", look)
+    monkeypatch.setattr(federated_training, "start_scheduled", start)
+    monkeypatch.setattr(federated_training, "conduct", lambda *_, **__: {"status": "finished"})
+    monkeypatch.setattr(federated_training, "silence_tracebacks", lambda: None)
+    noted.run = lambda **given: federated_training.federated_training.fn("reviews", **given)
+    return noted
+
+
+def test_a_schedule_starts_a_training_and_does_not_wait_for_it(begin):
+    state = begin.run()
+    assert (state.name, state.is_completed()) == ("Started", True)
+    look, (start, run, recipe, parties) = begin.steps
+    assert (look, start, recipe) == (("look", "reviews"), "start", "reviews")
+    assert run.startswith("reviews-")
+    assert parties == ("camera-shop", "dvd-shop", "music-shop", "phone-shop")
+
+
+def test_a_training_by_schedule_is_left_out_while_another_one_is_open(begin):
+    begin.open = [RunAge("reviews-by-hand", 5.0, open=True)]
+    state = begin.run()
+    assert (state.name, state.is_completed()) == ("LeftOut", True)
+    assert state.message.startswith("training-open: The run reviews-by-hand of reviews is open")
+    assert begin.steps == [("look", "reviews")]
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_that_a_person_or_a_retraining_named_begins_all_the_same(begin, resume):
+    begin.open = [RunAge("reviews-by-hand", 5.0, open=True)]
+    assert begin.run(run="mine", resume=resume) == {"status": "finished"}
+    assert begin.steps == []
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"run": "mine"}, "federated-training · mine"),
+        ({}, "scheduled training · reviews-20260102-020000"),
+        ({"run": "No Id"}, "federated-training"),
+    ],
+)
+def test_what_a_schedule_began_is_not_taken_for_the_training_that_it_starts(monkeypatch, given, name):
+    moment = datetime(2026, 1, 2, 2, tzinfo=UTC)
+    flow_run = SimpleNamespace(parameters={"recipe": "reviews", **given}, scheduled_start_time=moment)
+    monkeypatch.setattr(federated_training, "flow_run", flow_run)
+    assert federated_training.name_of_flow_run() == name
+    assert training_called(name) == (given["run"] if name.endswith("mine") else None)

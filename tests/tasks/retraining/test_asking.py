@@ -50,9 +50,15 @@ def reason(made, party="shop-a", **changes):
     return read_reason({**event, **changes})
 
 
-def ask(made, run="run-1", ticket="flow-run-1", why=None, waits=lambda _run: False, **more):
+def ask(made, run="run-1", ticket="flow-run-1", why=None, unfinished=frozenset(), **more):
     return ask_for_retraining(
-        made.store, made.recipe.name, ticket, f"{made.recipe.name}-again-{run}", why, waits=waits, **more
+        made.store,
+        made.recipe.name,
+        ticket,
+        f"{made.recipe.name}-again-{run}",
+        why,
+        unfinished=unfinished,
+        **more,
     )
 
 
@@ -180,11 +186,16 @@ def test_a_retraining_that_never_began_holds_up_nobody_for_long(told, later):
     ask(made)
     assert code_of(ask, made, ticket="other") == "drift-run-open"
     later(START_TIMEOUT + 10)
-    asked = []
     again = {"run": "run-2", "ticket": "other"}
-    assert code_of(ask, made, waits=lambda run: asked.append(run) or True, **again) == "drift-run-open"
-    assert asked == [f"{made.recipe.name}-again-run-1"], "its training may wait for a free worker for hours"
+    waiting = frozenset({f"{made.recipe.name}-again-run-1"})
+    assert code_of(ask, made, unfinished=waiting, **again) == "drift-run-open", "for a free worker, for hours"
     assert ask(made, **again).number == 2
+
+
+def test_a_training_that_somebody_started_and_that_waits_at_prefect_is_waited_for(told):
+    made = told("shop-a")
+    assert code_of(ask, made, unfinished=frozenset({"by-hand"})) == "drift-run-open"
+    assert ask(made, unfinished=frozenset({made.run})).number == 1, "the bucket says that this one is over"
 
 
 def test_a_budget_is_asked(told):
@@ -199,7 +210,8 @@ def test_a_budget_is_asked(told):
 def test_without_a_champion_there_is_nothing_to_train_again(told):
     made = told()
     assert (
-        code_of(ask_for_retraining, made.store, "nowhere", "t", "r", None, waits=bool) == "drift-no-champion"
+        code_of(ask_for_retraining, made.store, "nowhere", "t", "r", None, unfinished=frozenset())
+        == "drift-no-champion"
     )
     assert code_of(ask, made) == "drift-quorum"
 

@@ -34,7 +34,7 @@ def watch(home, monkeypatch):
         return emitted[-1]
 
     monkeypatch.setattr(watching, "emit_event", emit)
-    monkeypatch.setattr(watching, "training_waits", lambda _run: False)
+    monkeypatch.setattr(watching, "unfinished_trainings", lambda _recipe: frozenset())
 
     def look(keys=None):
         desk = WatchDesk.__new__(WatchDesk)
