@@ -17,6 +17,7 @@ from flows.model_release import release
 from infra.settings import load_settings
 from tasks.release.desk import ReleaseDesk
 from tasks.retraining.steps import RetrainingDesk, ask, await_training, start
+from tasks.tagging import tag_flow_run
 from tasks.tracebacks import silence_tracebacks
 
 RULES = frozenset({"drift-disabled", "drift-quorum", "drift-run-open", "drift-cool-down", "drift-budget"})
@@ -39,6 +40,7 @@ def retraining(recipe: str, reason: dict[str, Any] | None = None) -> dict[str, A
     silence_tracebacks()
     try:
         desk = RetrainingDesk(check_identifier("recipe", recipe), load_settings())
+        tag_flow_run(f"recipe:{recipe}")
         scheduled = runtime.flow_run.scheduled_start_time or datetime.now(UTC)
         return retrain(desk, str(runtime.flow_run.id), new_run_id(recipe, scheduled), reason)
     except RunConflict as error:

@@ -7,10 +7,15 @@ request, whenever the task starts: a server that is slow or gone would hold up a
 import functools
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
 
+import httpx
+from prefect import runtime
 from prefect.context import TaskRunContext
 
+from infra.deployments.starting import lasting_client
 from infra.fault_points import fault_step
 
 P = ParamSpec("P")
@@ -29,6 +34,16 @@ def tagged(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     return cast("Callable[P, R]", tag_and_call)
+
+
+def tag_flow_run(*tags: str) -> None:
+    """Give the flow run that calls this further tags, for whoever looks for it: an automation gives none.
+
+    Best effort, as everything that Prefect only shows.
+    """
+    given = {*runtime.flow_run.tags, *tags}
+    with suppress(httpx.HTTPError):
+        lasting_client(None).update_flow_run(UUID(runtime.flow_run.id), tags=sorted(given))
 
 
 def tags_of(arguments: dict[str, Any]) -> list[str]:

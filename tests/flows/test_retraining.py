@@ -55,7 +55,8 @@ def played(monkeypatch):
     monkeypatch.setattr(retraining, "release", release)
     flow_run = SimpleNamespace(id="flow-run", scheduled_start_time=datetime(2026, 1, 1, tzinfo=UTC))
     monkeypatch.setattr(retraining, "runtime", SimpleNamespace(flow_run=flow_run))
-    answers.noted = noted
+    answers.noted, answers.tags = noted, []
+    monkeypatch.setattr(retraining, "tag_flow_run", answers.tags.append)
     return answers
 
 
@@ -66,6 +67,7 @@ def flow(**parameters):
 def test_it_trains_and_releases_under_its_own_ticket(played):
     event = {"party": "a", "features": ["text"], "notice": "k"}
     assert flow(reason=event) == {**played.released, "run": REQUEST.run}
+    assert played.tags == ["recipe:tiny"]
     assert played.noted == [
         ("ask", "tiny", "flow-run", REQUEST.run, event),
         ("start", REQUEST.run),
