@@ -134,7 +134,7 @@ async def _apply_deployment(
         parameters=dict(deployment.parameters),
         schedules=schedules,
         concurrency_limit=deployment.at_once,
-        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+        concurrency_options=ConcurrencyOptions(collision_strategy=ConcurrencyLimitStrategy(deployment.above))
         if deployment.at_once
         else None,
         pull_steps=[],
@@ -165,16 +165,20 @@ def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]":
 
 
 async def _apply_automation(client: "PrefectClient", wanted: "AutomationCore") -> None:
-    """Create an automation, or put it back when somebody changed it."""
+    """Create an automation, or put it back when somebody changed it.
+
+    An owner is named when it is created; the server keeps it, and neither tells it nor takes it again.
+    """
     known = await client.read_automations_by_name(wanted.name)
     if not known:
         await client.create_automation(wanted)
     for extra in known[1:]:
         await client.delete_automation(extra.id)
-    if known and not _follows(known[0], wanted):
-        await client.update_automation(known[0].id, wanted)
+    unowned = type(wanted).model_validate(wanted.model_dump(exclude={"owner_resource"}))
+    if known and not _follows(known[0], unowned):
+        await client.update_automation(known[0].id, unowned)
 
 
 def _follows(standing: "AutomationCore", wanted: "AutomationCore") -> bool:
     """Whether an automation is what is wanted, in whatever else the server added to it."""
-    return type(wanted).model_validate(standing.model_dump()) == wanted
+    return type(wanted).model_validate(standing.model_dump(exclude={"owner_resource"})) == wanted

@@ -6,7 +6,7 @@ what runs by a schedule (`services.py`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from fedmodels.errors import InputError
 from fedmodels.identifiers import check_identifier
@@ -19,6 +19,11 @@ SESSION_ENTRYPOINT = "flows.party_session.party_session"
 
 RUNS_AT_ONCE = 8
 """Of one role: what its pool lets through, and its worker takes."""
+WAITS = (
+    "It has no concurrency limit of its own: further ones wait for their pool, and a run that holds a limit "
+    "is ended when the Prefect server is away for minutes."
+)
+"""Of runs that have to outlive their Prefect server."""
 _OF = " · "
 
 
@@ -35,8 +40,9 @@ class Pool:
 class Deployment:
     """A flow that a role's worker runs, found by a module path on that worker's machine.
 
-    `schedule` is a cron expression in UTC; `at_once` how many of its runs there may be, of which a further
-    one is cancelled when it is due.
+    `schedule` is a cron expression in UTC; `at_once` how many of its runs there may be. A further one is
+    cancelled when it is due, or waits: `above` says which. Whoever suspends has to wait: when it goes on it
+    takes a slot again.
     """
 
     flow: str
@@ -48,6 +54,7 @@ class Deployment:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     schedule: str | None = None
     at_once: int | None = None
+    above: Literal["CANCEL_NEW", "ENQUEUE"] = "CANCEL_NEW"
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def declare(
         training_entrypoint,
         pool_name(COORDINATOR),
         "Conducts a training: announces rounds, aggregates what the parties submit, and lets HEAD move only "
-        "through the gate.",
+        f"through the gate. {WAITS}",
         ("fedcart", COORDINATOR),
     )
     sessions = tuple(
@@ -86,7 +93,8 @@ def declare(
             party,
             session_entrypoint,
             pool_name(party),
-            f"Takes part in a run for {party}: started once, trains in every round on the party's own data.",
+            f"Takes part in a run for {party}: started once, trains in every round on the party's own data. "
+            f"{WAITS}",
             ("fedcart", f"party:{party}"),
         )
         for party in parties

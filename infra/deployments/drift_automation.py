@@ -21,30 +21,35 @@ def recipe_resource(recipe: str) -> str:
     return f"{RECIPE_RESOURCE}{recipe}"
 
 
+def trigger() -> dict[str, Any]:
+    """For each event about a recipe, one run of the retraining, with its words as the reason.
+
+    Word for word what `prefect.yaml` has below `triggers` of the deployment `retraining/coordinator`.
+    """
+    return {
+        "name": AUTOMATION,
+        "description": "Asks for a retraining when a party tells of drift; the flow decides if it begins.",
+        "expect": [EVENT],
+        "match": {"prefect.resource.id": f"{RECIPE_RESOURCE}*"},
+        "posture": "Reactive",
+        "threshold": 1,
+        "parameters": retraining_parameters(),
+    }
+
+
 def automation(deployment_id: UUID | str) -> "AutomationCore":
-    """For each event about a recipe, one run of the retraining deployment, with its words as the reason.
+    """What `prefect deploy` makes of the trigger: the deployment owns it, so that of two tools none adds one.
+
+    `prefect deploy` drops what its deployment owns and makes it anew; `fedcart deploy` finds it by its name.
 
     Args:
         deployment_id: of the deployment `retraining/coordinator`.
     """
-    from prefect.events.actions import RunDeployment
-    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.events import DeploymentEventTrigger
 
-    return AutomationCore(
-        name=AUTOMATION,
-        description="Asks for a retraining when a party tells of drift; the flow decides whether it begins.",
-        trigger=EventTrigger(
-            expect={EVENT},
-            match={"prefect.resource.id": f"{RECIPE_RESOURCE}*"},
-            posture=Posture.Reactive,
-            threshold=1,
-        ),
-        actions=[
-            RunDeployment(
-                source="selected", deployment_id=UUID(str(deployment_id)), parameters=retraining_parameters()
-            )
-        ],
-    )
+    made = DeploymentEventTrigger.model_validate(trigger())
+    made.set_deployment_id(UUID(str(deployment_id)))
+    return made.as_automation()
 
 
 def retraining_parameters() -> dict[str, Any]:

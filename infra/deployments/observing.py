@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from infra.deployments.declaration import TRAINING_FLOW, training_called
+from infra.deployments.services import RETRAINING_FLOW
 from infra.deployments.starting import lasting_client, mapped
 
 if TYPE_CHECKING:
@@ -95,6 +96,22 @@ def unfinished_trainings(recipe: str, *, api_url: str | None = None) -> frozense
     Raises:
         PrefectAway: the server does not answer.
     """
+    found = _unfinished(TRAINING_FLOW, f"recipe:{recipe}", api_url)
+    runs = (training_called(run.name) for run in found)
+    return frozenset(run for run in runs if run is not None)
+
+
+def unfinished_retrainings(*, api_url: str | None = None) -> frozenset[str]:
+    """Recipes of which a retraining has not ended: it runs, waits for its turn, or for a person.
+
+    Raises:
+        PrefectAway: the server does not answer.
+    """
+    found = _unfinished(RETRAINING_FLOW, None, api_url)
+    return frozenset(str(run.parameters.get("recipe")) for run in found)
+
+
+def _unfinished(flow: str, tag: str | None, api_url: str | None) -> "list[FlowRun]":
     from prefect.client.schemas.filters import (
         FlowFilter,
         FlowFilterName,
@@ -106,16 +123,14 @@ def unfinished_trainings(recipe: str, *, api_url: str | None = None) -> frozense
     from prefect.client.schemas.objects import TERMINAL_STATES, StateType
 
     going = [kind for kind in StateType if kind not in TERMINAL_STATES]
-    with mapped(f"trainings of {recipe}"):
-        found = lasting_client(api_url).read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[TRAINING_FLOW])),
+    with mapped(f"runs of {flow}"):
+        return lasting_client(api_url).read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[flow])),
             flow_run_filter=FlowRunFilter(
-                tags=FlowRunFilterTags(all_=[f"recipe:{recipe}"]),
+                tags=FlowRunFilterTags(all_=[tag]) if tag else None,
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=going)),
             ),
         )
-    runs = (training_called(run.name) for run in found)
-    return frozenset(run for run in runs if run is not None)
 
 
 def events_called(name: str, *, api_url: str, since: float) -> list[SeenEvent]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from infra.deployments.declaration import (
     COORDINATOR,
+    RUNS_AT_ONCE,
     TRAINING_ENTRYPOINT,
     TRAINING_FLOW,
+    WAITS,
     Declaration,
     Deployment,
     pool_name,
@@ -23,6 +25,9 @@ DRIFT_FLOW = "drift-monitoring"
 DRIFT_WATCH_FLOW = "drift-watch"
 RETRAINING_FLOW = "retraining"
 SWEEP_AGE = "7d"
+RETRAININGS_AT_ONCE = (RUNS_AT_ONCE - 2) // 2
+"""Each waits in the coordinator's pool for a training in the same pool: with a slot for each of those, and
+two for what is over in seconds, none waits for ever."""
 
 
 def services(
@@ -44,7 +49,7 @@ def services(
             f"nightly-{recipe}",
             TRAINING_ENTRYPOINT,
             pool_name(COORDINATOR),
-            f"Trains {recipe} every night. A night in which the last training still runs is left out.",
+            f"Starts a training of {recipe} every night; a night in which a run of it is open is left out.",
             (*coordinator, f"recipe:{recipe}"),
             parameters={"recipe": given},
             schedule=_unless_off(schedules.training),
@@ -67,7 +72,8 @@ def services(
             COORDINATOR,
             "flows.drift_watch.drift_watch",
             pool_name(COORDINATOR),
-            "Verifies the parties' notices of drift, and tells of each valid one as an event.",
+            "Verifies the parties' notices of drift, and tells of them as events until a retraining has "
+            "answered them.",
             coordinator,
             schedule=_unless_off(schedules.drift_watch),
             at_once=1,
@@ -78,8 +84,11 @@ def services(
             "flows.retraining.retraining",
             pool_name(COORDINATOR),
             "Started by the automation for drift: sees whether a training may begin, trains, and has the "
-            "model released.",
+            "model released. It waits for a training in its own pool, so few run at once, and further ones "
+            "wait.",
             coordinator,
+            at_once=RETRAININGS_AT_ONCE,
+            above="ENQUEUE",
         ),
         *(
             Deployment(
@@ -121,7 +130,7 @@ def declare_release() -> Declaration:
         "flows.model_release.model_release",
         pool_name(COORDINATOR),
         "Checks the kept model of a run against the champion, asks a person if the recipe says so, and "
-        "promotes it.",
+        f"promotes it. {WAITS}",
         ("fedcart", COORDINATOR),
     )
     return Declaration((), (release,), ())

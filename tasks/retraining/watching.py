@@ -22,7 +22,7 @@ from fedmodels.protocol.retraining import (
     to_tell,
 )
 from infra.deployments.drift_automation import EVENT, recipe_resource
-from infra.deployments.observing import unfinished_trainings
+from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
 from infra.deployments.starting import server_answers
 from infra.layout import told_key
 from infra.object_store import ObjectStore
@@ -87,6 +87,8 @@ def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
 def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     """Notices about the recipe's champion that are to be told now: see `to_tell`.
 
+    None while a retraining of it has not ended, or waits for a person: what remains is told afterwards.
+
     Raises:
         PrefectAway: the server does not say which trainings wait there.
     """
@@ -97,6 +99,8 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     plan = read_plan(store, champion.run)
     valid = heard(notes, plan, champion)
     if not valid:
+        return ()
+    if recipe in unfinished_retrainings():  # one more would wait for its turn, and find this one
         return ()
     unfinished = unfinished_trainings(recipe)
     known = read_retrainings(store, recipe, unfinished)

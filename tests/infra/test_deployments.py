@@ -26,9 +26,19 @@ from prefect.states import Cancelling, Completed, Crashed, Paused, Pending, Runn
 from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
 from flows.recipes import load_recipe
-from infra.deployments import heartbeats
+from infra.deployments import drift_automation, heartbeats
 from infra.deployments.applying import deploy, parameter_schemas
-from infra.deployments.declaration import Declaration, Deployment, declare, locked_template
+from infra.deployments.declaration import (
+    RUNS_AT_ONCE,
+    WAITS,
+    Declaration,
+    Deployment,
+    declare,
+    locked_template,
+    training_name,
+)
+from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
+from infra.deployments.services import RETRAINING_FLOW, RETRAININGS_AT_ONCE
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.deployments.stopped import say_stopped
 from infra.local import processes, workers
@@ -102,6 +112,17 @@ def test_prefect_yaml_says_what_is_declared():
     assert document["pull"] == []
 
 
+def test_each_deployment_has_a_concurrency_limit_or_says_why_it_has_none():
+    for deployment in reviews().deployments:
+        assert (deployment.at_once is None) == (WAITS in deployment.description), deployment
+
+
+def test_retrainings_that_wait_leave_a_slot_for_each_of_their_trainings():
+    (retraining,) = (each for each in reviews().deployments if each.flow == RETRAINING_FLOW)
+    assert (retraining.at_once, retraining.above) == (RETRAININGS_AT_ONCE, "ENQUEUE")
+    assert 1 <= 2 * RETRAININGS_AT_ONCE < RUNS_AT_ONCE
+
+
 def as_written(wanted: Deployment) -> dict[str, Any]:
     """The deployment as `prefect.yaml` has to have it, key for key."""
     written: dict[str, Any] = {
@@ -116,7 +137,9 @@ def as_written(wanted: Deployment) -> dict[str, Any]:
     if wanted.schedule:
         written["schedules"] = [{"cron": wanted.schedule, "timezone": "UTC"}]
     if wanted.at_once:
-        written["concurrency_limit"] = {"limit": wanted.at_once, "collision_strategy": "CANCEL_NEW"}
+        written["concurrency_limit"] = {"limit": wanted.at_once, "collision_strategy": wanted.above}
+    if wanted.flow == RETRAINING_FLOW:
+        written["triggers"] = [drift_automation.trigger()]
     return written
 
 
@@ -131,7 +154,7 @@ def as_standing(client: SyncPrefectClient, wanted: Deployment) -> tuple[object, 
 
 def as_declared(wanted: Deployment) -> tuple[object, ...]:
     crons = [(wanted.schedule, "UTC", True)] if wanted.schedule else []
-    options = ConcurrencyLimitStrategy.CANCEL_NEW if wanted.at_once else None
+    options = ConcurrencyLimitStrategy(wanted.above) if wanted.at_once else None
     return wanted.entrypoint, wanted.pool, dict(wanted.parameters), crons, wanted.at_once, options
 
 
@@ -151,6 +174,54 @@ def test_deploying_all_of_a_recipe_again_makes_it_once(running: Stack, client: S
         deploy_all(declaration, running.api_url)
         for wanted in declaration.deployments:
             assert as_standing(client, wanted) == as_declared(wanted)
+
+
+def drift_automations(client: SyncPrefectClient) -> list[tuple[object, ...]]:
+    """What starts the retraining for an event of drift, as far as it matters."""
+    retraining = client.read_deployment_by_name(f"{RETRAINING_FLOW}/coordinator").id
+    found = client.read_automations()
+    starts = [
+        each for each in found if any(getattr(a, "deployment_id", 0) == retraining for a in each.actions)
+    ]
+    return [(each.name, each.enabled, each.trigger, each.actions) for each in starts]
+
+
+def wanted_automations(client: SyncPrefectClient) -> list[tuple[object, ...]]:
+    made = drift_automation.automation(client.read_deployment_by_name(f"{RETRAINING_FLOW}/coordinator").id)
+    return [(made.name, made.enabled, made.trigger, made.actions)]
+
+
+@pytest.mark.usefixtures("put_back")
+def test_what_somebody_changed_of_the_automation_for_drift_is_put_back(
+    running: Stack, client: SyncPrefectClient
+):
+    deploy_all(reviews(), running.api_url)
+    (known,) = client.read_automations_by_name(drift_automation.AUTOMATION)
+    changed = drift_automation.automation(uuid4())
+    unowned = type(changed).model_validate(changed.model_dump(exclude={"owner_resource"}))
+    client.update_automation(known.id, unowned)
+    deploy_all(reviews(), running.api_url)
+    assert drift_automations(client) == wanted_automations(client)
+    assert [each.id for each in client.read_automations_by_name(drift_automation.AUTOMATION)] == [known.id]
+
+
+@pytest.mark.usefixtures("put_back")
+def test_trainings_and_retrainings_that_have_not_ended_are_known(running: Stack, client: SyncPrefectClient):
+    deploy_all(reviews(), running.api_url)
+
+    def made(flow: str, state: State[Any], **more: Any) -> None:
+        deployment = client.read_deployment_by_name(f"{flow}/coordinator")
+        run = client.create_flow_run_from_deployment(deployment.id, state=Pending(), **more).id
+        client.set_flow_run_state(run, state, force=True)
+
+    for run, state in {"waits": Pending(), "runs": Running(), "over": Completed()}.items():
+        given = {"recipe": "reviews", "run": run}
+        made("federated-training", state, name=training_name(run), tags=["recipe:reviews"], parameters=given)
+    assert unfinished_trainings("reviews", api_url=running.api_url) == {"waits", "runs"}
+    assert unfinished_trainings("others", api_url=running.api_url) == frozenset()
+    for recipe, state in {"asks": Suspended(timeout_seconds=300), "ended": Completed()}.items():
+        made(RETRAINING_FLOW, state, parameters={"recipe": recipe})
+    assert unfinished_retrainings(api_url=running.api_url) == {"asks"}
 
 
 def on_the_server(client: SyncPrefectClient) -> dict[str, list[str]]:
@@ -414,6 +485,7 @@ def test_a_pool_that_a_worker_re_creates_or_finds_emptied_is_locked(
 @pytest.mark.usefixtures("put_back")
 def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: SyncPrefectClient):
     declaration = reviews()
+    deploy_all(declaration, running.api_url)
     known = {pool.name for pool in client.read_work_pools()}
     for pool in declaration.pools:
         if pool.name not in known:
@@ -435,6 +507,9 @@ def test_prefect_deploy_all_makes_the_same_deployments(running: Stack, client: S
         assert as_standing(client, wanted) == as_declared(wanted)
         assert (made.description, sorted(made.tags)) == (wanted.description, sorted(wanted.tags))
         assert (made.pull_steps or [], made.path, made.job_variables) == ([], None, {})
+    assert drift_automations(client) == wanted_automations(client), "one, whoever deployed before"
+    deploy_all(declaration, running.api_url)
+    assert drift_automations(client) == wanted_automations(client), "and whoever deploys again"
 
 
 def test_an_unknown_deployment_or_run_is_said(running: Stack):

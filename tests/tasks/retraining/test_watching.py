@@ -35,6 +35,8 @@ def watch(home, monkeypatch):
 
     monkeypatch.setattr(watching, "emit_event", emit)
     monkeypatch.setattr(watching, "unfinished_trainings", lambda _recipe: frozenset())
+    retraining = set()
+    monkeypatch.setattr(watching, "unfinished_retrainings", lambda: frozenset(retraining))
 
     def look(keys=None):
         desk = WatchDesk.__new__(WatchDesk)
@@ -46,7 +48,7 @@ def watch(home, monkeypatch):
 
     look()
     emitted.clear()
-    look.emitted = emitted
+    look.emitted, look.retraining = emitted, retraining
     return look
 
 
@@ -255,6 +257,15 @@ def test_a_notice_that_a_rule_held_up_is_told_once_it_no_longer_does(telling, wa
     assert told_by(watch, made) == []
     close(made, made.run)
     assert told_by(watch, made) == [key]
+
+
+def test_while_a_retraining_runs_or_waits_nothing_is_told_and_all_that_remains_afterwards(over, watch):
+    watch.retraining.add(over.recipe.name)
+    first, other = over.tell("shop-a"), over.tell("shop-b")
+    assert told_by(watch, over) == []
+    begin(over, 1, first)
+    watch.retraining.clear()
+    assert told_by(watch, over) == [other]
 
 
 def test_a_new_notice_is_told_at_once_and_the_answered_one_no_more(over, watch, later):
