@@ -5,6 +5,7 @@ What goes, once it is older than the bound:
     multipart uploads      that nobody completed or aborted
     the coordinator's      blobs that no message of any run or release refers to
     a party's              blobs that no message refers to of a run that is open, or closed within the bound
+    either's               notices of drift, notes of them, and retrainings (`tasks/retraining/leftovers.py`)
 
 So a global model stays while its run stands, and updates go when their run has been over for long enough.
 The coordinator reads what parties wrote as far as a message can be long, whole or damaged: nobody takes
@@ -13,7 +14,7 @@ cannot hold up its sweep, and can only spare blobs, by naming them. A message of
 of the coordinator's, that does not arrive as it was put stops a sweep: what it referred to is not known.
 
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
-it. What goes is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
+it. What goes of blobs is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
 deleted. The note comes first: after a crash a blob that is gone without one would pass for deleted for ever,
 while one that is noted and still there is taken out of its note, by this sweep at its end or by the next.
 """
@@ -49,6 +50,7 @@ from infra.layout import (
 from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
 from infra.object_store import ObjectStore
 from tasks.exchange import read_from_party
+from tasks.retraining.leftovers import drift_leftovers
 from validation.admission import RECEIPT_LIMIT
 
 READERS = 8
@@ -62,7 +64,7 @@ class Sweepable:
     key: str
     size: int
     age: float
-    why: Literal["upload never finished", "nothing refers to it", "its run is over"]
+    why: Literal["upload never finished", "nothing refers to it", "its run is over", "drift long past"]
     upload: Upload | None = None
 
 
@@ -80,6 +82,8 @@ def find_sweepable(store: ObjectStore, role: str, older_than: float) -> list[Swe
     found = [Sweepable(role, u.key, u.size, u.age, "upload never finished", u) for u in uploads]
     if old:  # only then the runs have to be read
         found += _unneeded(store, role, older_than, old)
+    past = drift_leftovers(store, role, older_than)
+    found += [Sweepable(role, each.key, each.size, each.age, "drift long past") for each in past]
     return sorted(found, key=lambda item: item.key)
 
 
@@ -93,7 +97,8 @@ def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
     after that look, though the look before the removal came before the put.
     """
     chosen = find_sweepable(store, role, older_than)
-    objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in chosen if item.upload is None)
+    blobs = [item for item in chosen if item.key.startswith(blobs_prefix(role)) and item.upload is None]
+    objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in blobs)
     note = _write(store, Sweep(role=role, older_than=older_than, objects=objects))
     gone = [item for item in chosen if _remove(store, item, older_than)]
     _settle_notes(store, role, note)
