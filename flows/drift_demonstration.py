@@ -17,8 +17,9 @@ from fedmodels.recipe import Recipe
 from flows.arrivals import arrival_of
 from flows.demonstration import bring_up
 from flows.deploying import deploy_all, whole_declaration
-from flows.drift_watching import Scene, Timeline, Watcher, play
+from flows.drift_scene import Scene, Timeline
 from flows.following import Request, api_url, begin, follow
+from flows.following_drift import Watcher, play
 from flows.proposing import propose_release
 from infra.deployments.declaration import COORDINATOR, Declaration
 from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW
@@ -56,7 +57,7 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
         watch: makes a context manager from a title, which gives the function that shows a run's progress.
 
     Returns:
-        The document of `flows.drift_watching.play`, with all steps, and with `seconds.total`.
+        The document of `flows.following_drift.play`, with all steps, and with `seconds.total`.
 
     Raises:
         RunError: the first model was not released, or what should have followed did not in time.

@@ -96,8 +96,14 @@ def show(document: dict[str, Any]) -> None:
     print_table(
         "How long it took",
         [("what", "left"), ("seconds", "right")],
-        [(SPANS.get(name, name), f"{value:.1f}") for name, value in document["seconds"].items()],
+        [
+            (SPANS.get(name, name), f"{value:.1f}")
+            for name, value in document["seconds"].items()
+            if value is not None
+        ],
     )
+    for name, why in document["unmeasured"].items():
+        notes.print(f"Not measured: {SPANS[name]} ({why}).", soft_wrap=True)
     before, after = (champion[when].get("model_sha256", "")[:12] for when in ("before", "after"))
     console.print(
         f"The champion stays {before}." if before == after else f"Champion before {before}, after {after}."

@@ -1,6 +1,6 @@
 """Drift on a real stack, found by schedule: check, notice, event, automation, retraining, gate, champion.
 
-`flows.drift_watching.play`, which is also what `make demo-drift` shows, only lets rows arrive and looks.
+`flows.following_drift.play`, which is also what `make demo-drift` shows, only lets rows arrive and looks.
 """
 
 import random
@@ -12,8 +12,9 @@ from fedmodels.data.rows import LabelledTexts
 from flows.arrivals import Arrival, with_wrong_labels
 from flows.deploying import deploy_all, whole_declaration
 from flows.drift_demonstration import OFF, scheduled
-from flows.drift_watching import Scene, Timeline, play
+from flows.drift_scene import Scene, Timeline
 from flows.following import api_url
+from flows.following_drift import SPANS, play
 from flows.recipes import load_recipe
 from infra.deployments.observing import SeenRun, runs_of
 from infra.waiting import wait_for
@@ -35,8 +36,8 @@ DRIFT = {
 BOUNDS = {"margin": 0.2, "max_ece": None, "max_party_drop": None, "max_slice_drop": None}
 """Of toy texts, which a toy model tells apart, and 24 of them on validation."""
 CHECK, WATCH = "* * * * * */10", "* * * * * 4-59/10"
-PROMISED = {"event_to_run": 15.0, "event_to_training": 45.0}
-"""Seconds."""
+LONGEST = {"event_to_run": 60.0, "event_to_training": 180.0}
+"""Seconds: four times what is promised of an idle machine. `make demo-drift` tells the real ones."""
 
 
 def tweets(count: int) -> LabelledTexts:
@@ -81,6 +82,14 @@ def timeline():
     return Timeline(lambda seconds, words: print(f"{seconds:6.1f} s  {words}"))
 
 
+def retrainings(scene: Scene) -> list[SeenRun]:
+    """Those of the recipe so far; no other recipe of this stack is trained again."""
+    found = runs_of("retraining", api_url=scene.server)
+    tagged = runs_of("retraining", api_url=scene.server, tag="recipe:drifting")
+    assert [run.id for run in found] == [run.id for run in tagged]
+    return found
+
+
 def test_rows_of_the_same_kind_start_nothing(scene, timeline):
     texts, labels = zip(*sentences(PARTY, 90), strict=True)
     rows = LabelledTexts(tuple(text.upper() for text in texts), labels)
@@ -89,7 +98,9 @@ def test_rows_of_the_same_kind_start_nothing(scene, timeline):
     assert (found["run_id"], found["gate"]) == (None, {"verdict": None, "checks": []})
     assert found["champion"]["before"] == found["champion"]["after"] != {}
     assert scene.notices(PARTY) == set()
-    assert runs_of("retraining", api_url=scene.server, tag="recipe:drifting") == []
+    assert set(found["seconds"]) == set(SPANS)
+    assert set(found["unmeasured"]) == {name for name, value in found["seconds"].items() if value is None}
+    assert retrainings(scene) == []
 
 
 def test_what_is_learned_of_wrong_labels_is_refused(scene, timeline, measured):
@@ -114,10 +125,13 @@ def test_drift_at_a_party_trains_again_and_moves_the_champion(scene, timeline, f
     (notice,) = scene.notices(PARTY) - known
     assert SECRET.encode() not in store.read(notice)
 
-    seconds = found["seconds"]
-    assert 0 < seconds["event_to_retraining"] < seconds["event_to_run"] < seconds["event_to_training"]
-    for name, bound in PROMISED.items():  # by the faster one of two: other work may hold the machine up
-        assert min(each[name] for each in (*measured, seconds)) <= bound, name
+    for seconds in (*measured, found["seconds"]):
+        assert list(seconds) == list(SPANS)
+        assert 0 < seconds["event_to_retraining"] < seconds["event_to_run"] < seconds["event_to_training"]
+        assert seconds["event_to_training"] < seconds["event_to_decision"]
+        assert all(seconds[name] <= bound for name, bound in LONGEST.items()), seconds
+    started = [run for run in retrainings(scene) if run.state != "NotStarted"]
+    assert [run.state for run in started] == ["Refused", "Completed"]
     assert found["gate"]["verdict"] == "passed", found["gate"]
     before, after = found["champion"]["before"], found["champion"]["after"]
     assert after["run"] == found["run_id"] != before["run"]

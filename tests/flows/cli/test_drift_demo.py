@@ -23,7 +23,8 @@ def document(kind: str, *, detected: bool, verdict: str | None, after: dict) -> 
             "features": ["text"] if detected else [],
             "scores": [SCORE] if detected else [],
         },
-        "seconds": {"event_to_run": 3.14, "total": 200.0},
+        "seconds": {"event_to_run": 3.14, "event_to_training": None, "total": 200.0},
+        "unmeasured": {"event_to_training": "no party's log says so"},
         "run_id": "drift-demo-2" if detected else None,
         "retraining": None,
         "gate": {"verdict": verdict, "checks": [CHECK] if verdict else []},
@@ -85,6 +86,8 @@ def test_people_see_what_drifted_and_what_the_gate_said(call):
     assert "Release gate: refused" in done.stdout
     assert "from the event to the run that the retraining starts" in done.stdout
     assert "The champion stays 111111111111." in done.stdout
+    said = " ".join(done.stderr.split())
+    assert "Not measured: from the event to the first optimiser step (no party's log says so)." in said
     moved = call(document("drift", detected=True, verdict="passed", after=OTHER))
     assert "Champion before 111111111111, after 222222222222." in moved.stdout
 
