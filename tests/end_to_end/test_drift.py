@@ -7,8 +7,10 @@ import random
 from datetime import UTC, datetime
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
 
 from fedmodels.data.rows import LabelledTexts
+from fedmodels.protocol.messages import Closed
 from flows.arrivals import Arrival, with_wrong_labels
 from flows.deploying import deploy_all, whole_declaration
 from flows.drift_demonstration import OFF, scheduled
@@ -17,8 +19,11 @@ from flows.following import api_url
 from flows.following_drift import SPANS, play
 from flows.recipes import load_recipe
 from infra.deployments.observing import SeenRun, runs_of
+from infra.deployments.starting import flow_run_ending
+from infra.layout import closed_key
 from infra.waiting import wait_for
-from tasks.reading import read_plan
+from tasks.exchange import read_message
+from tasks.reading import list_runs, read_plan
 from tasks.release.reading import read_release
 from tests.end_to_end.federation import CLASSES, WORDS, sentences
 from tests.flows.silence import silent_watch
@@ -152,3 +157,23 @@ def next_check(scene: Scene, since: float) -> SeenRun | None:
     """The first scheduled check of the party that began since then and was not left out."""
     runs = runs_of("drift-monitoring", deployment=PARTY, since=since, api_url=scene.server)
     return next((run for run in runs if run.scheduled and run.ended and run.state != "Cancelled"), None)
+
+
+def scheduled_training(scene: Scene) -> tuple[str, str]:
+    """State and message in which what the schedule of every night starts has ended."""
+    with SyncPrefectClient(scene.server) as client:
+        nightly = client.read_deployment_by_name("federated-training/nightly-drifting")
+        run = str(client.create_flow_run_from_deployment(nightly.id).id)
+    return wait_for(lambda: flow_run_ending(run, api_url=scene.server), timeout=90)
+
+
+def test_a_training_by_schedule_is_started_and_beside_an_open_one_left_out(scene):
+    """By hand, so that nobody waits for two o'clock."""
+    before = set(list_runs(scene.store))
+    state, said = scheduled_training(scene)
+    assert state == "Started", said
+    assert scheduled_training(scene)[0] == "LeftOut"
+    run = said.split()[2]
+    closed = wait_for(lambda: read_message(scene.store, closed_key(run), Closed), timeout=180)
+    assert closed.status == "finished"
+    assert set(list_runs(scene.store)) - before == {run}
