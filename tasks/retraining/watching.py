@@ -11,7 +11,7 @@ from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import PrefectAway, RunConflict
+from fedmodels.errors import IntegrityError, PrefectAway, RunConflict
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.drift import DriftNotice, SeenNotice
 from fedmodels.protocol.retraining import (
@@ -70,10 +70,18 @@ def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
 
     Raises:
         PrefectAway: the server takes no events now; what was not told is told later.
+        IntegrityError: what the coordinator wrote of a recipe is damaged, or of another version of fedcart;
+            of the others it is told first.
     """
     log, notes, told = get_run_logger(), Notes(desk.store), []
+    damaged: list[IntegrityError] = []
     for recipe in released_recipes(desk.store):
-        for seen in due(desk, recipe, notes):
+        try:
+            chosen = due(desk, recipe, notes)
+        except IntegrityError as error:
+            damaged.append(error)
+            continue
+        for seen in chosen:
             notice = look_again(desk.store, seen, desk.party_keys.get(seen.party))
             if notice is None:
                 log.warning("Party %s took back its drift notice of %s: it is not told", seen.party, recipe)
@@ -81,6 +89,8 @@ def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
                 tell(notice, seen.key)
                 told.append(seen)
             remember(desk.store, recipe, seen)
+    if damaged:
+        raise damaged[0]
     return tuple(told)
 
 

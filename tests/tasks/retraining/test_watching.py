@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from prefect.events import Event
 
-from fedmodels.errors import PrefectAway
+from fedmodels.errors import IntegrityError, PrefectAway
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.drift import NOTICE_LIMIT
 from fedmodels.protocol.messages import Closed
@@ -274,6 +274,18 @@ def test_a_new_notice_is_told_at_once_and_the_answered_one_no_more(over, watch, 
     begin(over, 1, first)
     second = over.tell("shop-a")
     assert told_by(watch, over) == [second]
+
+
+def test_what_is_damaged_of_one_recipe_holds_up_no_other(over, telling, watch):
+    broken = telling()
+    over.tell("shop-a")
+    broken.tell("shop-a")
+    broken.store.create(retraining_key(broken.recipe.name, 1), b"{}")
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match=f"retrainings/{broken.recipe.name}/"):
+            watch()
+    assert [event.payload["recipe"] for event in watch.emitted] == [over.recipe.name]
+    broken.store.delete(retraining_key(broken.recipe.name, 1))
 
 
 def test_a_notice_that_its_party_took_back_is_not_told_again(over, watch, later):
