@@ -5,7 +5,6 @@ training that waits from one that will never begin. So whoever asks says which t
 runs of the recipe whose training Prefect has and has not seen end.
 """
 
-import json
 from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefi
 from infra.leftovers import list_objects
 from infra.object_store import ObjectStore
 from tasks.exchange import read_message
-from tasks.reading import list_runs
+from tasks.reading import list_runs, planned_run
 
 READERS = 8
 
@@ -107,12 +106,8 @@ def _runs_of_recipe(store: ObjectStore, recipe: str) -> tuple[RunAge, ...]:
     """Runs of the recipe that have a plan, whatever version of fedcart wrote it."""
 
     def look(run: str) -> RunAge | None:
-        data = store.read(plan_key(run))
-        try:
-            name = json.loads(data)["recipe"]["name"] if data else None
-        except (ValueError, KeyError, TypeError):
-            name = None
-        if name != recipe:
+        planned = planned_run(store, run)
+        if planned is None or planned.recipe != recipe:
             return None
         return RunAge(run, store.age(plan_key(run)) or 0.0, open=not store.exists(closed_key(run)))
 
