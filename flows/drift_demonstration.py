@@ -22,7 +22,7 @@ from flows.following import Request, api_url, begin, follow
 from flows.following_drift import Watcher, play
 from flows.proposing import propose_release
 from infra.deployments.declaration import COORDINATOR, Declaration
-from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW
+from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW, drift_check_name
 from infra.local.stack import down
 from infra.locations import downloads_folder
 from infra.settings import Schedules
@@ -73,7 +73,7 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
         quiet = whole_declaration(recipe, recipe.name, home, OFF)
         deploy_all(quiet, server)
         release_first_model(home, recipe, timeline, watch)
-        deploy_all(scheduled(quiet, PARTY, check=CHECK, watch=WATCH), server)
+        deploy_all(scheduled(quiet, PARTY, recipe.name, check=CHECK, watch=WATCH), server)
         timeline.step(f"scheduled: a look for drift at {PARTY} every 30 s, for notices every 15 s")
         document = play(Scene(home, recipe, server), arrival, timeline, watch)
     finally:
@@ -84,9 +84,9 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
     return {"demonstration": wanted.kind, **document, "steps": timeline.steps}
 
 
-def scheduled(declaration: Declaration, party: str, *, check: str, watch: str) -> Declaration:
-    """The same declaration, with schedules for one party's check and for the watch."""
-    schedules = {(DRIFT_FLOW, party): check, (DRIFT_WATCH_FLOW, COORDINATOR): watch}
+def scheduled(declaration: Declaration, party: str, recipe: str, *, check: str, watch: str) -> Declaration:
+    """The same declaration, with schedules for one party's check of the recipe and for the watch."""
+    schedules = {(DRIFT_FLOW, drift_check_name(party, recipe)): check, (DRIFT_WATCH_FLOW, COORDINATOR): watch}
     deployments = tuple(
         replace(each, schedule=schedules.get((each.flow, each.name), each.schedule))
         for each in declaration.deployments

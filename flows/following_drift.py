@@ -27,7 +27,7 @@ from flows.following import look_until
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW
 from infra.deployments.drift_automation import EVENT
 from infra.deployments.observing import SeenRun, events_called, first_said, runs_of
-from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW, RETRAINING_FLOW
+from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW, RETRAINING_FLOW, drift_check_name
 from infra.deployments.starting import flow_run_ending
 from infra.waiting import patient, wait_for
 from tasks.party.training import FIRST_STEP
@@ -102,8 +102,10 @@ def await_check(scene: Scene, party: str, since: float) -> SeenRun:
         RunError: it failed, or none came.
     """
 
+    deployment = drift_check_name(party, scene.recipe.name)
+
     def look() -> SeenRun | None:
-        for run in runs_of(DRIFT_FLOW, deployment=party, since=since, api_url=scene.server):
+        for run in runs_of(DRIFT_FLOW, deployment=deployment, since=since, api_url=scene.server):
             if run.failed:
                 raise RunError(f"The drift check of {party} failed: {run.message}", code="drift-check-failed")
             if run.scheduled and run.ended and run.state == "Completed":

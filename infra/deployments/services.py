@@ -93,10 +93,10 @@ def services(
         *(
             Deployment(
                 DRIFT_FLOW,
-                party,
+                drift_check_name(party, recipe),
                 "flows.drift_monitoring.drift_monitoring",
                 pool_name(party),
-                f"Holds fresh rows of {party} against those that the champion was trained on.",
+                f"Holds fresh rows of {party} against those that the champion of {recipe} was trained on.",
                 ("fedcart", f"party:{party}", f"recipe:{recipe}"),
                 parameters={"recipe": recipe},
                 schedule=_unless_off(schedules.drift),
@@ -120,6 +120,15 @@ def services(
             for role in (COORDINATOR, *sorted(parties))
         ),
     )
+
+
+def drift_check_name(party: str, recipe: str) -> str:
+    """Name of a party's drift check of one recipe, so that a second recipe's leaves the first one's alone.
+
+    No id holds a full stop, so no two pairs have one name; with a hyphen `a-b` and `c` would have that of
+    `a` and `b-c`.
+    """
+    return f"{party}.{recipe}"
 
 
 def declare_release() -> Declaration:

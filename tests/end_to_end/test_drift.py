@@ -71,7 +71,7 @@ def scene(federation):
     federation.document("train", "--recipe", path, "--run", "drifting-1")
     released = federation.document("release", "propose", "drifting-1", "--reason", "the first")
     assert released["state"] == "Completed", released
-    deploy_all(scheduled(quiet, PARTY, check=CHECK, watch=WATCH), server)
+    deploy_all(scheduled(quiet, PARTY, recipe.name, check=CHECK, watch=WATCH), server)
     yield Scene(federation.home, recipe, server)
     deploy_all(quiet, server)
 
@@ -155,7 +155,7 @@ def test_drift_at_a_party_trains_again_and_moves_the_champion(scene, timeline, f
 
 def next_check(scene: Scene, since: float) -> SeenRun | None:
     """The first scheduled check of the party that began since then and was not left out."""
-    runs = runs_of("drift-monitoring", deployment=PARTY, since=since, api_url=scene.server)
+    runs = runs_of("drift-monitoring", deployment=f"{PARTY}.drifting", since=since, api_url=scene.server)
     return next((run for run in runs if run.scheduled and run.ended and run.state != "Cancelled"), None)
 
 

@@ -38,7 +38,12 @@ from infra.deployments.declaration import (
     training_name,
 )
 from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
-from infra.deployments.services import RETRAINING_FLOW, RETRAININGS_AT_ONCE
+from infra.deployments.services import (
+    DRIFT_FLOW,
+    RETRAINING_FLOW,
+    RETRAININGS_AT_ONCE,
+    drift_check_name,
+)
 from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
 from infra.deployments.stopped import say_stopped
 from infra.local import processes, workers
@@ -61,7 +66,12 @@ asyncio.run(LockedWorker(sys.argv[1]).start(run_once=True))
 
 def reviews(**schedules: str) -> Declaration:
     """What `fedcart deploy` applies for the recipe reviews."""
-    return whole_declaration(load_recipe("reviews"), "reviews", Path("nowhere"), Schedules(**schedules))
+    return deployed("reviews", **schedules)
+
+
+def deployed(recipe: str, **schedules: str) -> Declaration:
+    """What `fedcart deploy` applies for a recipe that comes with fedcart."""
+    return whole_declaration(load_recipe(recipe), recipe, Path("nowhere"), Schedules(**schedules))
 
 
 @pytest.fixture
@@ -231,6 +241,30 @@ def on_the_server(client: SyncPrefectClient) -> dict[str, list[str]]:
         "pools": sorted(found.name for found in client.read_work_pools()),
         "deployments": sorted(f"{found.name} {found.created}" for found in client.read_deployments()),
     }
+
+
+def test_what_two_recipes_declare_under_one_name_is_one_and_the_same():
+    found: dict[tuple[str, str], Deployment] = {}
+    for wanted in (each for name in ("reviews", "drift-demo") for each in deployed(name).deployments):
+        assert found.setdefault((wanted.flow, wanted.name), wanted) == wanted
+
+
+def test_no_two_pairs_of_party_and_recipe_have_one_name():
+    assert drift_check_name("a-b", "c") != drift_check_name("a", "b-c")
+
+
+@pytest.mark.usefixtures("put_back")
+def test_a_second_recipe_leaves_the_drift_checks_of_the_first(running: Stack, client: SyncPrefectClient):
+    both = [deployed(name) for name in ("reviews", "drift-demo")]
+    for declaration in both:
+        deploy_all(declaration, running.api_url)
+    checks = [each for made in both for each in made.deployments if each.flow == DRIFT_FLOW]
+    assert [each.name for each in checks if "music-shop" in each.name] == [
+        "music-shop.reviews",
+        "music-shop.drift-demo",
+    ]
+    for wanted in checks:
+        assert as_standing(client, wanted) == as_declared(wanted)
 
 
 @pytest.mark.usefixtures("put_back")
