@@ -49,13 +49,21 @@ def row_scores(logits: NDArray[np.floating], actual: Indices) -> RowScores:
     )
 
 
+def confidence_bins(confidences: NDArray[np.float64], bins: int = CALIBRATION_BINS) -> Indices:
+    """[n] number of the bin of each confidence, from 0; B bins of equal width.
+
+    Bin b holds confidences in (b / B, (b + 1) / B], the first one 0 as well.
+    """
+    return np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
 def expected_calibration_error(
     confidences: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = CALIBRATION_BINS
 ) -> float:
-    """Mean distance between confidence and accuracy, over B bins of equal width, weighted by their rows.
+    """Mean distance between confidence and accuracy, over the B `confidence_bins`, weighted by their rows.
 
-    Bin b holds confidences in ((b - 1) / B, b / B], the first one 0 as well; an empty bin weighs nothing.
-    The estimate is biased upwards where rows are few: a calibrated model does not score 0 on 300 rows.
+    An empty bin weighs nothing. The estimate is biased upwards where rows are few: a calibrated model does
+    not score 0 on 300 rows.
 
     M. P. Naeini, G. F. Cooper, M. Hauskrecht: Obtaining well calibrated probabilities using Bayesian
     binning, AAAI 2015; 15 bins of the predicted class's probability as C. Guo, G. Pleiss, Y. Sun, K. Q.
@@ -69,6 +77,5 @@ def expected_calibration_error(
     Returns:
         0 (calibrated) to 1.
     """
-    place = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(place, weights=confidences - correct, minlength=bins)
+    gaps = np.bincount(confidence_bins(confidences, bins), weights=confidences - correct, minlength=bins)
     return float(np.abs(gaps).sum() / len(confidences))

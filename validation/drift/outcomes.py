@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from fedmodels.row_scores import CALIBRATION_BINS, confidence_bins
 from validation.drift.columns import Floats, Scored, Values, read_losses, read_scored
 from validation.drift.distances import in_spreads
 from validation.drift.findings import Measure
@@ -17,8 +18,6 @@ from validation.drift.policy import DriftPolicy
 from validation.drift.significance import mean_rise
 
 MOST_TESTS = 1
-CONFIDENCE_BINS = 15
-"""Equally wide, as in C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017."""
 _BLOCK = 4096
 
 
@@ -34,7 +33,10 @@ class LossProfile:
 
 @dataclass(frozen=True, repr=False)
 class CalibrationProfile:
-    """Sums over the reference's rows in each bin of confidence, of the gap `correct - confidence`."""
+    """Sums over the reference's rows in each of the 15 bins of confidence of `fedmodels.row_scores`.
+
+    Of the gap `correct - confidence`. The bins are those of the release gate's calibration.
+    """
 
     rows: int
     gaps: Floats
@@ -114,12 +116,12 @@ def calibration_error(profile: CalibrationProfile) -> float:
 
 
 def _sums(scored: Scored) -> CalibrationProfile:
-    bins = np.minimum((scored.confidence * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
+    bins = confidence_bins(scored.confidence)
     gaps = scored.correct - scored.confidence
     return CalibrationProfile(
         rows=len(gaps),
-        gaps=np.asarray(np.bincount(bins, gaps, CONFIDENCE_BINS), np.float64),
-        squares=np.asarray(np.bincount(bins, gaps**2, CONFIDENCE_BINS), np.float64),
+        gaps=np.asarray(np.bincount(bins, gaps, CALIBRATION_BINS), np.float64),
+        squares=np.asarray(np.bincount(bins, gaps**2, CALIBRATION_BINS), np.float64),
     )
 
 

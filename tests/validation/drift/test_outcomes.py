@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fedmodels.row_scores import expected_calibration_error
 from validation.drift.columns import Scored
 from validation.drift.outcomes import (
     CalibrationProfile,
@@ -79,3 +80,11 @@ def test_claiming_too_much_is_drift_and_claiming_rightly_is_a_cure():
     cured = calibration(scored(0, 1000, overclaim=0.1), scored(1, 500))
     assert cured.effect == 0.0
     assert cured.p_value > 0.5
+
+
+def test_it_is_the_calibration_error_of_the_release_gate_on_every_edge_too():
+    edges = np.arange(16) / 15
+    rows = Scored(np.repeat(edges, 3), np.tile([True, False, False], 16))
+    profile = profile_calibration("scores", rows, POLICY)
+    expected = expected_calibration_error(rows.confidence, rows.correct)
+    assert calibration_error(profile) == pytest.approx(expected, abs=1e-12)
