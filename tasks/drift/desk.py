@@ -32,7 +32,6 @@ class DriftDesk:
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"
         self.folder: Path = drift_folder(settings.workspace, recipe)
-        self.seconds: dict[str, float] = {}
         self._tables = settings.tables
 
     @property

@@ -6,14 +6,14 @@ from tasks.drift.artifacts import show_check
 from tasks.drift.checking import DriftCheck, check_drift
 from tasks.drift.desk import DriftDesk
 from tasks.drift.noticing import leave_notice, notice_of
-from tasks.party.boundary import sealed
+from tasks.party.boundary import bordered
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 
 
 @task(task_run_name="compare_rows · {desk.party} · {desk.recipe}", **STORE)
 @tagged
-@sealed("drift")
+@bordered("drift")
 def compare_rows(desk: DriftDesk) -> DriftCheck:
     """Hold fresh rows against their reference, which is built when there is none of this champion.
 
@@ -25,7 +25,7 @@ def compare_rows(desk: DriftDesk) -> DriftCheck:
 
 @task(task_run_name="show_drift · {desk.party} · {desk.recipe}", **LOCAL)
 @tagged
-@sealed("show")
+@bordered("show")
 def show_drift(desk: DriftDesk, check: DriftCheck) -> str:
     """The check as artifacts."""
     show_check(check, desk.policy.drift_features)
@@ -34,7 +34,7 @@ def show_drift(desk: DriftDesk, check: DriftCheck) -> str:
 
 @task(task_run_name="notify · {desk.party} · {desk.recipe}", **STORE)
 @tagged
-@sealed("notice")
+@bordered("notice")
 def notify(desk: DriftDesk, check: DriftCheck) -> str | None:
     """Leave a signed notice if drift has lasted of which the party's policy lets it speak; return its key."""
     notice = notice_of(check, desk.policy.drift_features)

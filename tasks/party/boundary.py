@@ -23,6 +23,11 @@ class Inside(Protocol):
     party: str
     folder: Path
     """The party's own, for the log of what went wrong."""
+
+
+class Measured(Inside, Protocol):
+    """What works inside a party and tells how long its steps took."""
+
     seconds: dict[str, float]
     """By step."""
 
@@ -30,36 +35,57 @@ class Inside(Protocol):
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S", bound=Inside)
+M = TypeVar("M", bound=Measured)
 
 
 Step = Callable[Concatenate[S, P], R]
 
 
-def sealed(step: str) -> Callable[[Step[S, P, R]], Step[S, P, R]]:
-    """Measure a step of a party and map whatever it raises to the error tree.
+def sealed(step: str) -> Callable[[Step[M, P, R]], Step[M, P, R]]:
+    """`bordered`, for a step of a session: its seconds go into the receipt.
 
     Args:
         step: name of the step in the receipt's `seconds`, and in the code of an unforeseen error.
+    """
+
+    def wrap(function: Step[M, P, R]) -> Step[M, P, R]:
+        inside = bordered(step)(function)
+
+        @functools.wraps(function)
+        def sealed_step(session: M, *args: P.args, **kwargs: P.kwargs) -> R:
+            begin = time.perf_counter()
+            try:
+                return inside(session, *args, **kwargs)
+            finally:
+                session.seconds[step] = session.seconds.get(step, 0.0) + time.perf_counter() - begin
+
+        return cast("Step[M, P, R]", sealed_step)
+
+    return wrap
+
+
+def bordered(step: str) -> Callable[[Step[S, P, R]], Step[S, P, R]]:
+    """Map whatever a step of a party raises to the error tree.
+
+    Args:
+        step: its name in the code of an unforeseen error.
     """
 
     def wrap(function: Step[S, P, R]) -> Step[S, P, R]:
         function = fault_step(function)
 
         @functools.wraps(function)
-        def sealed_step(session: S, *args: P.args, **kwargs: P.kwargs) -> R:
-            begin = time.perf_counter()
+        def bordered_step(inside: S, *args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                return function(session, *args, **kwargs)
+                return function(inside, *args, **kwargs)
             except FedcartError as error:
                 raise error from None
             except OSError as error:
-                raise _without_path(session, step, error) from None
+                raise _without_path(inside, step, error) from None
             except Exception as error:  # noqa: BLE001 (the border: see the module's docstring)
-                raise _unforeseen(session, step, error) from None
-            finally:
-                session.seconds[step] = session.seconds.get(step, 0.0) + time.perf_counter() - begin
+                raise _unforeseen(inside, step, error) from None
 
-        return cast("Step[S, P, R]", sealed_step)
+        return cast("Step[S, P, R]", bordered_step)
 
     return wrap
 

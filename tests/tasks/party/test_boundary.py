@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from fedmodels.errors import TrainingFailed
-from tasks.party.boundary import sealed
+from tasks.party.boundary import bordered, sealed
 
 PATH = "/confidential/table.csv"
 
@@ -18,6 +18,14 @@ def fail(session, error):
 
 def session(folder):
     return SimpleNamespace(party="shop-a", folder=folder, seconds={})
+
+
+def test_a_step_of_a_session_is_measured_even_if_it_fails_and_another_need_not_be(tmp_path):
+    inside = session(tmp_path)
+    with pytest.raises(TrainingFailed):
+        fail(inside, ValueError())
+    assert inside.seconds["train"] >= 0.0
+    assert bordered("check")(lambda desk: desk.party)(SimpleNamespace(party="a", folder=tmp_path)) == "a"
 
 
 def sealed_error(folder, error):
