@@ -25,7 +25,9 @@ class DriftPolicy:
     design_effect: float = 1.0
     """Rows that are worth one independent row. 1 for rows that have nothing to do with each other; sentences
     of one review, or orders of one customer, are worth fewer, down to one for all of a group (L. Kish, Survey
-    Sampling, 1965). Holds for every test but that of the embeddings."""
+    Sampling, 1965). Every test but that of the embeddings counts rows so. It allows for more chance, and
+    mends no bias: a group that brings its own categories or words is new to all others, and the reference's
+    own rate, of each row against all other rows, does not say so."""
     min_rows: int = 100
     """Rows with a value that a feature needs, in the reference and in the fresh data."""
     psi: float = 0.2
