@@ -20,9 +20,10 @@ def deploy(
 ) -> None:
     """Bring a Prefect server to all that a recipe needs, schedules included; harmless to repeat.
 
-    A training every night, a look for models to release, and housekeeping for each role. When, say the
-    settings: `[schedules]` in fedcart.toml, or `FEDCART_SCHEDULES__TRAINING` and so on, as cron
-    expressions in UTC, or `off`. The workers are those of `fedcart up`, or of whoever runs each pool.
+    A training every night, a look for models to release, each party's drift check, the watch over the
+    parties' notices, the retraining that drift starts, and housekeeping for each role. When, say the
+    settings: `[schedules]` in fedcart.toml, or `FEDCART_SCHEDULES__TRAINING` and so on, as cron expressions
+    in UTC, or `off`. The workers are those of `fedcart up`, or of whoever runs each pool.
     """
     from flows.deploying import deploy_all, whole_declaration
     from flows.following import api_url
