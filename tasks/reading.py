@@ -63,6 +63,11 @@ def runs_by_time(store: ObjectStore) -> list[str]:
     return [run for _, run in sorted(dated)]
 
 
+def is_open(store: ObjectStore, run: str) -> bool:
+    """Whether the run has a plan and is not over: it may be going on, or be resumed."""
+    return not store.exists(closed_key(run)) and store.exists(plan_key(run))
+
+
 def unknown_run(store: ObjectStore, run: str) -> InputError:
     """Told who names a run that the bucket does not hold."""
     known = ", ".join(runs_by_time(store)[-5:]) or "none"

@@ -111,7 +111,7 @@ def trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> Trained
             fresh=fresh,
         )
         if keyed_data_hash(prepared.train, data_hash_key(desk.signing_key)) == data_hash:
-            keep_rows(desk.folder, data_hash, prepared, tables, plan.recipe)
+            keep_rows(desk.folder, data_hash, prepared, tables, plan.recipe, released.champion.run)
             if kept := read_rows(desk.folder, data_hash):
                 return kept
     raise no_rows(desk.party)

@@ -1,5 +1,7 @@
 """A party's data: cleaned, split and checked in its own process; only counts leave it."""
 
+from functools import cache
+
 from prefect import task
 
 from fedmodels.errors import DataRefused
@@ -8,9 +10,11 @@ from infra.keys import data_hash_key
 from tasks.party.boundary import sealed
 from tasks.party.contract import check_rows, check_terms
 from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
-from tasks.party.kept_rows import drift_folder, keep_rows
+from tasks.party.kept_rows import drift_folder, keep_rows, let_rows_go
 from tasks.party.session import PartySession
 from tasks.policy import LOCAL
+from tasks.reading import is_open
+from tasks.release.reading import read_champion
 from tasks.tagging import tagged
 
 
@@ -115,8 +119,29 @@ def keep_trained_rows(session: PartySession) -> str:
     prepared, recipe = session.prepared, session.joined_plan.recipe
     if prepared is not None and recipe.drift.enabled:
         folder = drift_folder(session.workspace, recipe.name)
-        keep_rows(folder, session.data_hash, prepared, session.tables, recipe)
+        keep_rows(folder, session.data_hash, prepared, session.tables, recipe, session.run)
     return session.party
+
+
+@sealed("keep")
+def let_old_rows_go(session: PartySession) -> None:
+    """Once the rows have been trained on, let those of older trainings go that nothing refers to.
+
+    A run that fails before it trains takes nobody's rows away. Those of a run that is open, and those that
+    the champion was trained on, stay however many trainings follow.
+
+    Raises:
+        FedcartError: the store does not say which runs those are; then nothing goes.
+    """
+    recipe = session.joined_plan.recipe
+    champion = cache(lambda: read_champion(session.store, recipe.name))
+
+    def is_needed(run: str) -> bool:
+        released = champion()
+        return (released is not None and released.run == run) or is_open(session.store, run)
+
+    if recipe.drift.enabled:
+        let_rows_go(drift_folder(session.workspace, recipe.name), session.data_hash, is_needed)
 
 
 @sealed("data")

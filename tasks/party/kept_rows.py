@@ -2,9 +2,14 @@
 
 A table goes on changing while its model waits to be released. What fresh rows are held against is what that
 model has seen, so a party keeps a copy of the rows of its last trainings; a receipt names them.
+
+    rows/HASH/train.parquet, holdout.parquet, columns.npz    the rows
+    rows/HASH/runs/RUN                                       a run that they were prepared for
+    rows/HASH/trained                                        when they were last trained on
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +26,10 @@ from infra.private_files import read_npz, write_npz
 from infra.settings import Tables
 
 KEPT_TRAININGS = 8
+"""Different sets of rows that were trained on, beside those that a run or the champion refers to."""
 _MARK = "train.parquet"
 """Written last: without it the rows are not whole."""
+_RUNS, _TRAINED = "runs", "trained"
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,8 +65,10 @@ def rows_folder(folder: Path, data_hash: str) -> Path:
     return folder / "rows" / data_hash
 
 
-def keep_rows(folder: Path, data_hash: str, prepared: PreparedTables, tables: Tables, recipe: Recipe) -> None:
-    """Keep the rows that are about to be trained on, unless they are kept; older trainings' rows go.
+def keep_rows(
+    folder: Path, data_hash: str, prepared: PreparedTables, tables: Tables, recipe: Recipe, run: str
+) -> None:
+    """Keep the rows that are about to be trained on, unless they are kept, and note which run it is for.
 
     Args:
         folder: of `drift_folder`.
@@ -67,23 +76,44 @@ def keep_rows(folder: Path, data_hash: str, prepared: PreparedTables, tables: Ta
         prepared: the clean rows.
         tables: where they come from, for the further columns of the recipe.
         recipe: of the run.
+        run: its id.
 
     Raises:
         DataRefused: a table lacks a column that the recipe watches.
         InputError: the disk is full.
     """
     own = rows_folder(folder, data_hash)
+    private_folder(own / _RUNS, folder.parent.parent)
+    (own / _RUNS / run).touch()  # first: what another run of the party lets go is not this
     if (own / _MARK).exists():
-        own.touch()
         return
     columns = _columns(prepared.train, tables, recipe)
-    private_folder(own, folder.parent.parent)
     write_table(prepared.holdout, own / "holdout.parquet")
     write_npz(own / "columns.npz", _packed(columns))
     write_table(prepared.train, own / _MARK)
-    kept = sorted(own.parent.iterdir(), key=lambda each: each.stat().st_mtime_ns, reverse=True)
-    for old in kept[KEPT_TRAININGS:]:
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def let_rows_go(folder: Path, data_hash: str, is_needed: Callable[[str], bool]) -> None:
+    """Once rows have been trained on: note that, and remove what nothing needs any more.
+
+    What stays are the rows of the last `KEPT_TRAININGS` trainings, and those of every run that is needed,
+    however long ago: its model may be the champion, or become it.
+
+    Args:
+        folder: of `drift_folder`.
+        data_hash: of the rows that were trained on.
+        is_needed: whether a run is open, or made the champion.
+    """
+    own = rows_folder(folder, data_hash)
+    if not (own / _MARK).exists():
+        return
+    (own / _TRAINED).touch()
+    kept = list(own.parent.iterdir())
+    trained = [each for each in kept if (each / _TRAINED).exists()]
+    trained.sort(key=lambda each: (each / _TRAINED).stat().st_mtime_ns, reverse=True)
+    for old in set(kept).difference(trained[:KEPT_TRAININGS]):
+        if not any(is_needed(run.name) for run in (old / _RUNS).glob("*")):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def read_rows(folder: Path, data_hash: str) -> TrainedRows | None:

@@ -26,6 +26,7 @@ LOCAL_STEPS = frozenset(
         "validate_data",
         "show_contract",
         "keep_trained_rows",
+        "let_old_rows_go",
         "fine_tune",
         "judge",
     }

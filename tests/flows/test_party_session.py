@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import DataRefused, InputError, TrainingFailed
+from fedmodels.errors import DataRefused, InputError, StoreUnavailable, TrainingFailed
 from flows import party_session
 
 
@@ -20,7 +20,7 @@ def steps(monkeypatch):
         noted.append("inspect_data")
         session.refused = None
 
-    for name in ("train_local", "protect_update", "submit_update", "sit_out"):
+    for name in ("train_local", "let_old_rows_go", "protect_update", "submit_update", "sit_out"):
         monkeypatch.setattr(party_session, name, note(name))
     monkeypatch.setattr(party_session, "inspect_data", inspect_data)
     monkeypatch.setattr(party_session, "data_changed", lambda _session: False)
@@ -30,7 +30,26 @@ def steps(monkeypatch):
 def test_a_fault_that_was_not_in_the_data_is_looked_at_again(steps):
     full = InputError("The disk is full", code="disk-full")
     party_session.submit(SimpleNamespace(refused=full), None, "session")
-    assert steps == ["inspect_data", "train_local", "protect_update", "submit_update"]
+    assert steps == ["inspect_data", "train_local", "let_old_rows_go", "protect_update", "submit_update"]
+
+
+def test_what_cannot_be_let_go_costs_nothing_and_what_was_not_trained_on_takes_nothing_away(
+    steps, monkeypatch
+):
+    def away(_session):
+        raise StoreUnavailable("The object store does not answer")
+
+    monkeypatch.setattr(party_session, "let_old_rows_go", away)
+    party_session.submit(SimpleNamespace(refused=None), None, "session")
+    assert steps == ["train_local", "protect_update", "submit_update"]
+
+    def fail(_session, _announcement):
+        raise TrainingFailed("The loss is not finite")
+
+    monkeypatch.setattr(party_session, "train_local", fail)
+    monkeypatch.setattr(party_session, "let_old_rows_go", lambda _session: steps.append("let go"))
+    party_session.submit(SimpleNamespace(refused=None), None, "session")
+    assert steps[3:] == ["sit_out"]
 
 
 def test_data_that_were_refused_stay_refused_until_they_change(steps):

@@ -76,10 +76,8 @@ class Champion:
 
     def release(self, *, keep: bool = True) -> str:
         """Train nothing, submit what training would, and release a model; return its hash."""
-        self.number += 1
-        self.run = f"{self.recipe.name}-run-{self.number}"
-        plan, weights = self._plan()
-        create_message(self.store, plan_key(self.run), plan)
+        plan = self.announce()
+        weights = (self.folder / "weights.safetensors").read_bytes()
         for party in PARTIES:
             if self.recipe.name in load_role_settings(self.home, party).tables:
                 self._submit(party, plan, keep=keep)
@@ -92,19 +90,26 @@ class Champion:
         promote(self.store, self.recipe.name, request.release, "ann")
         return sha256
 
+    def announce(self) -> Plan:
+        """The plan of another run, which begins with that."""
+        self.number += 1
+        self.run = f"{self.recipe.name}-run-{self.number}"
+        plan = self._plan()
+        create_message(self.store, plan_key(self.run), plan)
+        return plan
+
     def desk(self, party: str) -> DriftDesk:
         return DriftDesk(self.recipe.name, load_role_settings(self.home, party))
 
-    def _plan(self) -> tuple[Plan, bytes]:
+    def _plan(self) -> Plan:
         config = ModelConfig(max_length=32)
         source = write_toy_model(self.folder / "toy")
         model, tokenizer = build_classifier(source, config, LABELS, self.number)
         save_architecture(model, tokenizer, self.folder / "architecture")
         archive = pack_architecture(self.folder / "architecture")
         self.store.put_blob(architecture_key(sha256_hex(archive)), archive)
-        path = self.folder / "weights.safetensors"
-        base = write_parameters(model, path)
-        plan = Plan(
+        base = write_parameters(model, self.folder / "weights.safetensors")
+        return Plan(
             run=self.run,
             recipe=self.recipe,
             parties={party: public_key(key) for party, key in self.keys.items()},
@@ -114,7 +119,6 @@ class Champion:
             base_model_sha256=base,
             fedcart_version="0.1.0",
         )
-        return plan, path.read_bytes()
 
     def _submit(self, party: str, plan: Plan, *, keep: bool) -> None:
         settings = load_role_settings(self.home, party)
@@ -130,7 +134,7 @@ class Champion:
         data_hash = keyed_data_hash(prepared.train, data_hash_key(self.keys[party]))
         if keep:
             folder = drift_folder(settings.workspace, self.recipe.name)
-            keep_rows(folder, data_hash, prepared, tables, self.recipe)
+            keep_rows(folder, data_hash, prepared, tables, self.recipe, self.run)
         receipt = Receipt(
             run=self.run,
             round=1,

@@ -10,7 +10,7 @@ from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.settings import Tables
 from tasks.party.data import keep_trained_rows, prepare_data
-from tasks.party.kept_rows import KEPT_TRAININGS, drift_folder, keep_rows, read_rows, rows_folder
+from tasks.party.kept_rows import KEPT_TRAININGS, drift_folder, keep_rows, let_rows_go, read_rows, rows_folder
 from tests.tasks.party.test_data import make_session, write
 
 ROWS = PreparedTables(LabelledTexts(("a", "b"), ("x", "y")), LabelledTexts(("c",), ("x",)))
@@ -28,7 +28,7 @@ def folder(tmp_path) -> Path:
 
 def test_they_come_back_as_they_were_and_are_private(folder):
     assert read_rows(folder, "h") is None
-    keep_rows(folder, "h", ROWS, Tables(), recipe())
+    keep(folder, "h")
     found = read_rows(folder, "h")
     assert (found.train.rows, found.holdout) == (ROWS.train, ROWS.holdout)
     assert found.texts == {"a", "b", "c"}
@@ -36,28 +36,64 @@ def test_they_come_back_as_they_were_and_are_private(folder):
         assert inner.stat().st_mode & 0o077 == 0
 
 
+def keep(folder, data_hash, run="r", tables=None, of=None):
+    keep_rows(folder, data_hash, ROWS, tables or Tables(), of or recipe(), run)
+
+
+def train(folder, data_hash, run, needed=()):
+    keep(folder, data_hash, run)
+    let_rows_go(folder, data_hash, lambda name: name in needed)
+
+
+def kept(folder) -> set[str]:
+    return {path.name for path in rows_folder(folder, "x").parent.iterdir()}
+
+
 def test_only_the_last_trainings_are_kept(folder):
     for number in range(KEPT_TRAININGS):
-        keep_rows(folder, f"h{number}", ROWS, Tables(), recipe())
-    keep_rows(folder, "h0", ROWS, Tables(), recipe())
-    keep_rows(folder, "new", ROWS, Tables(), recipe())
-    kept = {path.name for path in rows_folder(folder, "x").parent.iterdir()}
-    assert len(kept) == KEPT_TRAININGS
-    assert {"h0", "new"} <= kept
-    assert "h1" not in kept
+        train(folder, f"h{number}", f"r{number}")
+    train(folder, "h0", "again")
+    train(folder, "new", "new")
+    assert len(kept(folder)) == KEPT_TRAININGS
+    assert {"h0", "new"} <= kept(folder)
+    assert "h1" not in kept(folder)
+
+
+def test_what_a_run_needs_stays_however_many_trainings_follow(folder):
+    train(folder, "other", "other")
+    train(folder, "champion", "first")
+    for number in range(KEPT_TRAININGS + 1):
+        train(folder, f"h{number}", f"r{number}", needed={"first"})
+    assert "champion" in kept(folder)
+    assert not {"other", "h0"} & kept(folder)
+    train(folder, "last", "last", needed=())
+    assert "champion" not in kept(folder)
+
+
+def test_rows_that_were_not_trained_on_take_no_place_and_go_when_their_run_is_over(folder):
+    for number in range(KEPT_TRAININGS):
+        train(folder, f"h{number}", f"r{number}")
+    for number in range(3):
+        keep(folder, f"failed{number}", f"f{number}")
+    trained = {f"h{number}" for number in range(KEPT_TRAININGS)}
+    assert trained < kept(folder), "whoever only prepares its rows takes nobody's away"
+    train(folder, "h0", "again", needed={"f1"})
+    assert kept(folder) == trained | {"failed1"}
+    let_rows_go(folder, "not kept", lambda _run: False)
+    assert kept(folder) == trained | {"failed1"}
 
 
 def test_further_columns_are_those_of_the_rows_that_are_trained_on(folder, tmp_path):
     table, fresh = tmp_path / "train.csv", tmp_path / "fresh.csv"
     table.write_text("text,label,price,brand\na,x,1.5,n\nc,x,9,n\n")
     fresh.write_text("text,label,price,brand\nb,y,,m\n")
-    keep_rows(folder, "h", ROWS, Tables(train=table, fresh=fresh), recipe(price="number", brand="category"))
+    keep(folder, "h", "r", Tables(train=table, fresh=fresh), recipe(price="number", brand="category"))
     columns = read_rows(folder, "h").train.columns
     assert columns["brand"] == ["n", "m"]
     assert columns["price"][0] == 1.5
     assert np.isnan(columns["price"][1])
     with pytest.raises(DataRefused, match="no column 'colour'"):
-        keep_rows(folder, "other", ROWS, Tables(train=table), recipe(colour="category"))
+        keep(folder, "other", "r", Tables(train=table), recipe(colour="category"))
     assert read_rows(folder, "other") is None
 
 
