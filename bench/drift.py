@@ -137,7 +137,7 @@ def _month(name: str, month: int, month_hours: int) -> tuple[int, int]:
         window = last_rows(joined(window, draw_rows(World(), hourly, rng)), hourly * hours)
         report = compare(reference, window, POLICY, rng)
         for which, drifted in enumerate((report.drifted_features, _significant(report))):
-            checks[which].append(PastCheck(str(retrainings[which]), hour - hours, hour, drifted))
+            checks[which].append(PastCheck(str(retrainings[which]), np.arange(hour - hours, hour), drifted))
             if persistent_drift(checks[which], PERSISTENCE):
                 retrainings[which] += 1
                 reference = _reference(2000, rng)

@@ -19,7 +19,7 @@ class DriftDesk:
 
         rows/HASH/            rows that a model was trained on, by their keyed hash
         references/KEY.json   what fresh rows are held against, and KEY.npz beside it
-        checks.json           verdicts of the past, and window.npz: which rows the last one saw
+        checks.json           verdicts of the past, and windows.npz: which rows each of them saw
         models/               the champion
     """
 

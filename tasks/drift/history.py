@@ -1,28 +1,29 @@
 """A party's checks of the past: whether drift has lasted, and whether rows were looked at before.
 
-Rows are numbered in the order in which a check first saw them, as `PastCheck` wants it: a check of n rows,
-of which m were not in the window before, ends m after that one and begins n before its end. Of a window
-only hashes are kept.
+Of the rows of a check only hashes are kept, and of very many the smallest: whatever a party does with its
+file, append to it, write it anew, load now a part of it and now the whole, a row counts as new once.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fedmodels.errors import InputError
 from infra.private_files import read_json, read_npz, write_json, write_npz
 from tasks.drift.desk import DriftDesk
 from tasks.party.kept_rows import private_folder
 from validation.drift.findings import DriftReport, Finding, Measure
 from validation.drift.persistence import PastCheck
 
-MOST_CHECKS = 2000
+MOST_CHECKS, MOST_ROWS = 400, 2000
+"""Checks that are remembered, and rows of each: at most 6.4 MB of hashes."""
 _CHECKS = "checks.json"
-_WINDOW = "window.npz"
+_WINDOWS = "windows.npz"
 
 
 class KeptCheck(BaseModel):
@@ -32,20 +33,19 @@ class KeptCheck(BaseModel):
 
     reference: str
     window: str
-    begin: int
-    end: int
+    """Names its rows, and their hashes in `windows.npz`."""
+    whole: bool
+    """Whether the hashes are those of all its rows."""
     drifted: tuple[str, ...]
-
-    def past(self) -> PastCheck:
-        """As the rule on persistence takes it."""
-        return PastCheck(self.reference, self.begin, self.end, self.drifted)
 
 
 @dataclass(frozen=True)
 class History:
-    """Past checks, oldest first, and the report of the last one."""
+    """Past checks against one reference, oldest first, and the report of the last one."""
 
     checks: tuple[KeptCheck, ...] = ()
+    rows: Mapping[str, NDArray[np.uint64]] = field(default_factory=dict)
+    """By window: hashes of rows, ascending."""
     report: DriftReport | None = None
 
     def report_on(self, reference: str, window: str) -> DriftReport | None:
@@ -56,20 +56,24 @@ class History:
 
     def past(self) -> list[PastCheck]:
         """All checks as the rule on persistence takes them."""
-        return [check.past() for check in self.checks]
+        return [
+            PastCheck(check.reference, self.rows[check.window], check.drifted, check.whole)
+            for check in self.checks
+        ]
 
 
 def read_history(desk: DriftDesk) -> History:
     """What is kept; what is damaged is as good as none, so that persistence starts afresh."""
     document = read_json(desk.folder / _CHECKS) or {}
+    rows = read_npz(desk.folder / _WINDOWS) or {}
     try:
         checks = tuple(KeptCheck.model_validate(each) for each in document.get("checks", []))
         report = _report_of(document["report"]) if document.get("report") else None
-        for check in checks:
-            check.past()
-    except (ValidationError, TypeError, KeyError, AttributeError):
+        history = History(checks, {check.window: rows[check.window] for check in checks}, report)
+        history.past()
+    except (ValidationError, InputError, TypeError, KeyError, AttributeError):
         return History()
-    return History(checks, report)
+    return history
 
 
 def add_check(
@@ -80,22 +84,24 @@ def add_check(
     texts: Sequence[str],
     report: DriftReport,
 ) -> History:
-    """Keep one more check, with its report and the hashes of its rows; return the history with it."""
+    """Keep one more check, with its report and the hashes of its rows; return the history with it.
+
+    Those against another reference are forgotten.
+    """
     hashes = row_hashes(texts)
-    before = (read_npz(desk.folder / _WINDOW) or {}).get("rows", np.zeros(0, np.uint64))
-    last = history.checks[-1].end if history.checks else 0
-    end = last + (len(np.setdiff1d(hashes, before)) if last else len(hashes))
     check = KeptCheck(
         reference=reference,
         window=window,
-        begin=end - len(hashes),
-        end=end,
+        whole=len(hashes) <= MOST_ROWS,
         drifted=report.drifted_features,
     )
-    grown = History((*history.checks, check)[-MOST_CHECKS:], report)
+    before = [each for each in history.checks if each.reference == reference]
+    checks = (*before, check)[-MOST_CHECKS:]
+    known = {**history.rows, window: hashes[:MOST_ROWS]}
+    grown = History(checks, {each.window: known[each.window] for each in checks}, report)
     folder = private_folder(desk.folder, desk.folder.parent.parent)
     document = {"checks": [each.model_dump() for each in grown.checks], "report": asdict(report)}
-    write_npz(folder / _WINDOW, {"rows": hashes})
+    write_npz(folder / _WINDOWS, grown.rows)
     write_json(folder / _CHECKS, document)
     return grown
 
