@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedmodels.data.recurring import places_without, repeated_texts
 from validation.drift.columns import Scored, Values
 from validation.drift.findings import Kind
 
@@ -26,6 +27,7 @@ KINDS: dict[str, Kind] = {
 _BRANDS = np.array([f"brand-{number}" for number in range(8)] + ["brand-new"], dtype=object)
 _LABELS = np.array(["negative", "positive"], dtype=object)
 _PRODUCTS, _VOCABULARY, _WIDTH, _CLUSTERS = 3000, 20_000, 64, 6
+_STOCK_PHRASES, _STOCK_WORDS = 400, 60
 _WORDS = np.array([f"word{number}" for number in range(2 * _VOCABULARY)], dtype=object)
 _CENTRES = np.random.default_rng(0).standard_normal((_CLUSTERS, _WIDTH)) * 0.5
 
@@ -51,6 +53,12 @@ class World:
     loss_factor: float = 1.0
     overconfidence: float = 1.0
     """Power of the odds: 1 is calibrated, above it the model claims more than it keeps."""
+    stock: float = 0.0
+    """Share of rows whose text is one of 400 short phrases, all of them positive, easy and close together."""
+
+
+CHATTY = World(stock=0.3)
+"""Where most of what the model has met comes again."""
 
 
 SHIFTS: dict[str, tuple[str, World]] = {
@@ -81,16 +89,24 @@ def draw_rows(world: World, rows: int, rng: np.random.Generator) -> dict[str, Va
     )
     certain = rng.beta(4.0, 2.0, rows) / 2 + 0.5
     odds = (certain / (1 - certain)) ** world.overconfidence
+    labels = rng.random(rows) < world.positive
+    texts, embeddings = _texts(world, rows, rng), _embeddings(world, rows, rng)
+    losses = world.loss_factor * rng.gamma(0.5, 0.8, rows)
+    if world.stock:
+        stock = rng.random(rows) < world.stock
+        phrases = rng.integers(0, _STOCK_PHRASES, int(stock.sum()))
+        labels[stock], losses[stock] = True, losses[stock] / 10
+        texts[stock], embeddings[stock] = _STOCK[phrases], _STOCK_EMBEDDINGS[phrases]
     return {
         "delivery_days": days,
         "price": world.price_factor * rng.lognormal(3.0, 0.8, rows),
         "items": 1 + rng.poisson(1.2, rows),
         "brand": _BRANDS[_brands(world, rows, rng)],
         "product": products,
-        "label": _LABELS[(rng.random(rows) < world.positive).astype(np.int64)],
-        "text": _texts(world, rows, rng),
-        "embedding": _embeddings(world, rows, rng),
-        "loss": world.loss_factor * rng.gamma(0.5, 0.8, rows),
+        "label": _LABELS[labels.astype(np.int64)],
+        "text": texts,
+        "embedding": embeddings,
+        "loss": losses,
         "calibration": Scored(odds / (1 + odds), rng.random(rows) < certain),
     }
 
@@ -98,6 +114,37 @@ def draw_rows(world: World, rows: int, rng: np.random.Generator) -> dict[str, Va
 def without_embeddings(columns: dict[str, Values]) -> dict[str, Values]:
     """The columns whose check costs no encoder."""
     return {name: values for name, values in columns.items() if KINDS[name] != "embedding"}
+
+
+def own_rows(columns: dict[str, Values]) -> dict[str, Values]:
+    """The rows whose text no other row has: what a party makes its reference of."""
+    texts = columns["text"]
+    assert isinstance(texts, np.ndarray)
+    return _at(columns, places_without(texts.tolist(), repeated_texts(texts.tolist())))
+
+
+def new_rows(columns: dict[str, Values], met: frozenset[str]) -> dict[str, Values]:
+    """The rows whose text was not met: what a party compares."""
+    texts = columns["text"]
+    assert isinstance(texts, np.ndarray)
+    return _at(columns, places_without(texts.tolist(), met))
+
+
+def texts_of(columns: dict[str, Values]) -> frozenset[str]:
+    """Every text of a table."""
+    texts = columns["text"]
+    assert isinstance(texts, np.ndarray)
+    return frozenset(texts.tolist())
+
+
+def _at(columns: dict[str, Values], places: list[int]) -> dict[str, Values]:
+    taken: dict[str, Values] = {}
+    for name, values in columns.items():
+        if isinstance(values, Scored):
+            taken[name] = Scored(values.confidence[places], values.correct[places])
+        elif isinstance(values, np.ndarray):
+            taken[name] = values[places]
+    return taken
 
 
 def last_rows(columns: dict[str, Values], rows: int) -> dict[str, Values]:
@@ -147,3 +194,14 @@ def _embeddings(world: World, rows: int, rng: np.random.Generator) -> np.ndarray
     centres = _CENTRES[rng.integers(0, _CLUSTERS - 1, rows)]
     fresh = rng.random((rows, 1)) < world.new_cluster
     return (np.where(fresh, _CENTRES[-1], centres) + rng.standard_normal((rows, _WIDTH))).astype(np.float32)
+
+
+def _stock(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """[400] phrases of one to three words that a shop's customers write every day, and their embeddings."""
+    words = [rng.choice(_STOCK_WORDS, rng.integers(1, 4)) for _ in range(_STOCK_PHRASES)]
+    phrases = [f"{' '.join(f'stock{word}' for word in each)} {place}" for place, each in enumerate(words)]
+    near = 0.5 * rng.standard_normal((_STOCK_PHRASES, _WIDTH)) + _CENTRES[0]
+    return np.array(phrases, dtype=object), near.astype(np.float32)
+
+
+_STOCK, _STOCK_EMBEDDINGS = _stock(np.random.default_rng(1))

@@ -9,7 +9,7 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from fedmodels.data.rows import LabelledTexts
 
@@ -120,15 +120,30 @@ def clean_rows(texts: Sequence[object], labels: Sequence[object]) -> tuple[Label
         The rows in their order, and counts of rows by kind of change; kinds without a row are left out.
     """
     counts: Counter[str] = Counter()
-    rows: dict[tuple[str, str], None] = {}
-    for value, raw_label in zip(texts, labels, strict=True):
-        text, label = clean_row(value, raw_label, counts)
-        if (text, label) in rows:
-            counts["exact_duplicates"] += 1
-        elif text:
-            rows[text, label] = None
-    labels_of = Counter(text for text, label in rows if label)
-    kept = [row for row in rows if labels_of[row[0]] < 2]
-    counts["conflicting_labels"] = len(rows) - len(kept)
-    cleaned = LabelledTexts(tuple(text for text, _ in kept), tuple(label for _, label in kept))
+    cleaned = distinct_rows(clean_each(texts, labels, counts), counts)
     return cleaned, {name: count for name, count in sorted(counts.items()) if count}
+
+
+def clean_each(
+    texts: Sequence[object], labels: Sequence[object], counts: Counter[str]
+) -> list[tuple[str, str]]:
+    """Every row that has a text, cleaned, as often as it stands there; adds what was changed to `counts`."""
+    rows = (clean_row(value, raw_label, counts) for value, raw_label in zip(texts, labels, strict=True))
+    return [row for row in rows if row[0]]
+
+
+def distinct_rows(rows: Iterable[tuple[str, str]], counts: Counter[str]) -> LabelledTexts:
+    """Clean rows without repeats and without texts that carry two labels; adds those to `counts`."""
+    found: dict[tuple[str, str], None] = {}
+    for row in rows:
+        counts["exact_duplicates"] += row in found
+        found[row] = None
+    labels_of = Counter(text for text, label in found if label)
+    kept = [row for row in found if labels_of[row[0]] < 2]
+    counts["conflicting_labels"] += len(found) - len(kept)
+    return as_table(kept)
+
+
+def as_table(rows: Sequence[tuple[str, str]]) -> LabelledTexts:
+    """Pairs of text and label as a table."""
+    return LabelledTexts(tuple(text for text, _ in rows), tuple(label for _, label in rows))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fedmodels.data.cleaning import clean_label, clean_rows, clean_text
+from fedmodels.data.cleaning import as_table, clean_each, clean_label, clean_text
 from fedmodels.data.columns import Reading, column_batches, column_names
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import RawTable, read_row_batches, reading_of
@@ -23,7 +23,7 @@ Column = list[float | None] | list[str | None]
 
 @dataclass(frozen=True, repr=False)
 class Window:
-    """Clean rows of one table, and values of further columns, each row of the table once."""
+    """Clean rows of one table, as often as they stand there, and values of further columns of them."""
 
     rows: LabelledTexts
     columns: dict[str, Column] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def read_window(
     without: frozenset[str] = frozenset(),
     only: frozenset[str] | None = None,
 ) -> Window:
-    """The clean rows of a table, with or without labels, and further columns of it.
+    """The clean rows of a table, with or without labels, and further columns of it; repeated rows repeat.
 
     Args:
         path: Parquet or CSV.
@@ -82,7 +82,7 @@ def read_window(
     for batch in _batches(path, data, table):
         texts += batch.texts
         labels += batch.labels
-    rows = clean_rows(texts, labels)[0].without_texts(without)
+    rows = as_table(clean_each(texts, labels, Counter())).without_texts(without)
     if only is not None:
         rows = rows.take(place for place, text in enumerate(rows.texts) if text in only)
     if not kinds:

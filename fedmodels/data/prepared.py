@@ -10,9 +10,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedmodels.data.cleaning import clean_label, clean_rows, clean_text
+from fedmodels.data.cleaning import clean_each, clean_label, clean_text, distinct_rows
 from fedmodels.data.counts import positive
 from fedmodels.data.fresh import labelled_fresh_rows
+from fedmodels.data.recurring import repeated_texts
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.splits import is_held_out, split_by_text
 from fedmodels.data.tables import RawTable, read_table
@@ -39,6 +40,9 @@ class PreparedTables:
     train: LabelledTexts
     holdout: LabelledTexts
     counts: dict[str, int] = field(default_factory=dict)
+    repeated: frozenset[str] = frozenset()
+    """Clean texts that stand in more than one row of a table as it came; some of them in no row here, since
+    their labels contradict each other. A row that the train and the fresh table both hold is one row."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,21 @@ def prepare_party_tables(
             "This party's settings name no train table", fix="set tables.RECIPE.train", code="table-missing"
         )
     counts: Counter[str] = Counter()
+    repeated: set[str] = set()
     joining = _read_fresh(fresh, data, seed, counts)
     if holdout is None:
-        rows = _read_clean(train, data, "train", DataRefused, counts, *joining)
+        rows = _read_clean(train, data, "train", DataRefused, counts, *joining, repeated=repeated)
         held, rows = split_by_text(rows, [data.holdout_share], seed, "holdout")
     else:
-        rows = _read_clean(train, data, "train", DataRefused, counts, joining[0])
-        held = _read_clean(holdout, data, "holdout", DataRefused, counts, joining[1])
+        rows = _read_clean(train, data, "train", DataRefused, counts, joining[0], repeated=repeated)
+        held = _read_clean(holdout, data, "holdout", DataRefused, counts, joining[1], repeated=repeated)
+        repeated |= frozenset(rows.texts) & frozenset(held.texts)
         before = len(rows)
         rows = rows.without_texts(frozenset(held.texts))
         counts["train_texts_in_holdout"] = before - len(rows)
     known = frozenset(labels)
     counts["unknown_labels"] = sum(bool(label) and label not in known for label in rows.labels + held.labels)
-    return PreparedTables(rows, held, positive(counts))
+    return PreparedTables(rows, held, positive(counts), frozenset(repeated))
 
 
 def prepare_coordinator_tables(data: DataConfig, *, seed: int) -> CoordinatorTables:
@@ -197,13 +203,14 @@ def _read_clean(
     error: type[FedcartError],
     counts: Counter[str],
     *joining: RawTable,
+    repeated: set[str] | None = None,
 ) -> LabelledTexts:
+    """The clean rows of a table and of what joins it; texts that one of them repeats go into `repeated`."""
     parts = (read_table(path, data.text, data.label, table=table, error=error), *joining)
-    rows, changed = clean_rows(
-        [text for part in parts for text in part.texts], [label for part in parts for label in part.labels]
-    )
-    counts.update(changed)
-    return rows
+    cleaned = [clean_each(part.texts, part.labels, counts) for part in parts]
+    if repeated is not None:
+        repeated.update(*(repeated_texts(text for text, _ in rows) for rows in cleaned))
+    return distinct_rows((row for rows in cleaned for row in rows), counts)
 
 
 def _read_fresh(

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fedmodels.data.recurring import places_without
+
 
 @dataclass(frozen=True)
 class LabelledTexts:
@@ -31,4 +33,4 @@ class LabelledTexts:
 
     def without_texts(self, texts: frozenset[str]) -> "LabelledTexts":
         """The rows whose text is not one of `texts`."""
-        return self.take(position for position, text in enumerate(self.texts) if text not in texts)
+        return self.take(places_without(self.texts, texts))

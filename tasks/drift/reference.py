@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedmodels.errors import InputError
+from fedmodels.errors import DataRefused, InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.words import counted
 from infra.private_files import read_json, read_npz, write_json, write_npz
 from tasks.drift.desk import DriftDesk
 from tasks.drift.features import drift_policy, feature_kinds, measure_columns
@@ -41,7 +42,8 @@ def find_reference(
     Equal champion, rows and section of the recipe give an equal reference: its draws are seeded by them.
 
     Raises:
-        DataRefused: a feature's rows are too few, or cannot be used.
+        DataRefused: `drift-no-reference`: too few rows have a text of their own; or a feature's rows are too
+            few, or cannot be used.
     """
     section = released.plan.recipe.drift
     named = [FORMAT, released.model_sha256, data_hash, section.model_dump(mode="json")]
@@ -49,6 +51,14 @@ def find_reference(
     kept = _read(desk, key)
     if kept is not None:
         return KeptReference(kept, reference_hash(kept), built=False)
+    own = len(rows.train.rows)
+    if own < section.min_rows:
+        raise DataRefused(
+            f"Of the {counted(rows.rows, 'row')} that party {desk.party} gave the champion, "
+            f"{own} have a text that no other row has, and the tests need {section.min_rows}",
+            fix="train on more rows, or on a table that holds each of them once",
+            code="drift-no-reference",
+        )
     rng = np.random.default_rng(int(key[:16], 16))
     columns = measure_columns(section, rows.train, rows.holdout, model, rng)
     kinds = feature_kinds(section, columns)

@@ -4,6 +4,7 @@ A table goes on changing while its model waits to be released. What fresh rows a
 model has seen, so a party keeps a copy of the rows of its last trainings; a receipt names them.
 
     rows/HASH/train.parquet, holdout.parquet, columns.npz    the rows
+    rows/HASH/repeated.parquet                               texts of which a table had several rows
     rows/HASH/runs/RUN                                       a run that they were prepared for
     rows/HASH/trained                                        when they were last trained on
 """
@@ -29,20 +30,23 @@ KEPT_TRAININGS = 8
 """Different sets of rows that were trained on, beside those that a run or the champion refers to."""
 _MARK = "train.parquet"
 """Written last: without it the rows are not whole."""
+_REPEATED = "repeated.parquet"
 _RUNS, _TRAINED = "runs", "trained"
 
 
 @dataclass(frozen=True, repr=False)
 class TrainedRows:
-    """What a model was trained on, and what scored it."""
+    """What fresh rows are held against: rows that a model was trained on, and that scored it.
+
+    Without those whose text recurs, for the reason given in `fedmodels/data/recurring.py`.
+    """
 
     train: Window
     holdout: LabelledTexts
-
-    @property
-    def texts(self) -> frozenset[str]:
-        """Every text that the model has met."""
-        return frozenset(self.train.rows.texts) | frozenset(self.holdout.texts)
+    met: frozenset[str]
+    """Every text that the model has met, those that recur too."""
+    rows: int
+    """Different rows that the model was trained on."""
 
 
 def drift_folder(workspace: Path, recipe: str) -> Path:
@@ -85,10 +89,12 @@ def keep_rows(
     own = rows_folder(folder, data_hash)
     private_folder(own / _RUNS, folder.parent.parent)
     (own / _RUNS / run).touch()  # first: what another run of the party lets go is not this
-    if (own / _MARK).exists():
+    if _are_whole(own):
         return
-    columns = _columns(prepared.train, tables, recipe)
+    columns = _columns(prepared.train.without_texts(prepared.repeated), tables, recipe)
     write_table(prepared.holdout, own / "holdout.parquet")
+    repeated = tuple(sorted(prepared.repeated))
+    write_table(LabelledTexts(repeated, ("",) * len(repeated)), own / _REPEATED)
     write_npz(own / "columns.npz", _packed(columns))
     write_table(prepared.train, own / _MARK)
 
@@ -105,7 +111,7 @@ def let_rows_go(folder: Path, data_hash: str, is_needed: Callable[[str], bool]) 
         is_needed: whether a run is open, or made the champion.
     """
     own = rows_folder(folder, data_hash)
-    if not (own / _MARK).exists():
+    if not _are_whole(own):
         return
     (own / _TRAINED).touch()
     kept = list(own.parent.iterdir())
@@ -123,15 +129,24 @@ def read_rows(folder: Path, data_hash: str) -> TrainedRows | None:
         InputError: a file of theirs is damaged.
     """
     own = rows_folder(folder, data_hash)
-    if not (own / _MARK).exists():
+    if not _are_whole(own):
         return None
     arrays = read_npz(own / "columns.npz")
     if arrays is None:
         return None
     train = read_prepared(own / _MARK, "kept train")
+    holdout = read_prepared(own / "holdout.parquet", "kept holdout")
+    repeated = frozenset(read_prepared(own / _REPEATED, "kept repeated").texts)
     return TrainedRows(
-        Window(train, _unpacked(arrays)), read_prepared(own / "holdout.parquet", "kept holdout")
+        Window(train.without_texts(repeated), _unpacked(arrays)),
+        holdout.without_texts(repeated),
+        repeated.union(train.texts, holdout.texts),
+        len(train),
     )
+
+
+def _are_whole(own: Path) -> bool:
+    return (own / _MARK).exists() and (own / _REPEATED).exists()
 
 
 def _columns(rows: LabelledTexts, tables: Tables, recipe: Recipe) -> dict[str, Column]:
@@ -139,12 +154,13 @@ def _columns(rows: LabelledTexts, tables: Tables, recipe: Recipe) -> dict[str, C
     kinds: dict[str, ColumnKind] = dict(recipe.drift.columns)
     if not kinds or tables.train is None:
         return {}
-    kept = frozenset(rows.texts)
+    wanted = frozenset(rows.texts)
     found: dict[str, list[float | str | None]] = {name: [] for name in kinds}
     for name, path in (("train", tables.train), ("fresh", tables.fresh)):
         if path is None or not path.exists():
             continue
-        window = read_window(path, recipe.data, kinds, table=name, only=kept)
+        window = read_window(path, recipe.data, kinds, table=name, only=wanted)
+        wanted -= frozenset(window.rows.texts)
         for column, values in window.columns.items():
             found[column] += values
     return found  # type: ignore[return-value]  # each is of one kind

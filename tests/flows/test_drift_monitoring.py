@@ -86,7 +86,9 @@ def test_what_is_refused_fails_with_one_sentence(flow, champion):
     champion.write("shop-a", "fresh", sentences(REVIEWS, 20, 7, start=1000))
     state = flow()
     assert state.is_failed()
-    assert state.message.startswith("drift-too-few-rows: The fresh table of party shop-a has 20 rows")
+    assert state.message.startswith(
+        "drift-too-few-rows: The fresh table of party shop-a has 20 different rows"
+    )
     assert flow("No Id").message.startswith("id-invalid: ")
 
 

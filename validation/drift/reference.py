@@ -22,7 +22,7 @@ from validation.drift.outcomes import CalibrationProfile, LossProfile, profile_c
 from validation.drift.policy import DriftPolicy
 from validation.drift.texts import TextProfile, profile_texts
 
-FORMAT = 1
+FORMAT = 2
 Profile = NumberProfile | CategoryProfile | TextProfile | EmbeddingProfile | LossProfile | CalibrationProfile
 Arrays = dict[str, NDArray[Any]]
 _Profiler = Callable[[str, Values, DriftPolicy, np.random.Generator], Profile]

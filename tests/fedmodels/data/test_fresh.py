@@ -69,7 +69,7 @@ def test_a_damaged_table_is_refused_by_its_name(tmp_path, data):
 def test_a_window_holds_clean_rows_with_or_without_labels(tmp_path, data):
     path = write(tmp_path / "fresh.csv", "text,label", "a  b,good", "a b,good", "c,", ",bad")
     window = read_window(path, data, {}, table="fresh")
-    assert (window.rows.texts, window.rows.labels) == (("a b", "c"), ("good", ""))
+    assert (window.rows.texts, window.rows.labels) == (("a b", "a b", "c"), ("good", "good", ""))
     without = read_window(path, data, {}, table="fresh", without=frozenset({"a b"}))
     assert without.rows.texts == ("c",)
     bare = read_window(write(tmp_path / "bare.csv", "text", "x", "y"), data, {}, table="fresh")

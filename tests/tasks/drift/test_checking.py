@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 from fedmodels.data.rows import LabelledTexts
@@ -13,6 +14,7 @@ from infra.layout import drift_prefix
 from infra.role_settings import update_role_settings
 from tasks.drift.artifacts import check_markdown, visible
 from tasks.drift.checking import check_drift
+from tasks.drift.history import read_history
 from tasks.drift.noticing import leave_notice, notice_of
 from tests.tasks.drift.champion import REVIEWS, TWEETS, sentences
 
@@ -95,6 +97,21 @@ def test_the_same_rows_are_not_compared_twice_and_count_once(released):
     assert "text" in other.lasting
 
 
+def test_a_file_that_is_loaded_now_whole_and_now_in_part_is_looked_at_once(champion):
+    made = champion(features=["text"])
+    made.write("shop-a", "train", sentences(REVIEWS, 200, 0))
+    made.release()
+    whole = sentences(TWEETS, 200, 7)
+    for _ in range(3):
+        for rows in (whole, whole.take(range(80))):
+            check = fresh(made, rows)
+            assert check.report.drifted_features == ("text",)
+            assert check.lasting == ()
+    history = read_history(made.desk("shop-a"))
+    assert (len(history.checks), len(history.rows)) == (6, 2)
+    assert fresh(made, sentences(TWEETS, 80, 8, start=900)).lasting == ("text",)
+
+
 def test_a_policy_decides_of_which_features_is_told(released):
     fresh(released, sentences(TWEETS, 150, 7))
     check = fresh(released, sentences(TWEETS, 150, 8, start=500))
@@ -141,6 +158,43 @@ def test_a_holdout_too_small_to_score_leaves_loss_and_calibration_out(champion):
     assert {finding.feature for finding in check.report.findings} == {"text", "label", "embedding"}
 
 
+def test_stock_phrases_that_recur_on_both_sides_are_no_drift(champion):
+    """30 % of 3,000 rows are drawn from 400 phrases: most are met, and none of those is ever fresh."""
+    made = champion(features=["text", "label"])
+    phrases = [
+        text.rsplit(" ", 1)[0][:18] + f" {n}" for n, text in enumerate(sentences(REVIEWS, 400, 5).texts)
+    ]
+
+    def chats(seed):
+        rng = np.random.default_rng(seed)
+        own = sentences(REVIEWS, 3000, seed, start=10_000 * (1 + seed))
+        stock = rng.random(3000) < 0.3
+        drawn = rng.choice(phrases, 3000)
+        texts = tuple(str(drawn[n]) if stock[n] else text for n, text in enumerate(own.texts))
+        return LabelledTexts(texts, tuple("good" if stock[n] else own.labels[n] for n in range(3000)))
+
+    made.write("shop-a", "train", chats(0))
+    made.release()
+    for seed in range(1, 4):
+        report = fresh(made, chats(seed)).report
+        effects = {each.name: each.effect for finding in report.findings for each in finding.measures}
+        assert effects["length_psi"] < 0.05
+        assert effects["label_shift"] < 0.05
+        assert not report.drifted
+
+
+def test_a_table_that_holds_every_row_twice_has_nothing_to_compare_with(champion):
+    made = champion(features=["text"])
+    rows = sentences(REVIEWS, 200, 0)
+    made.write("shop-a", "train", joined(rows, rows, sentences(TWEETS, 40, 1)))
+    made.release()
+    with pytest.raises(
+        DataRefused, match="have a text that no other row has, and the tests need 50"
+    ) as caught:
+        fresh(made, sentences(REVIEWS, 100, 2, start=1000))
+    assert caught.value.code == "drift-no-reference"
+
+
 def test_a_new_champion_gets_a_new_reference_with_the_fresh_rows_in_it(released):
     fresh(released, sentences(TWEETS, 300, 7))
     first = check_drift(released.desk("shop-a"))
@@ -178,7 +232,7 @@ def test_further_columns_are_watched(champion):
 def test_what_cannot_be_compared_is_refused_by_its_code(released, champion):
     fresh_rows = sentences(REVIEWS, 30, 7, start=1000)
     with pytest.raises(
-        DataRefused, match="has 30 rows that the champion was not trained on, and the tests need 50"
+        DataRefused, match="has 30 different rows that the champion was not trained on, and the tests need 50"
     ):
         fresh(released, fresh_rows)
     nobody = champion()

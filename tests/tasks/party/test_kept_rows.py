@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedmodels.data.prepared import LabelledTexts, PreparedTables
+from fedmodels.data.fresh import read_window
+from fedmodels.data.prepared import LabelledTexts, PreparedTables, prepare_party_tables
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.settings import Tables
@@ -31,9 +32,28 @@ def test_they_come_back_as_they_were_and_are_private(folder):
     keep(folder, "h")
     found = read_rows(folder, "h")
     assert (found.train.rows, found.holdout) == (ROWS.train, ROWS.holdout)
-    assert found.texts == {"a", "b", "c"}
+    assert (found.met, found.rows) == ({"a", "b", "c"}, 2)
     for inner in (folder.parent, folder, rows_folder(folder, "h").parent, rows_folder(folder, "h")):
         assert inner.stat().st_mode & 0o077 == 0
+
+
+def test_texts_that_recur_are_met_and_stand_in_no_reference(folder, tmp_path):
+    table, fresh = tmp_path / "train.csv", tmp_path / "fresh.csv"
+    table.write_text("text,label,price\na,x,1\nb,y,2\na,x,3\nd,x,4\nd,y,5\n")
+    fresh.write_text("text,label,price\nb,y,6\ne,x,7\n")
+    made = recipe(price="number")
+    tables = Tables(train=table, fresh=fresh)
+    prepared = prepare_party_tables(table, None, made.data, ("x", "y"), seed=4, fresh=fresh)
+    assert prepared.repeated == {"a", "d"}
+    keep_rows(folder, "h", prepared, tables, made, "r")
+    found = read_rows(folder, "h")
+    assert set(prepared.train.texts + prepared.holdout.texts) == {"a", "b", "e"}
+    assert set(found.train.rows.texts + found.holdout.texts) == {"b", "e"}
+    assert found.met == {"a", "b", "d", "e"}
+    prices = {"b": 2.0, "e": 7.0}
+    assert found.train.columns["price"] == [prices[text] for text in found.train.rows.texts], "each row once"
+    window = read_window(fresh, made.data, {}, table="fresh", without=found.met)
+    assert len(window.rows) == 0
 
 
 def keep(folder, data_hash, run="r", tables=None, of=None):

@@ -9,7 +9,7 @@ from fedmodels.errors import DataRefused, InputError
 from validation.drift.columns import Scored
 from validation.drift.comparing import compare
 from validation.drift.policy import DriftPolicy
-from validation.drift.reference import build_reference, pack, reference_hash, unpack
+from validation.drift.reference import FORMAT, build_reference, pack, reference_hash, unpack
 
 POLICY = DriftPolicy()
 KINDS = {
@@ -97,7 +97,7 @@ def _without_array(document, arrays):
 
 
 def _other_format(document, arrays):
-    document["format"] = 2
+    document["format"] = FORMAT + 1
 
 
 def _unknown_kind(document, arrays):
