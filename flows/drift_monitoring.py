@@ -10,14 +10,17 @@ from prefect.states import Completed, Failed
 from fedmodels.errors import FedcartError, write_coded
 from fedmodels.identifiers import check_identifier
 from infra.settings import load_settings
-from tasks.drift.checking import NOTHING_FRESH
+from tasks.drift.checking import NOTHING_FRESH, TOO_FEW_FRESH
 from tasks.drift.desk import DriftDesk
 from tasks.drift.steps import compare_rows, notify, show_drift
 from tasks.party.boundary import sealed_opening
 from tasks.tracebacks import silence_tracebacks
 
-NOTHING_TO_DO = frozenset({"drift-no-champion", "drift-disabled", NOTHING_FRESH})
-"""Codes with which a scheduled check ends without a fault: there is nothing to check yet."""
+NOTHING_TO_DO = frozenset({"drift-no-champion", "drift-disabled", NOTHING_FRESH, TOO_FEW_FRESH})
+"""Codes with which a scheduled check ends without a fault: there is nothing to check yet.
+
+After each release fresh rows are few for some hours. Whoever asks by hand is refused for each of them.
+"""
 
 
 @flow(name="drift-monitoring", flow_run_name="drift · {recipe}", persist_result=False)

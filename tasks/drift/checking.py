@@ -23,7 +23,8 @@ from validation.drift.comparing import compare
 from validation.drift.findings import DriftReport
 from validation.drift.persistence import PersistencePolicy, persistent_drift
 
-NOTHING_FRESH = "drift-nothing-fresh"
+NOTHING_FRESH, TOO_FEW_FRESH = "drift-nothing-fresh", "drift-too-few-rows"
+"""Codes with which a check is refused that another hour may allow."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,11 @@ def check_drift(desk: DriftDesk) -> DriftCheck:
         DataRefused: `drift-no-reference`, `drift-too-few-rows`, or a table or column cannot be used.
         IntegrityError: the champion is missing or damaged.
     """
-    released = find_released(desk)
+    return check_against(desk, find_released(desk))
+
+
+def check_against(desk: DriftDesk, released: Released) -> DriftCheck:
+    """`check_drift`, of a champion that was found before."""
     section = released.plan.recipe.drift
     data_hash = trained_hash(desk, released)
     rows = trained_rows(desk, released, data_hash)
@@ -123,7 +128,7 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
             f"The {name} table of party {desk.party} has {counted(found, 'different row')} that the "
             f"champion was not trained on, and the tests need {least}",
             fix="check a longer window of rows",
-            code="drift-too-few-rows",
+            code=TOO_FEW_FRESH,
         )
     return window
 

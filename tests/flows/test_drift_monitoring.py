@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import StoreUnavailable, TrainingFailed
 from flows import drift_monitoring
 from flows.drift_monitoring import monitor
@@ -82,13 +83,18 @@ def test_where_there_is_nothing_to_check_yet_it_ends_well(flow):
     assert flow("nowhere").message.startswith("drift-no-champion: ")
 
 
-def test_what_is_refused_fails_with_one_sentence(flow, champion):
+def test_fewer_rows_than_the_tests_need_are_no_fault_of_a_scheduled_check(flow, champion):
     champion.write("shop-a", "fresh", sentences(REVIEWS, 20, 7, start=1000))
     state = flow()
+    assert (state.name, state.is_completed()) == ("NotChecked", True)
+    assert state.message.startswith("drift-too-few-rows: The fresh table of party shop-a has 20 different")
+
+
+def test_what_is_refused_fails_with_one_sentence(flow, champion):
+    champion.write("shop-a", "fresh", LabelledTexts(tuple("?" * n for n in range(1, 151)), ("good",) * 150))
+    state = flow()
     assert state.is_failed()
-    assert state.message.startswith(
-        "drift-too-few-rows: The fresh table of party shop-a has 20 different rows"
-    )
+    assert state.message.startswith("drift-too-few-values: Feature text has 0 rows with a word")
     assert flow("No Id").message.startswith("id-invalid: ")
 
 

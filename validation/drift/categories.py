@@ -36,7 +36,7 @@ def profile_categories(
     """Keep the counts of a column of categories, [n].
 
     Raises:
-        DataRefused: `drift-wrong-type`, `drift-all-null` or `drift-too-few-rows`.
+        DataRefused: `drift-wrong-type`, `drift-all-null` or `drift-too-few-values`.
     """
     read = read_categories(name, values, policy.min_rows)
     counts = tuple(sorted(read.counts.items()))

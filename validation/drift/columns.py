@@ -66,7 +66,7 @@ def read_numbers(name: str, values: Values, least: int) -> tuple[Floats, int]:
     """The numbers of a column in ascending order, and how many rows lack one.
 
     Raises:
-        DataRefused: `drift-wrong-type`, `drift-not-finite`, `drift-all-null` or `drift-too-few-rows`.
+        DataRefused: `drift-wrong-type`, `drift-not-finite`, `drift-all-null` or `drift-too-few-values`.
     """
     numbers = _floats(name, values, dimensions=1)
     present = numbers[~np.isnan(numbers)]
@@ -134,7 +134,7 @@ def too_few_rows(name: str, rows: int, least: int, what: str = "with a value") -
     return DataRefused(
         f"Feature {name} has {counted(rows, 'row')} {what}, and the tests need {least}",
         fix="check a longer window of rows",
-        code="drift-too-few-rows",
+        code="drift-too-few-values",
     )
 
 

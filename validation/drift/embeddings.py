@@ -42,7 +42,7 @@ def profile_embeddings(
     """Keep a sample of embeddings, [n, d].
 
     Raises:
-        DataRefused: `drift-wrong-type`, `drift-not-finite` or `drift-too-few-rows`.
+        DataRefused: `drift-wrong-type`, `drift-not-finite` or `drift-too-few-values`.
     """
     rows = read_embeddings(name, values, policy.min_rows)
     return EmbeddingProfile(_drawn(rows, policy.embedding_rows, rng))

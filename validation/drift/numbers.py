@@ -41,7 +41,7 @@ def profile_numbers(
     """Keep the bins of a column of numbers, [n], and a sample of it.
 
     Raises:
-        DataRefused: `drift-wrong-type`, `drift-not-finite`, `drift-all-null` or `drift-too-few-rows`.
+        DataRefused: `drift-wrong-type`, `drift-not-finite`, `drift-all-null` or `drift-too-few-values`.
     """
     present, missing = read_numbers(name, values, policy.min_rows)
     return profile_sorted(present, missing, policy, rng)

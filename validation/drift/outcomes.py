@@ -50,7 +50,7 @@ def profile_losses(name: str, values: Values, policy: DriftPolicy) -> LossProfil
     """Keep the moments of per-row losses, [n].
 
     Raises:
-        DataRefused: `drift-wrong-type`, `drift-not-finite` or `drift-too-few-rows`.
+        DataRefused: `drift-wrong-type`, `drift-not-finite` or `drift-too-few-values`.
     """
     losses = read_losses(name, values, policy.min_rows)
     return LossProfile(len(losses), float(losses.mean()), float(losses.var(ddof=1)))
@@ -81,7 +81,7 @@ def profile_calibration(name: str, values: Values, policy: DriftPolicy) -> Calib
     """Keep the sums of `Scored` rows.
 
     Raises:
-        DataRefused: `drift-wrong-type` or `drift-too-few-rows`.
+        DataRefused: `drift-wrong-type` or `drift-too-few-values`.
     """
     return _sums(read_scored(name, values, policy.min_rows))
 

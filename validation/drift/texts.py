@@ -48,7 +48,7 @@ def profile_texts(name: str, values: Values, policy: DriftPolicy, rng: np.random
     Statistics 1983).
 
     Raises:
-        DataRefused: `drift-wrong-type`, `drift-all-null` or `drift-too-few-rows`, which counts rows with
+        DataRefused: `drift-wrong-type`, `drift-all-null` or `drift-too-few-values`, which counts rows with
             a word too.
     """
     texts, missing = read_texts(name, values, policy.min_rows)

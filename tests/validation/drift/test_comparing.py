@@ -67,7 +67,7 @@ def test_no_feature_at_all_is_no_check(reference):
 def test_fewer_rows_than_the_tests_can_use(reference):
     with pytest.raises(DataRefused) as refused:
         check(reference, draw_rows(World(), 80, rng(1)))
-    assert refused.value.code == "drift-too-few-rows"
+    assert refused.value.code == "drift-too-few-values"
 
 
 def test_the_same_seed_gives_the_same_report(reference):

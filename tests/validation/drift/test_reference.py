@@ -88,7 +88,7 @@ def test_watching_nothing_is_refused():
 def test_too_few_rows_make_no_reference():
     with pytest.raises(DataRefused) as refused:
         build(rows(number=99))
-    assert refused.value.code == "drift-too-few-rows"
+    assert refused.value.code == "drift-too-few-values"
     assert str(refused.value).startswith("Feature price has 99 rows with a value, and the tests need 100")
 
 

@@ -84,7 +84,7 @@ def test_of_many_texts_some_are_looked_up():
 def test_texts_without_words_cannot_be_used():
     with pytest.raises(DataRefused) as refused:
         measures(["a b"] * 50, ["?!"] * 50)
-    assert refused.value.code == "drift-too-few-rows"
+    assert refused.value.code == "drift-too-few-values"
     assert str(refused.value).startswith("Feature text has 0 rows with a word, and the tests need 20")
 
 
