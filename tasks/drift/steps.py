@@ -3,10 +3,12 @@
 from prefect import task
 
 from tasks.drift.artifacts import show_check
-from tasks.drift.checking import DriftCheck, check_drift
+from tasks.drift.checking import DriftCheck, check_against
 from tasks.drift.desk import DriftDesk
 from tasks.drift.noticing import leave_notice, notice_of
+from tasks.drift.released import find_released
 from tasks.party.boundary import bordered
+from tasks.party.discretion import discreet
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 
@@ -18,9 +20,12 @@ def compare_rows(desk: DriftDesk) -> DriftCheck:
     """Hold fresh rows against their reference, which is built when there is none of this champion.
 
     Raises:
-        FedcartError: as `check_drift`; one sentence without a value.
+        FedcartError: as `check_drift`; one sentence without a value, and without a name that the party's
+            policy keeps back.
     """
-    return check_drift(desk)
+    released = find_released(desk)
+    with discreet(released.plan.recipe.drift, desk.party, desk.policy.drift_features):
+        return check_against(desk, released)
 
 
 @task(task_run_name="show_drift · {desk.party} · {desk.recipe}", **LOCAL)

@@ -9,6 +9,7 @@ from fedmodels.protocol.messages import DataReport
 from infra.keys import data_hash_key
 from tasks.party.boundary import sealed
 from tasks.party.contract import check_rows, check_terms
+from tasks.party.discretion import discreet
 from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
 from tasks.party.kept_rows import drift_folder, keep_rows, let_rows_go
 from tasks.party.session import PartySession
@@ -119,7 +120,8 @@ def keep_trained_rows(session: PartySession) -> str:
     prepared, recipe = session.prepared, session.joined_plan.recipe
     if prepared is not None and recipe.drift.enabled:
         folder = drift_folder(session.workspace, recipe.name)
-        keep_rows(folder, session.data_hash, prepared, session.tables, recipe, session.run)
+        with discreet(recipe.drift, session.party, session.policy.drift_features):
+            keep_rows(folder, session.data_hash, prepared, session.tables, recipe, session.run)
     return session.party
 
 

@@ -2,15 +2,17 @@
 
 import itertools
 
+import pandas as pd
 import pytest
 
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.errors import StoreUnavailable, TrainingFailed
+from fedmodels.errors import DataRefused, StoreUnavailable, TrainingFailed
 from flows import drift_monitoring
 from flows.drift_monitoring import monitor
 from infra.layout import drift_prefix
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
+from tasks.drift.checking import check_drift
 from tests.store_alone import store_alone
 from tests.tasks.drift.champion import PARTIES, REVIEWS, TWEETS, Champion, sentences
 
@@ -96,6 +98,40 @@ def test_what_is_refused_fails_with_one_sentence(flow, champion):
     assert state.is_failed()
     assert state.message.startswith("drift-too-few-values: Feature text has 0 rows with a word")
     assert flow("No Id").message.startswith("id-invalid: ")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "column", "names"),
+    [
+        (["text"], "price", False),
+        ([], "price", False),
+        (["price"], "price", True),
+        (["text"], "it's €", False),
+    ],
+)
+def test_a_failure_names_no_feature_of_which_the_policy_lets_nothing_be_said(
+    home, tmp_path, monkeypatch, allowed, column, names
+):
+    """The fresh table lacks a column that the recipe watches."""
+    made = Champion(home, f"recipe-{next(NAMES)}", tmp_path, columns={column: "number"}, features=["text"])
+    rows = sentences(REVIEWS, 200, 0)
+    path = made.write("shop-a", "train", rows)
+    pd.DataFrame({"text": rows.texts, "label": rows.labels, column: 1.5}).to_parquet(path)
+    made.release()
+    made.write("shop-a", "fresh", sentences(REVIEWS, 150, 7, start=1000))
+    with pytest.raises(DataRefused) as told:
+        check_drift(made.desk("shop-a"))
+    assert repr(column) in str(told.value), "by hand it is named"
+    monkeypatch.setattr(drift_monitoring, "load_settings", lambda: load_role_settings(home, "shop-a"))
+    monkeypatch.setattr(drift_monitoring, "compare_rows", drift_monitoring.compare_rows.fn)
+    update_role_settings(home, "shop-a", {"policy": {"drift_features": allowed}})
+    try:
+        state = drift_monitoring.drift_monitoring.fn(made.recipe.name)
+    finally:
+        update_role_settings(home, "shop-a", {"policy": {"drift_features": None}})
+    assert state.is_failed()
+    assert state.message.startswith(f"{told.value.code}: ")
+    assert (column in state.message) is names
 
 
 def test_a_store_that_is_away_is_a_failure(flow, monkeypatch):

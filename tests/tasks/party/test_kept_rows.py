@@ -7,6 +7,7 @@ import pytest
 
 from fedmodels.data.fresh import read_window
 from fedmodels.data.prepared import LabelledTexts, PreparedTables, prepare_party_tables
+from fedmodels.drift_section import DriftSection
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.settings import Tables
@@ -128,3 +129,18 @@ def test_a_session_keeps_what_it_trains_on_and_nothing_that_was_refused(tmp_path
     session.prepared = None
     keep_trained_rows.fn(session)
     assert read_rows(own, session.data_hash) is None
+
+
+def test_a_column_that_is_lacking_is_named_only_if_the_policy_lets_it_be(tmp_path):
+    for allowed, named in ((None, True), (("price",), True), (("text",), False)):
+        session = make_session(tmp_path)
+        recipe_with_price = session.plan.recipe.model_copy(
+            update={"drift": DriftSection(columns={"price": "number"})}
+        )
+        session.plan = session.plan.model_copy(update={"recipe": recipe_with_price})
+        session.policy = session.policy.model_copy(update={"drift_features": allowed})
+        prepare_data.fn(session)
+        with pytest.raises(DataRefused) as caught:
+            keep_trained_rows.fn(session)
+        assert ("price" in str(caught.value)) is named
+        assert caught.value.code == "table-column-missing"
