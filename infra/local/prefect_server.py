@@ -53,13 +53,16 @@ def environment(home: Path, port: int, database: str = "") -> dict[str, str]:
     """The server's environment; without a `database` (a URL) it has SQLite in `home`.
 
     Only its own page may call the API from a browser. Task runs and events are written in batches once
-    a second: one by one, as by default, each task run costs it twice the processor time.
+    a second: one by one, as by default, each task run costs it twice the processor time. Its threads share
+    two heaps of glibc: with one each, what SQLite frees in one is of no use to the others, and the server
+    grows by 0.2 to 1 MB a round for hundreds of rounds (`python -m bench.soak`).
     """
     named = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
     return (
         clean_environment()
         | named
         | {
+            "MALLOC_ARENA_MAX": "2",
             "PREFECT_HOME": str(home),
             "PREFECT_API_URL": api_url(port),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

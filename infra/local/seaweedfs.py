@@ -32,7 +32,8 @@ HELLO = "coordinator/stack/hello"
 
 _LONGEST_SOCKET_PATH = 100
 
-MEMORY_LIMIT = {"GOMEMLIMIT": "700MiB"}
+MEMORY_LIMIT_MIB = 700
+MEMORY_LIMIT = {"GOMEMLIMIT": f"{MEMORY_LIMIT_MIB}MiB"}
 """What its garbage collector aims at: without it, uploads of 45 MB leave it at over a gigabyte; with 400 MiB
 it collects all the time, and uploads cost half as much processor time again."""
 
