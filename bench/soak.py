@@ -10,7 +10,8 @@ are sampled by kind of process.
 Criterion, for each kind, of the medians over the second quarter of the run and over its last: memory may
 grow by a tenth and 20 MB, open files by a tenth and 10. The first quarter, in which caches fill, counts for
 nothing. The store's garbage collector lets memory rise and fall as it likes below a limit that it is given,
-so it is held to that limit, and 100 MB of mapped files. The exit status is 1 when a kind grew by more, or the run did not finish.
+so it is held to that limit, and 100 MB of mapped files. The exit status is 1 when a kind grew by more, or
+the run did not finish.
 """
 
 import argparse
