@@ -56,6 +56,7 @@ class ObjectStore:
         access_key_id: str | None = None,
         secret_access_key: str | None = None,
         silence: float = SILENCE_S,
+        attempts: int = 5,
     ) -> None:
         self.bucket = bucket
         self.client = s3_client(
@@ -63,9 +64,9 @@ class ObjectStore:
             region=region,
             access_key_id=access_key_id,
             secret_access_key=secret_access_key,
-            connect_timeout=5,
+            connect_timeout=min(silence, 5.0),
             read_timeout=silence,
-            attempts=5,
+            attempts=attempts,
         )
         # A put would wait for the store's word to go on, and a line that breaks off within that word leaves
         # botocore (1.43) reading the end of the stream again and again, for ever.

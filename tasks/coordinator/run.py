@@ -3,7 +3,6 @@
 Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/session.py`.
 """
 
-import math
 import threading
 import time
 from collections.abc import Iterable
@@ -15,15 +14,18 @@ from uuid import UUID, uuid4
 from fedmodels.errors import RunConflict, RunError
 from fedmodels.protocol.messages import Closed, Head, Plan, Record, Session
 from fedmodels.protocol.state import Found, RunState, advance
+from infra.lookout import Lookout
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
-from infra.stores import store_from_settings
+from infra.stores import store_for_looks, store_from_settings
 from tasks.models import Publisher
 from tasks.round_folder import open_round_folder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
     from fedmodels.workbench import Workbench
+
+LOOK_SECONDS = 1.0
 
 
 class CoordinatorRun:
@@ -35,6 +37,8 @@ class CoordinatorRun:
         """Who this coordinator is: no other one has the name, not even for the same run."""
         self.home = settings.home
         self.store: ObjectStore = store_from_settings(settings)
+        self.store_for_looks: ObjectStore = store_for_looks(settings)
+        """The same, for what is asked between steps: nobody waits for an answer."""
         self.publisher = Publisher(self.store)
         self.party_keys = dict(settings.party_keys)
         self.threads = settings.torch_threads
@@ -116,10 +120,19 @@ class Interruption:
     """Whether somebody else closed the run or took it over; shared by the threads that wait."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.looked = -math.inf
-        """When the store was last asked (`monotonic`)."""
-        self.found: Closed | RunConflict | None = None
+        self.lookout: Lookout[Closed | RunConflict] = Lookout(LOOK_SECONDS)
+        self._lock = threading.Lock()
+        self._found: Closed | RunConflict | None = None
+
+    @property
+    def found(self) -> Closed | RunConflict | None:
+        """What was noted first."""
+        return self._found
+
+    def note(self, found: Closed | RunConflict | None) -> None:
+        """Note what was found, unless something was noted before."""
+        with self._lock:
+            self._found = self._found or found
 
 
 @dataclass

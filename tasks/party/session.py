@@ -13,7 +13,7 @@ from fedmodels.protocol.messages import ChampionScore, DataReport, Plan
 from infra.keys import PrivateKey, party_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
-from infra.stores import store_from_settings
+from infra.stores import store_for_looks, store_from_settings
 from tasks.party.contract import Terms
 from tasks.round_folder import open_round_folder
 
@@ -32,6 +32,8 @@ class PartySession:
         self.threads = settings.torch_threads
         self.poll_seconds = settings.poll_seconds
         self.store: ObjectStore = store_from_settings(settings)
+        self.store_for_looks: ObjectStore = store_for_looks(settings)
+        """The same, for what a training step asks: it waits for no answer."""
         self.signing_key: PrivateKey = party_key(settings.signing_key)
         self.workspace: Path = settings.workspace
         self.folder: Path = settings.workspace / "runs" / run

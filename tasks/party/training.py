@@ -13,7 +13,7 @@ from fedmodels.protocol.messages import Announcement, Closed
 from infra.deployments.declaration import gpu_limit
 from infra.deployments.gpu_slot import gpu_slot
 from infra.layout import closed_key
-from infra.waiting import patient
+from infra.lookout import Lookout
 from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
 from tasks.party.boundary import sealed
@@ -121,18 +121,13 @@ def tell_first_step(round_number: int) -> Callable[[int, int, float], None]:
 
 
 def closed_asked(session: PartySession) -> Callable[[], bool]:
-    """A cheap question: whether the run was closed. It looks at the store every few seconds only."""
-    checked, closed = time.monotonic(), False
+    """A cheap question: whether the run was closed, as far as is known; it waits for no store."""
+    lookout = Lookout[Closed](CLOSED_CHECK_SECONDS)
 
-    def asked() -> bool:
-        nonlocal checked, closed
-        if not closed and time.monotonic() - checked >= CLOSED_CHECK_SECONDS:
-            checked = time.monotonic()
-            look = patient(lambda: read_message(session.store, closed_key(session.run), Closed))
-            closed = look() is not None
-        return closed
+    def look() -> Closed | None:
+        return read_message(session.store_for_looks, closed_key(session.run), Closed)
 
-    return asked
+    return lambda: lookout.ask(look) is not None
 
 
 def stop_asked(session: PartySession, closed: Callable[[], bool]) -> Callable[[], bool]:

@@ -1,6 +1,6 @@
 """A store that does not answer for a while: periodic looks go on, and no measurement is lost."""
 
-import time
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -8,13 +8,12 @@ import pytest
 from fedmodels.errors import StoreUnavailable
 from infra.keys import ensure_private_key
 from infra.local.ports import free_ports
+from infra.lookout import Lookout
 from infra.settings import Settings
 from tasks.coordinator import closing
 from tasks.coordinator.closing import close_round
-from tasks.coordinator.interrupting import fold_interruption, interrupted
+from tasks.coordinator.interrupting import fold_interruption, interrupted, stop_waiting
 from tasks.coordinator.run import CoordinatorRun
-from tasks.party import training
-from tasks.party.session import PartySession
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -41,20 +40,27 @@ def run(settings):
 
 def test_a_periodic_look_at_the_run_goes_on(run, monkeypatch):
     monkeypatch.setattr(CoordinatorRun, "state", SimpleNamespace(closed=None))
+    run.interruption.lookout = Lookout(every=0.0)
     fold_interruption(run)
-    assert run.interruption.looked > time.monotonic() - 60.0, "it looked"
     assert not interrupted(run)
+
+
+def test_the_threads_that_wait_are_not_held_up_by_a_look(settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60.0)
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        run = CoordinatorRun("run-1", settings.model_copy(update={"s3_endpoint": endpoint}))
+        run.interruption.lookout = Lookout(every=0.0)
+        assert not any(interrupted(run) for _ in range(1000))
+        line, _ = silent.accept()
+        with line:
+            stop_waiting(run)
+            assert interrupted(run), "while the look is under way"
 
 
 def test_who_must_know_now_is_told_that_nobody_knows(run):
     with pytest.raises(StoreUnavailable):
         interrupted(run, now=True)
-
-
-def test_training_goes_on(settings, monkeypatch):
-    monkeypatch.setattr(training, "CLOSED_CHECK_SECONDS", 0.0)
-    closed = training.closed_asked(PartySession("run-1", settings))
-    assert not closed()
 
 
 def test_a_second_try_to_close_a_round_measures_from_the_same_beginning(run, monkeypatch):

@@ -33,7 +33,6 @@ def run(tmp_path):
 def test_it_stops_nobody(run):
     before = run.state
     assert not interrupted(run)
-    run.interruption.looked = 0.0
     fold_interruption(run)
     assert run.state == before
 
