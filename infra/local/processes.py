@@ -1,8 +1,8 @@
 """Processes of the local stack: started detached, recorded at once, stopped by identity.
 
-Two things identify a process of ours, and nothing else is ever stopped. Its record: id and time of
-creation, so that an id which the system has given away again is not mistaken for it. And a marker in its
-environment, `NAME@STACK'S FOLDER`, which its own children inherit: it finds what a crash left unrecorded.
+Two things identify a process of ours, and nothing else is ever stopped. Its record: id and birth, so that
+an id which the system has given away again is not mistaken for it. And a marker in its environment,
+`NAME@STACK'S FOLDER`, which its own children inherit: it finds what a crash left unrecorded.
 """
 
 import os
@@ -22,6 +22,9 @@ MARKER = "STACK_OF_FEDCART"
 """Variable in the environment of a stack's processes. Names that begin with FEDCART_ are settings."""
 
 _FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_START_TICKS = 19
+"""Place of `starttime` among what follows a process's name in `/proc/PID/stat` (proc(5): field 22)."""
 _CLOCK_TOLERANCE_S = 2.0
 _LOG_LIMIT_BYTES = 10 * 1024**2
 _children: list[subprocess.Popen[bytes]] = []  # kept, so that none is dropped while it still runs
@@ -29,7 +32,11 @@ _children: list[subprocess.Popen[bytes]] = []  # kept, so that none is dropped w
 
 @dataclass(frozen=True)
 class Record:
-    """One process of the stack, as it was started."""
+    """One process of the stack, as it was started.
+
+    `created` is by the clock as it stood then, which may be set later; `born` no clock touches. It is empty
+    where the system does not tell it, and in records of fedcart before it was written down.
+    """
 
     name: str
     role: str
@@ -38,16 +45,20 @@ class Record:
     created: float
     port: int | None
     log: str
+    born: str = ""
 
     @property
     def process(self) -> psutil.Process | None:
         """The very process, or `None` when it has ended."""
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < _CLOCK_TOLERANCE_S
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+            return process if self._is_of(process) and process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+
+    def _is_of(self, process: psutil.Process) -> bool:
+        born = birth(self.pid) if self.born else ""
+        return born == self.born if born else abs(process.create_time() - self.created) < _CLOCK_TOLERANCE_S
 
 
 def start(
@@ -81,6 +92,20 @@ def start(
     return write_record(stack, name, child.pid, role=role, what=what, log=log, port=port)
 
 
+def birth(pid: int) -> str:
+    """Which start of the machine a process belongs to, and how many ticks after it it was started.
+
+    psutil's public time of creation adds the moment of the start, which moves whenever the clock is set.
+    Empty where there is no Linux to ask, and when the process has ended.
+    """
+    try:
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        boot = _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+    return f"{boot} {facts.rpartition(')')[2].split()[_START_TICKS]}"
+
+
 def exit_status(record: Record) -> int | None:
     """How a child of this very process ended; `None` when it runs, or is not its child."""
     return next((child.poll() for child in _children if child.pid == record.pid), None)
@@ -90,7 +115,7 @@ def write_record(
     stack: Path, name: str, pid: int, *, role: str, what: str, log: Path, port: int | None = None
 ) -> Record:
     """Write down a process that was just started."""
-    record = Record(name, role, what, pid, psutil.Process(pid).create_time(), port, str(log))
+    record = Record(name, role, what, pid, psutil.Process(pid).create_time(), port, str(log), birth(pid))
     write_json(_record_file(stack, name), asdict(record))
     return record
 

@@ -82,11 +82,12 @@ def _look(stack: Stack, name: str, role: str, what: str, record: Record | None) 
     if record is None:
         return ProcessStatus(name, role, what, "stopped", None, None, None, None)
     log = Path(record.log)
-    if record.process is None:
+    process = record.process
+    if process is None:
         return ProcessStatus(
             name, role, what, "died", record.pid, record.port, None, record.log, tuple(last_lines(log))
         )
-    seconds = round(time.time() - record.created, 1)
+    seconds = round(time.time() - process.create_time(), 1)  # both by the clock as it is now
     answering = _answers(stack, name)
     return ProcessStatus(
         name,

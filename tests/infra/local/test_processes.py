@@ -4,15 +4,18 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
+import pytest
 
 from infra.local import processes
 from infra.local.processes import Record
+from infra.private_files import write_json
 from infra.waiting import wait_for
 
+LINUX = sys.platform == "linux"
 SLEEP = "import time; time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {SLEEP}"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {SLEEP!r}]); time.sleep(60)"
@@ -105,3 +108,52 @@ def test_a_long_log_is_put_aside(tmp_path: Path, monkeypatch):
         file.write(b"new")
     assert log.read_text() == "new"
     assert (tmp_path / "x.log.1").read_text() == "x" * 11
+
+
+@pytest.fixture
+def clock_set(monkeypatch):
+    """The machine's clock is set a minute on, and with it the moment at which psutil says it was started."""
+    create_time = psutil.Process.create_time
+    return lambda: monkeypatch.setattr(psutil.Process, "create_time", lambda self: create_time(self) + 60.0)
+
+
+@pytest.mark.skipif(not LINUX, reason="no other system tells a birth that no clock touches")
+def test_a_process_stays_itself_when_the_clock_is_set(tmp_path: Path, clock_set):
+    record = start(tmp_path, "one", SLEEP)
+    clock_set()
+    process = processes.read_records(tmp_path)["one"].process
+    assert process is not None
+    processes.stop([process], grace=5.0)
+    assert record.process is None
+
+
+@pytest.mark.skipif(not LINUX, reason="no other system tells a birth that no clock touches")
+def test_an_id_that_was_given_away_again_is_not_mistaken_though_the_clock_says_so(tmp_path: Path):
+    mine = psutil.Process()
+    record = processes.write_record(tmp_path, "x", mine.pid, role="all", what="test", log=tmp_path / "log")
+    assert record.process == mine
+    boot, ticks = record.born.split()
+    assert replace(record, born=f"{boot} {int(ticks) - 1}").process is None
+    assert replace(record, born=f"another-start {ticks}").process is None
+
+
+def test_a_record_from_before_births_were_written_goes_by_the_clock(tmp_path: Path, clock_set):
+    mine = psutil.Process()
+    written = asdict(Record("x", "all", "test", mine.pid, mine.create_time(), None, "x.log"))
+    del written["born"]
+    write_json(tmp_path / "processes" / "x.json", written)
+    assert processes.read_records(tmp_path)["x"].process == mine
+    clock_set()
+    assert processes.read_records(tmp_path)["x"].process is None
+
+
+def test_a_name_of_a_process_may_hold_anything(tmp_path: Path):
+    odd = tmp_path / "a) R 1 2 3 (b"
+    odd.symlink_to("/bin/sleep")
+    record = processes.start(
+        tmp_path, "odd", [str(odd), "60"], role="all", what="t", log=tmp_path / "log", environment={}
+    )
+    assert record.process is not None
+    assert record.born == processes.birth(record.pid)
+    processes.stop([record.process], grace=5.0)
+    assert processes.birth(record.pid) == ""
