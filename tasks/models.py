@@ -1,6 +1,6 @@
 """Global models in a process: published ahead of time, fetched once, and kept while they are needed.
 
-A process keeps the models that it works with as files, named by their hash, in a folder of the run. What was
+A process keeps the models that it works with as files, named by their hash, in a folder of its own. What was
 made here is moved there and never fetched again.
 """
 
@@ -60,7 +60,7 @@ def forget_models(folder: Path, *, keep: frozenset[str]) -> None:
     """Remove the local copies of all models but those of these hashes."""
     for path in folder.glob("*.safetensors"):
         if path.stem not in keep:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def model_file(folder: Path, sha256: str) -> Path:

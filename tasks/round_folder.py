@@ -1,17 +1,91 @@
-"""The folder in which a process keeps the files of the round that it is in."""
+"""Where a process keeps the files of its run: models, and what the round that it is in makes.
 
+Two processes may have one run on one machine: a session and the one that was started in its place, or a
+coordinator that wakes up after another one resumed its run. Each has a folder of its own.
+"""
+
+import fcntl
 import shutil
+import threading
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
+from uuid import uuid4
 
 from infra.fault_points import fault_effect
+from infra.file_lock import locked_file
+
+PREFIX = "process-"
+_LOCK = "lock"
+_LOCK_TIMEOUT_S = 30.0
+
+
+class OwnFolder:
+    """A process's folder below its run's, which is its own as long as it lives.
+
+    It is made when it is first asked for. What processes left that have ended is then removed, but for the
+    models, which are moved here: whoever uses one holds it against its hash first.
+    """
+
+    def __init__(self, run_folder: Path) -> None:
+        self._run_folder = run_folder
+        self._path = run_folder / f"{PREFIX}{uuid4().hex}"
+        self._making = threading.Lock()
+        self._held: IO[bytes] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder, which is there."""
+        with self._making:
+            if self._held is None:
+                # Nobody looks at a folder between its making and its lock. Who waited in vain for a process
+                # that hangs there goes on: there is nothing to be seen in that moment but by accident.
+                with locked_file(self._run_folder / _LOCK, _LOCK_TIMEOUT_S):
+                    self.models_in(self._path).mkdir(parents=True, exist_ok=True)
+                    self._held = (self._path / _LOCK).open("wb")
+                    fcntl.flock(self._held, fcntl.LOCK_EX)
+                    self._inherit()
+        return self._path
+
+    @property
+    def models(self) -> Path:
+        """Where it keeps global models, by their hashes."""
+        return self.models_in(self.path)
+
+    @staticmethod
+    def models_in(folder: Path) -> Path:
+        """Where models lie in a process's folder."""
+        return folder / "models"
+
+    def _inherit(self) -> None:
+        """Take the models of processes that have ended, and remove the rest of theirs."""
+        for left in self._run_folder.glob(f"{PREFIX}*"):
+            if left == self._path or _lives(left):
+                continue
+            for model in self.models_in(left).glob("*.safetensors"):
+                with suppress(OSError):
+                    model.rename(self.models_in(self._path) / model.name)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @fault_effect
-def open_round_folder(run_folder: Path, round_number: int) -> Path:
+def open_round_folder(own_folder: Path, round_number: int) -> Path:
     """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-    folder = run_folder / f"{round_number:04d}"
+    folder = own_folder / f"{round_number:04d}"
     if not folder.exists():
-        for old in run_folder.glob("[0-9][0-9][0-9][0-9]"):
-            shutil.rmtree(old)
-        folder.mkdir(parents=True)
+        for old in own_folder.glob("[0-9][0-9][0-9][0-9]"):
+            shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _lives(folder: Path) -> bool:
+    """Whether the process whose folder this is still holds its lock."""
+    try:
+        with (folder / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it was killed before it had made one
+        return False
+    return False

@@ -204,8 +204,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         )
     labels = _labels(run, recipe)
     model, tokenizer = build_classifier(_model_source(run, recipe), recipe.model, labels, recipe.seed)
-    run.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=run.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=run.own_folder) as folder:
         save_architecture(model, tokenizer, Path(folder))
         archive = pack_architecture(Path(folder))
         weights = Path(folder) / "base.safetensors"
