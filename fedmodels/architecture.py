@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from fedmodels.errors import InputError, IntegrityError
+from fedmodels.parameters.stream import atomic_file
 
 CONFIG = "config.json"
 ALLOWED_FILES = frozenset(
@@ -72,7 +73,10 @@ def pack_architecture(folder: Path) -> bytes:
 def unpack_architecture(data: bytes, folder: Path) -> None:
     """Write the archive's files into `folder`, which is created; nothing is written before all is checked.
 
+    Each file appears whole, so that two processes may unpack one archive into one folder.
+
     Raises:
+        InputError: the disk is full.
         IntegrityError: the bytes are no such archive: an unknown or repeated name, a compressed or
             encrypted member, no `config.json`, one that names code to run, or too many bytes.
     """
@@ -88,7 +92,8 @@ def unpack_architecture(data: bytes, folder: Path) -> None:
     _check_config(files[CONFIG])
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        with atomic_file(folder / name) as target:  # another process may read the same file at this moment
+            target.write(content)
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:

@@ -1,16 +1,21 @@
 """Readers and writers of model files: sequential, hashed on the way, with memory of one chunk."""
 
 import hashlib
-import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import IO, Protocol
+from uuid import uuid4
 
 from fedmodels.full_disk import full_disk_told
 
 CHUNK_BYTES = 1024 * 1024
 """Fits the processor's cache: a quarter of the memory of 4 MiB, and no more CPU seconds."""
+
+_PARTIAL = ".partial"
+_A_DAY_S = 86400.0
 
 
 class ChunkReader(Protocol):
@@ -79,12 +84,18 @@ class HashingWriter:
 def atomic_file(path: Path) -> Iterator[HashingWriter]:
     """Write `path` whole or not at all: the body writes a neighbour, which takes the name at the end.
 
-    Not synced to disk: what is written here is a copy of what the store holds, or goes there next.
+    Not synced to disk: what is written here is a copy of what the store holds, or goes there next. Several
+    may write the same path at once: each writes a neighbour of its own. One that was left by a process which
+    was killed goes when the same path is written a day later.
 
     Raises:
         InputError: the disk is full (`disk-full`); no part of the file stays.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    for left in path.parent.glob(f".{escape(path.name)}.*{_PARTIAL}"):
+        with suppress(FileNotFoundError):  # its writer lives and is done with it, or another one sees to it
+            if time.time() - left.stat().st_mtime > _A_DAY_S:
+                left.unlink()
+    partial = path.with_name(f".{path.name}.{uuid4().hex}{_PARTIAL}")
     try:
         with full_disk_told(path.name):
             with partial.open("wb") as target:

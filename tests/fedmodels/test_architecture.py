@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import zipfile
 
 import pytest
@@ -34,6 +35,16 @@ def test_round_trip_keeps_configuration_and_tokenizer_alone(folder, tmp_path):
     unpack_architecture(pack_architecture(folder), tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "vocab.txt"]
     assert (tmp_path / "out" / "vocab.txt").read_text() == "[PAD]\n[UNK]"
+
+
+def test_unpacking_again_leaves_whole_what_another_process_reads(folder, tmp_path):
+    archive, out = pack_architecture(folder), tmp_path / "out"
+    unpack_architecture(archive, out)
+    with (out / "vocab.txt").open() as read_by_another:
+        unpack_architecture(archive, out)
+        assert os.fstat(read_by_another.fileno()).st_nlink == 0, "it was replaced, and not emptied and filled"
+        assert read_by_another.read() == "[PAD]\n[UNK]"
+    assert sorted(path.name for path in out.iterdir()) == ["config.json", "vocab.txt"]
 
 
 def test_equal_files_give_equal_bytes_whatever_their_age_and_order(folder, tmp_path):

@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import io
+import os
+import time
 
 import pytest
 
@@ -46,6 +48,28 @@ def test_a_file_appears_at_the_end_with_its_hash(tmp_path):
     assert path.read_bytes() == b"new model"
     assert (writer.count, writer.sha256) == (9, hashlib.sha256(b"new model").hexdigest())
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_that_write_one_file_at_once_do_not_meet(tmp_path):
+    path = tmp_path / "model"
+    with atomic_file(path) as first:
+        first.write(b"one ")
+        with atomic_file(path) as second:
+            second.write(b"the other")
+        assert path.read_bytes() == b"the other"
+        first.write(b"whole")
+    assert path.read_bytes() == b"one whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_goes_a_day_later(tmp_path):
+    path, old, new = (tmp_path / name for name in ("a[b]", ".a[b].1.partial", ".a[b].2.partial"))
+    for left, age in ((old, 90_000.0), (new, 60.0)):
+        left.touch()
+        os.utime(left, (time.time() - age,) * 2)
+    with atomic_file(path):
+        pass
+    assert sorted(tmp_path.iterdir()) == sorted([path, new])
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
