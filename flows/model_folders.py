@@ -1,7 +1,6 @@
 """The kept model of a run as a folder on this machine."""
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from fedmodels.errors import InputError
@@ -10,7 +9,7 @@ from fedmodels.protocol.messages import Closed
 from flows.open_store import open_store
 from infra.layout import closed_key
 from infra.locations import kept_model_folder
-from infra.whole_files import check_place
+from infra.whole_files import check_place, whole_folder
 from tasks.exchange import read_message
 from tasks.model_folder import write_model_folder
 from tasks.reading import read_plan
@@ -66,12 +65,5 @@ def copy_model(home: Path, run: str, target: Path) -> None:
     """
     source = model_folder(home, run)
     check_model_target(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
+    with whole_folder(target) as part:
         shutil.copytree(source, part, dirs_exist_ok=True)
-        part.chmod(0o755)
-        shutil.rmtree(target, ignore_errors=True)
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

@@ -1,11 +1,22 @@
-"""Files that a person asked for: written whole or not at all, and checked before long work begins."""
+"""What a person asked for: files and folders, whole or not at all, checked before long work begins."""
 
+import errno
+import filecmp
 import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from uuid import uuid4
 
 from fedmodels.errors import InputError
 from fedmodels.full_disk import full_disk_told
+
+_PART = ".part"
+_A_DAY_S = 86400.0
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -27,6 +38,29 @@ def write_whole(path: Path, text: str) -> None:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Make `folder` whole or not at all: the body fills a neighbour, which takes the name at the end.
+
+    What stood there goes, unless it is the same: somebody may read it. Several may make the same folder at
+    once. A neighbour that was left by a process which was killed goes when the folder is made a day later.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    folder = folder.resolve()  # what a link points to is made, and the link stays
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder)
+    part = _neighbour(folder)
+    part.mkdir()
+    try:
+        with full_disk_told(folder.name):
+            yield part
+        _take_place(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def check_file_target(path: Path) -> None:
@@ -58,6 +92,44 @@ def check_place(path: Path) -> None:
         raise _unusable(path, f"{above} is no folder")
     if not os.access(above, os.W_OK | os.X_OK):
         raise _unusable(path, f"permission denied in {above}")
+
+
+def _neighbour(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.{uuid4().hex}{_PART}")
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.parent.glob(f".{escape(folder.name)}.*{_PART}"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _A_DAY_S:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    """Whether two folders of plain files hold the same bytes under the same names."""
+    try:
+        names, others = ({path.name for path in folder.iterdir()} for folder in (one, other))
+        return names == others and filecmp.cmpfiles(one, other, names, shallow=False)[1:] == ([], [])
+    except OSError:  # it is not there, or goes meanwhile
+        return False
+
+
+def _take_place(part: Path, folder: Path) -> None:
+    """Rename `part`; a folder cannot take the place of one that is not empty, so that one steps aside."""
+    aside, done = _neighbour(folder), False
+    while not (done or _same_folder(part, folder)):
+        with suppress(FileNotFoundError):
+            folder.rename(aside)
+        try:
+            part.rename(folder)
+            done = True
+        except OSError as error:
+            if error.errno not in _TAKEN:  # if it was taken, another process made it in this moment
+                with suppress(OSError):
+                    aside.rename(folder)
+                raise
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _unusable(path: Path, reason: str, fix: str = "choose another place") -> InputError:
