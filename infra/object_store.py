@@ -22,15 +22,15 @@ from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.full_disk import full_disk_told
 from infra.fault_points import fault_effect
 from infra.s3_clients import s3_client
-from infra.store_answers import LOST, MISSING, age_at, error_code, mapped
+from infra.store_answers import CONDITION_FAILED, MISSING, age_at, error_code, mapped
 
 CHUNK_BYTES = 4 * 1024 * 1024
 DOWNLOAD_TRIES = 3
 SILENCE_S = 60.0
 """Seconds after which a store that says nothing more is taken for gone, and asked again."""
-_SHA256 = "sha256"
 DAMAGED = "store-damaged"
 """Code of bytes that are not what was put."""
+_SHA256 = "sha256"
 """Name under which an object carries our hash of its content: not every store checks what it sends."""
 _LARGEST_SINGLE_PUT = 4 * 1024**3
 _MULTIPART = TransferConfig(multipart_chunksize=64 * 1024**2, max_concurrency=4)
@@ -109,14 +109,7 @@ class ObjectStore:
     @fault_effect
     def exists(self, key: str) -> bool:
         """Whether there is an object at `key`."""
-        with self.mapped(key):
-            try:
-                self.client.head_object(Bucket=self.bucket, Key=key)
-            except ClientError as error:
-                if error_code(error) in MISSING:
-                    return False
-                raise
-            return True
+        return self._asked_of(key) is not None
 
     @fault_effect
     def create(self, key: str, data: bytes) -> bytes:
@@ -136,7 +129,7 @@ class ObjectStore:
                     Metadata=_named_hash(data),
                 )
             except ClientError as error:
-                if error_code(error) not in LOST:
+                if error_code(error) not in CONDITION_FAILED:
                     raise
                 standing = self.read(key)
                 if standing is None:
@@ -160,7 +153,7 @@ class ObjectStore:
                     Metadata=_named_hash(data),
                 )
             except ClientError as error:
-                if error_code(error) not in LOST:
+                if error_code(error) not in CONDITION_FAILED:
                     raise
                 return self.read(key) == data
             return True
@@ -198,13 +191,8 @@ class ObjectStore:
 
     def size(self, key: str) -> int | None:
         """The object's size in bytes, or `None` when there is no such object."""
-        with self.mapped(key):
-            try:
-                return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
-            except ClientError as error:
-                if error_code(error) in MISSING:
-                    return None
-                raise
+        answer = self._asked_of(key)
+        return None if answer is None else cast("int", answer["ContentLength"])
 
     @fault_effect
     @contextmanager

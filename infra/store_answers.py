@@ -10,10 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefused, StoreUnavailable
 
-LOST = {"PreconditionFailed", "412"}
+CONDITION_FAILED = {"PreconditionFailed", "412"}
+"""Answers to a conditional write that came too late."""
+CONFLICT = {"ConditionalRequestConflict", "409"}
+"""Answers to one of several conditional writes at once: nothing is decided, and it may be tried again."""
 MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
 _BUSY = {
-    *("ConditionalRequestConflict", "409", "SlowDown", "429"),
+    *CONFLICT,
+    *("SlowDown", "429"),
     *("InternalError", "500", "ServiceUnavailable", "503"),
     *("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
 }

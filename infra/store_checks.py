@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fedmodels.errors import FedcartError, StoreRefused
 from infra.layout import COORDINATOR, PRIVATE
 from infra.object_store import ObjectStore
-from infra.store_answers import error_code
+from infra.store_answers import CONDITION_FAILED, CONFLICT, error_code
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 RACERS = 8
 PAIR = 2
 """Racers before every run. Of three or more, SeaweedFS makes some wait for a second."""
-_LOST = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _DENIED = {"AccessDenied", "403"}
 Race = tuple[list[bytes], bytes]
 """What the writers wrote that were told they won, and what stands there after all."""
@@ -203,7 +202,7 @@ def _race(racers: int, put: Callable[[bytes], object]) -> list[bytes]:
         try:
             put(body)
         except ClientError as error:
-            if error_code(error) in _LOST:
+            if error_code(error) in CONDITION_FAILED | CONFLICT:
                 return None
             raise
         return body
