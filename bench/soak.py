@@ -29,6 +29,7 @@ from typing import Any
 
 import psutil
 
+from bench.proxy import Harm, harming
 from bench.report import emit, environment, plot_lines, progress_bar
 from bench.toy_run import GATE_OF_NO_QUALITY, kill_flow_runs, kill_server, toy_recipe
 from fedmodels.errors import TransientError
@@ -43,7 +44,6 @@ from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from infra.waiting import wait_for
 from tasks.reading import RunView, read_state, read_summary
-from tests.faults.proxy import Harm, harming
 
 PARTIES = ("shop-a", "shop-b")
 RUN = "soak"

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
+from bench.proxy import Harm, harming
 from fedmodels.protocol.messages import Announcement, Head, Record
 from flows.following import coordinator_store
 from infra.deployments.declaration import locked_template, pool_name
@@ -20,7 +21,6 @@ from infra.locations import stack_folder
 from infra.waiting import wait_for
 from tasks.exchange import read_message
 from tests.end_to_end.federation import kill_flow_runs
-from tests.faults.proxy import Harm, harming
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ class Proxy:
         return f"http://{HOST}:{self.port}"
 
     async def serve(self, ready: threading.Event, stop: asyncio.Event) -> None:
+        """Listen until `stop`; `ready` is set once `port` is known."""
         server = await asyncio.start_server(self._connected, HOST, 0)
         self.port = server.sockets[0].getsockname()[1]
         ready.set()

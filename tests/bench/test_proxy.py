@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import pytest
 
+from bench.proxy import Harm, harming
 from fedmodels.errors import TransientError
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
-from tests.faults.proxy import Harm, harming
 from tests.store_alone import store_alone
 
 BLOB = bytes(range(256)) * 400
