@@ -85,5 +85,5 @@ def test_a_party_that_the_store_refuses_is_named_with_its_code(federation, setti
     said = " ".join(done.stderr.split())
     assert done.returncode == 1
     assert "(parties-missing)" in said
-    assert "missing: shop-b: store-credentials: The object store refuses" in said
+    assert "2 are required (shop-b: store-credentials, The object store refuses" in said
     assert "Traceback" not in said
