@@ -15,9 +15,9 @@ from fedmodels.recipe import Recipe
 from flows.following import coordinator_store
 from infra.deployments.declaration import TRAINING_FLOW
 from infra.deployments.drift_automation import EVENT
+from infra.deployments.looking import flow_run_ending
 from infra.deployments.observing import SeenEvent, SeenRun, events_called, runs_of
 from infra.deployments.services import RETRAINING_FLOW
-from infra.deployments.starting import flow_run_ending
 from infra.layout import drift_prefix, retrainings_prefix
 from infra.object_store import ObjectStore
 from infra.waiting import patient, wait_for

@@ -248,7 +248,7 @@ def look_until(
         StackError: the coordinator's worker is dead, and had not begun the run.
         TransientError: the store did not answer for `STORE_PATIENCE` seconds.
     """
-    from infra.deployments.starting import flow_run_outcome
+    from infra.deployments.looking import flow_run_outcome
 
     store, prefect = coordinator_store(home), api_url(home)
     state = RunView()
@@ -280,7 +280,7 @@ def look_until(
 
 def _will_begin(home: Path, flow_run_id: str, prefect: str) -> bool:
     """Whether the flow run has begun, or somebody is there who will begin it."""
-    from infra.deployments.starting import flow_run_state
+    from infra.deployments.looking import flow_run_state
 
     if worker_name(COORDINATOR) in living_parts(home) or of_flow_run(stack_folder(home), flow_run_id):
         return True

@@ -26,9 +26,9 @@ from flows.drift_scene import (
 from flows.following import look_until
 from infra.deployments.declaration import COORDINATOR, SESSION_FLOW
 from infra.deployments.drift_automation import EVENT
+from infra.deployments.looking import flow_run_ending
 from infra.deployments.observing import SeenRun, events_called, first_said, runs_of
 from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW, RETRAINING_FLOW, drift_check_name
-from infra.deployments.starting import flow_run_ending
 from infra.waiting import patient, wait_for
 from tasks.party.training import FIRST_STEP
 from tasks.reading import RunView

@@ -8,8 +8,9 @@ from typing import Any
 from fedmodels.errors import RunError, StackError, read_coded
 from fedmodels.protocol.messages import Closed
 from flows.following import api_url, deploy_where_missing, require_worker, running_store
+from infra.deployments.looking import flow_run_ending
 from infra.deployments.services import declare_release
-from infra.deployments.starting import flow_run_ending, start_release
+from infra.deployments.starting import start_release
 from infra.layout import closed_key
 from infra.waiting import wait_for
 from tasks.exchange import read_message

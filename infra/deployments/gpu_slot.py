@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-from infra.deployments.starting import has_free_slot
+from infra.deployments.looking import has_free_slot
 from infra.waiting import patient, wait_for
 
 LEASE_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""Starting runs of the deployments, and asking how a run stands."""
+"""Starting runs of the deployments, finding and ending them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,16 +14,11 @@ from infra.deployments.declaration import (
     Declaration,
     training_name,
 )
-from infra.deployments.heartbeats import MESSAGE, fell_silent
 from infra.deployments.services import RELEASE_FLOW
 from infra.fault_points import fault_effect
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import State
-
-UNKNOWN = "UNKNOWN"
-"""Said instead of a state of a run that the server does not know: its database was lost."""
 
 
 def start_training(
@@ -134,49 +129,6 @@ def find_training(run: str, *, api_url: str | None = None) -> str | None:
     return str(found[0].id) if found else None
 
 
-def flow_run_state(flow_run_id: str, *, api_url: str | None = None) -> str | None:
-    """Type of the run's state, e.g. `RUNNING`; `UNKNOWN` when the server never heard of the run.
-
-    `None` when the server cannot say. Prefect is the view and not the truth: a lost database must not
-    stop a training.
-    """
-    state = _state(flow_run_id, api_url)
-    return state if state is None or isinstance(state, str) else state.type.value
-
-
-def flow_run_outcome(flow_run_id: str, *, api_url: str | None = None) -> str | None:
-    """What a run that has ended says of its end, or its state's name; `None` as long as none is known."""
-    state = _state(flow_run_id, api_url)
-    if state is None or isinstance(state, str) or not state.is_final():
-        return None
-    return state.message or state.name or state.type.value
-
-
-def flow_run_ending(flow_run_id: str, *, api_url: str | None = None) -> tuple[str, str] | None:
-    """Name and message of the state in which a run has ended, or waits for a person; `None` before."""
-    state = _state(flow_run_id, api_url)
-    if state is None or isinstance(state, str) or not (state.is_final() or state.is_paused()):
-        return None
-    return state.name or state.type.value, state.message or ""
-
-
-def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | str | None":
-    """The run's state, `UNKNOWN`, or `None` when the server cannot say."""
-    import httpx
-    from prefect.exceptions import ObjectNotFound
-
-    client = lasting_client(api_url)
-    try:
-        state = client.read_flow_run(UUID(flow_run_id)).state
-        if state and state.message == MESSAGE and not fell_silent(client, flow_run_id, state):
-            return "RUNNING"
-    except ObjectNotFound:
-        return UNKNOWN
-    except httpx.HTTPError:
-        return None
-    return state
-
-
 def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | None = None) -> float | None:
     """When (seconds since 1970) the run began the first task that is none of the `others`; `None` before.
 
@@ -197,18 +149,6 @@ def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | 
     return min((moment.timestamp() for moment in began), default=None)
 
 
-def has_free_slot(limit: str) -> bool:
-    """Whether the concurrency limit of that name has a slot to give.
-
-    Raises:
-        PrefectAway: the server does not answer.
-        StackError: it does not know the limit.
-    """
-    with _client(None) as client, mapped(f"concurrency limit {limit}"):
-        found = client.read_global_concurrency_limit_by_name(limit)
-    return found.active_slots < found.limit
-
-
 def server_answers() -> bool:
     """Whether the Prefect server of the surrounding settings is there; says so within seconds.
 
@@ -225,7 +165,7 @@ def server_answers() -> bool:
 
 @cache
 def lasting_client(api_url: str | None) -> "SyncPrefectClient":
-    """One client for all looks of this process: making one takes a fifth of a second of processor time."""
+    """One patient client for this process: making one takes a fifth of a second of processor time."""
     from prefect.client.orchestration import SyncPrefectClient, get_client
 
     client = SyncPrefectClient(api_url) if api_url else get_client(sync_client=True)

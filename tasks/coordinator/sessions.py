@@ -11,7 +11,8 @@ from fedmodels.protocol.allowance import why_not_begun
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
 from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
-from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
+from infra.deployments.looking import flow_run_outcome, flow_run_state
+from infra.deployments.starting import start_party_session
 from infra.layout import session_key
 from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted

@@ -8,8 +8,9 @@ from prefect import task
 from fedmodels.errors import RunError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import PrivacyBudget, RetrainingRequest, retraining_tags
+from infra.deployments.looking import flow_run_outcome
 from infra.deployments.observing import unfinished_trainings
-from infra.deployments.starting import find_training, flow_run_outcome, start_training
+from infra.deployments.starting import find_training, start_training
 from infra.layout import closed_key, plan_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings

@@ -18,8 +18,8 @@ from flows.drift_scene import Scene, Timeline
 from flows.following import api_url
 from flows.following_drift import SPANS, play
 from flows.recipes import load_recipe
+from infra.deployments.looking import flow_run_ending
 from infra.deployments.observing import SeenRun, runs_of
-from infra.deployments.starting import flow_run_ending
 from infra.layout import closed_key
 from infra.waiting import wait_for
 from tasks.exchange import read_message

@@ -14,7 +14,8 @@ from fedmodels.protocol.messages import Closed, Head, Session
 from fedmodels.protocol.restarts import UNKNOWN
 from fedmodels.recipe import Recipe
 from flows.following import api_url
-from infra.deployments.starting import flow_run_state, start_training
+from infra.deployments.looking import flow_run_state
+from infra.deployments.starting import start_training
 from infra.layout import closed_key, head_key, plan_key, session_key
 from infra.local.processes import MARKER
 from infra.locations import stack_folder

@@ -37,6 +37,7 @@ from infra.deployments.declaration import (
     locked_template,
     training_name,
 )
+from infra.deployments.looking import flow_run_outcome, flow_run_state
 from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
 from infra.deployments.services import (
     DRIFT_FLOW,
@@ -44,7 +45,7 @@ from infra.deployments.services import (
     RETRAININGS_AT_ONCE,
     drift_check_name,
 )
-from infra.deployments.starting import flow_run_outcome, flow_run_state, start_party_session
+from infra.deployments.starting import start_party_session
 from infra.deployments.stopped import say_stopped
 from infra.local import processes, workers
 from infra.local.plan import Stack

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from fedmodels.errors import InputError, StackError
-from infra.deployments.starting import flow_run_state, start_party_session, start_training
+from infra.deployments.looking import flow_run_state
+from infra.deployments.starting import start_party_session, start_training
 from infra.keys import load_private_key, public_key
 from infra.local import processes, stack
 from infra.local.plan import Stack, read_stack
