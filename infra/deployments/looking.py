@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from infra.deployments.heartbeats import MESSAGE, fell_silent
+from infra.deployments.heartbeats import MESSAGE, fell_silent, not_answered
 from infra.deployments.starting import mapped
 
 if TYPE_CHECKING:
@@ -77,11 +77,12 @@ def _state(flow_run_id: str, api_url: str | None) -> "State[Any] | str | None":
     try:
         with short_look(api_url) as client:
             state = client.read_flow_run(UUID(flow_run_id)).state
-            if state and state.message == MESSAGE and not fell_silent(client, flow_run_id, state):
+            if state and state.message == MESSAGE and not fell_silent(client, flow_run_id):
                 return "RUNNING"
     except ObjectNotFound:
         return UNKNOWN
     except httpx.HTTPError:
+        not_answered(flow_run_id)
         return None
     return state
 

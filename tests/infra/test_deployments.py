@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -327,10 +328,10 @@ def test_applying_again_changes_nothing_but_puts_back_what_was_changed(
     assert limit.json()["limit"] == 1
 
 
-def beat(client: SyncPrefectClient, run: str) -> None:
-    """Send a heartbeat of a run."""
+def beat(client: SyncPrefectClient, run: str, ahead: timedelta = timedelta()) -> None:
+    """Send a heartbeat of a run, from a machine whose clock is so far ahead."""
     event = {
-        "occurred": datetime.now(UTC).isoformat(),
+        "occurred": (datetime.now(UTC) + ahead).isoformat(),
         "event": heartbeats.HEARTBEAT,
         "resource": {"prefect.resource.id": f"prefect.flow-run.{run}"},
         "id": str(uuid4()),
@@ -372,12 +373,14 @@ def test_a_run_that_died_with_its_worker_is_turned_into_crashed(
     assert (after.id, after.trigger.within.total_seconds()) == (known.id, heartbeats.SILENCE_S)
 
     assert flow_run_state(run, api_url=running.api_url) == "RUNNING", "a heartbeat may still come"
-    monkeypatch.setattr(heartbeats, "EVERY_S", 0)
-    assert flow_run_state(run, api_url=running.api_url) == "CRASHED"
-    assert "no heartbeat" in flow_run_outcome(run, api_url=running.api_url)
-    beat(client, run)
-    alive = wait_for(lambda: flow_run_state(run, api_url=running.api_url) == "RUNNING", timeout=20)
-    assert alive, "a server that was away took a living run for dead"
+    for times, off in enumerate((timedelta(), timedelta(hours=-1), timedelta(hours=1)), 1):
+        later = 2 * times * heartbeats.SILENCE_S
+        monkeypatch.setattr(heartbeats, "monotonic", lambda later=later: time.monotonic() + later)
+        assert flow_run_state(run, api_url=running.api_url) == "CRASHED"
+        assert "no heartbeat" in flow_run_outcome(run, api_url=running.api_url)
+        beat(client, run, off)
+        alive = wait_for(lambda: flow_run_state(run, api_url=running.api_url) == "RUNNING", timeout=20)
+        assert alive, f"a server that was away took a living run for dead, whose clock is off by {off}"
 
 
 def begun(client: SyncPrefectClient, name: str) -> UUID:
