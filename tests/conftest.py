@@ -31,9 +31,9 @@ SHARE_A_STACK = ("end_to_end", "infra")
 NEED_NO_SHARED_STACK = {
     *("end_to_end/test_full_disk.py", "end_to_end/test_interrupted_demonstration.py"),
     *("infra/local/test_borrowing.py", "infra/local/test_postgresql.py", "infra/test_housekeeping.py"),
-    *("infra/test_heartbeats.py", "infra/test_looking.py", "infra/test_nursery.py"),
-    *("infra/test_object_store.py", "infra/test_packages.py", "infra/test_store_checks.py"),
-    "infra/test_store_model.py",
+    *("infra/test_gpu_lock.py", "infra/test_heartbeats.py", "infra/test_looking.py"),
+    *("infra/test_nursery.py", "infra/test_object_store.py", "infra/test_packages.py"),
+    *("infra/test_store_checks.py", "infra/test_store_model.py"),
 }
 """Long files of these folders that start what they need, or need nothing: any process can run them."""
 

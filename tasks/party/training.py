@@ -23,6 +23,8 @@ from tasks.policy import STORE
 from tasks.tagging import tagged
 
 CLOSED_CHECK_SECONDS = 2.0
+GPU_LOCK = "gpu.lock"
+"""In the party's workspace: who holds it trains."""
 FIRST_STEP = "The first optimiser step"
 """With this a party's log says that it trains."""
 
@@ -97,7 +99,8 @@ def place_on_gpu(session: PartySession, closed: Callable[[], bool]) -> Iterator[
         yield
         return
     timeout = session.joined_plan.recipe.round_timeout
-    with gpu_slot(gpu_limit(session.party), timeout=timeout, given_up=closed) as held:
+    limit, lock = gpu_limit(session.party), session.workspace / GPU_LOCK
+    with gpu_slot(limit, lock, timeout=timeout, given_up=closed) as held:
         if not held and closed():
             raise training_cancelled()
         if not held:

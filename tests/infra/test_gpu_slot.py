@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,9 @@ LIMIT = gpu_limit("shop-a")
 ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
+from pathlib import Path
 from infra.deployments.gpu_slot import gpu_slot
-with gpu_slot(sys.argv[1], timeout=30, given_up=lambda: False) as held:
+with gpu_slot(sys.argv[1], Path(sys.argv[2]), timeout=30, given_up=lambda: False) as held:
     print(held, flush=True)
     sys.stdin.readline()
 """
@@ -35,22 +37,35 @@ def server(running):
         yield client
 
 
+@pytest.fixture
+def lock(tmp_path):
+    return tmp_path / "gpu.lock"
+
+
 def in_use(client: SyncPrefectClient) -> int:
     return client.read_global_concurrency_limit_by_name(LIMIT).active_slots
 
 
-def test_it_is_held_by_one_and_free_afterwards(server):
-    with gpu_slot(LIMIT, timeout=10, given_up=lambda: False) as held:
+def test_it_is_held_by_one_and_free_afterwards(server, lock):
+    with gpu_slot(LIMIT, lock, timeout=10, given_up=lambda: False) as held:
         assert held
         assert in_use(server) == 1
-        with gpu_slot(LIMIT, timeout=0.5, given_up=lambda: False) as too:
+        with gpu_slot(LIMIT, lock, timeout=0.5, given_up=lambda: False) as too:
             assert not too
     assert in_use(server) == 0
 
 
-def test_who_waits_gets_it_when_it_is_free(server, running):
+def test_another_machine_of_the_party_waits_for_the_slot(server, lock):
+    """A lock of its own says nothing of this one, so the server does."""
+    with gpu_slot(LIMIT, lock, timeout=10, given_up=lambda: False) as held:
+        assert held
+        with gpu_slot(LIMIT, lock.with_name("other.lock"), timeout=0.5, given_up=lambda: False) as too:
+            assert not too
+
+
+def test_who_waits_gets_it_when_it_is_free(server, running, lock):
     environment = os.environ | {"PREFECT_API_URL": running.api_url, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", HOLD, LIMIT]
+    command = [sys.executable, "-c", HOLD, LIMIT, str(lock)]
     other = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
     )
@@ -66,7 +81,7 @@ def test_who_waits_gets_it_when_it_is_free(server, running):
                 other.stdin.flush()
             return False
 
-        with gpu_slot(LIMIT, timeout=30, given_up=given_up) as held:
+        with gpu_slot(LIMIT, lock, timeout=30, given_up=given_up) as held:
             assert held
             assert looks > 1
     finally:
@@ -74,28 +89,47 @@ def test_who_waits_gets_it_when_it_is_free(server, running):
         other.wait()
 
 
-def test_waiting_ends_when_the_run_is_closed(server):
+def test_waiting_ends_when_the_run_is_closed(server, lock):
     looks = iter((False, True))
-    with gpu_slot(LIMIT, timeout=10, given_up=lambda: False):  # noqa: SIM117 (one waits for the other)
-        with gpu_slot(LIMIT, timeout=60, given_up=lambda: next(looks)) as held:
+    with gpu_slot(LIMIT, lock, timeout=10, given_up=lambda: False):  # noqa: SIM117 (one waits for the other)
+        with gpu_slot(LIMIT, lock, timeout=60, given_up=lambda: next(looks)) as held:
             assert not held
     assert next(looks, None) is None
 
 
-def test_a_limit_that_nobody_declared_is_an_error_that_says_so(server):
+def test_a_limit_that_nobody_declared_is_an_error_that_says_so(server, lock):
     with (
         pytest.raises(StackError, match="concurrency limit gpu-nobody") as caught,
-        gpu_slot("gpu-nobody", timeout=5, given_up=lambda: False),
+        gpu_slot("gpu-nobody", lock, timeout=5, given_up=lambda: False),
     ):
         pass
     assert caught.value.code == "deployment-missing"
 
 
-def test_a_server_that_dies_takes_nothing_from_who_trains(server, running):
-    with gpu_slot(LIMIT, timeout=10, given_up=lambda: False) as held:
+def test_a_silent_server_holds_up_nobody_who_gives_the_place_back(server, running, lock):
+    """It is stopped while the slot is held: it takes the request to give it back, and says nothing."""
+    limit = "gpu-of-this-test"
+    server.upsert_global_concurrency_limit_by_name(limit, 1)
+    process = read_records(stack_folder(running.home))["server"].process
+    began = time.monotonic()
+    try:
+        with gpu_slot(limit, lock, timeout=10, given_up=lambda: False) as held:
+            assert held
+            process.suspend()
+            began = time.monotonic()
+        assert time.monotonic() - began < 20
+        with gpu_slot(limit, lock, timeout=0, given_up=lambda: False) as held:
+            assert held, "the next round trains without Prefect"
+    finally:
+        process.resume()
+
+
+def test_a_server_that_dies_takes_nothing_from_who_trains(server, running, lock):
+    with gpu_slot(LIMIT, lock, timeout=10, given_up=lambda: False) as held:
         assert held
         read_records(stack_folder(running.home))["server"].process.kill()
         assert wait_for(lambda: not server_answers(), timeout=30)
-    looks = iter((False, True))
-    with gpu_slot(LIMIT, timeout=60, given_up=lambda: next(looks)) as held:
-        assert not held
+        with gpu_slot(LIMIT, lock, timeout=1, given_up=lambda: False) as too:
+            assert not too, "though no server says that it is taken"
+    with gpu_slot(LIMIT, lock, timeout=0, given_up=lambda: False) as held:
+        assert held, "the next round trains without Prefect"
