@@ -1,8 +1,13 @@
 """Whatever a party leaves in the store, the coordinator answers it with a refusal, or with nothing."""
 
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from uuid import uuid4
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from fedmodels.errors import QuorumMissed, StoreBusy
 from fedmodels.protocol.canonical import canonical_json
@@ -46,6 +51,27 @@ def test_what_is_no_evaluation_is_as_good_as_none(played, run, candidate):
 def test_another_message_that_the_party_signed_is_as_good_as_none(played, run, candidate):
     create_signed(played.stores[PARTY], evaluation_key(PARTY, run.run, 1), LEASE, played.keys[PARTY])
     assert collect_evaluation.fn(run, candidate, PARTY) is None
+
+
+def test_a_silent_prefect_server_keeps_nobody_from_seeing_what_comes(played, run, candidate):
+    """It takes the look at the party's session and says nothing; what arrives then is seen soon."""
+    run.sessions[PARTY] = str(uuid4())
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
+
+        def sent_once_asked():
+            with silent.accept()[0]:
+                sent, when = played.evaluate(candidate, PARTY, 0.7), time.monotonic()
+                assert seen.wait(60)
+            return sent, when
+
+        seen, sending = Event(), thread.submit(sent_once_asked)
+        with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{silent.getsockname()[1]}/api"}):
+            found = collect_evaluation.fn(run, candidate, PARTY)
+        now = time.monotonic()
+        seen.set()
+        sent, when = sending.result()
+    assert found == sent
+    assert now - when < 10
 
 
 def test_a_wrong_hash_beside_an_object_holds_nobody_up(played, run, candidate):
