@@ -20,7 +20,7 @@ from infra.deployments.starting import start_party_session, start_training
 from infra.keys import load_private_key, public_key
 from infra.local import processes, stack
 from infra.local.plan import Stack, read_stack
-from infra.local.ports import HOST
+from infra.local.ports import HOST, free_ports
 from infra.local.status import status
 from infra.locations import logs_folder, stack_folder
 from infra.settings import load_role_settings
@@ -236,10 +236,10 @@ def test_a_server_that_dies_while_it_starts_is_one_sentence_and_leaves_nothing(t
 
 
 def test_a_taken_port_is_one_sentence_and_starts_nothing(tmp_path: Path, bring_up):
+    (port,) = free_ports(1, companions=True)  # one that the object store may have: its gRPC needs a second
     with socket.socket() as server:
-        server.bind((HOST, 0))
+        server.bind((HOST, port))
         server.listen()
-        port = server.getsockname()[1]
         with pytest.raises(StackError, match=f"The port {port} of the Prefect server is taken"):
             bring_up(tmp_path, server_port=port)
         with pytest.raises(StackError, match=f"The port {port} of the object store is taken"):
