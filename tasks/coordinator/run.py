@@ -6,13 +6,13 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from fedmodels.errors import RunConflict, RunError
 from fedmodels.protocol.messages import Closed, Head, Plan, Record, Session
+from fedmodels.protocol.restarts import Restarts
 from fedmodels.protocol.state import Found, RunState, advance
 from infra.lookout import Lookout
 from infra.object_store import ObjectStore
@@ -55,10 +55,8 @@ class CoordinatorRun:
         """Party to the flow run of its session."""
         self.declined: dict[str, Session] = {}
         """Party to the lease in which it says why it does not take part."""
-        self.deaths: dict[str, Deaths] = {}
-        """Party to the deaths of its sessions in the open round."""
-        self.lost: dict[str, int] = {}
-        """Party to the round in which its session ended with a refusal."""
+        self.restarts: dict[str, Restarts] = {}
+        """Party to what became of its sessions in the open round."""
         self.watch = RoundWatch()
         self.interruption = Interruption()
         self.plan_sha256 = ""
@@ -69,6 +67,11 @@ class CoordinatorRun:
         self.progress_artifact: UUID | None = None
         self.sets: dict[str, LabelledTexts] = {}
         """The coordinator's own rows: `public`, `validation`, `holdout`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the run was opened or resumed, so that its state is known."""
+        return self._state is not None
 
     @property
     def state(self) -> RunState:
@@ -142,15 +145,6 @@ class Interruption:
         """Note what was found, unless something was noted before."""
         with self._lock:
             self._found = self._found or found
-
-
-@dataclass
-class Deaths:
-    """How often a party's session died in one round, and when (`monotonic`) it is due to start again."""
-
-    round: int
-    count: int = 0
-    due: float | None = None
 
 
 class RoundWatch:

@@ -10,13 +10,20 @@ from fedmodels.errors import PrefectAway, StackError, read_coded
 from fedmodels.protocol.allowance import why_not_begun
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.reserved import may_say
-from fedmodels.protocol.restarts import RESTARTS_PER_ROUND, UNKNOWN, restart_after, session_fate
+from fedmodels.protocol.restarts import (
+    RESTARTS_PER_ROUND,
+    UNKNOWN,
+    Fate,
+    Restarts,
+    after_look,
+    session_fate,
+)
 from infra.deployments.looking import flow_run_outcome, flow_run_state
 from infra.deployments.starting import start_party_session
 from infra.layout import session_key
 from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
-from tasks.coordinator.run import CoordinatorRun, Deaths
+from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -138,38 +145,26 @@ class SessionWatch:
 
 
 def _look_after(run: CoordinatorRun, party: str) -> Loss | None:
-    """Look at the session once: it lives, is started again now or soon, or is lost for this round.
-
-    One that refused in an earlier round is started once more: what kept it may have been mended.
-    """
+    """Look at the session once: it lives, is started again now or soon, or is lost for this round."""
     flow_run_id = run.sessions.get(party)
     state = flow_run_state(flow_run_id) if flow_run_id else None
     code, said = _ending(flow_run_id) if flow_run_id and state == "FAILED" else ("", "")
     fate = session_fate(state, code)
-    if fate == "lost" and code and run.lost.setdefault(party, run.state.open_round) < run.state.open_round:
-        del run.lost[party]
+    known = run.restarts.get(party, Restarts())
+    run.restarts[party], deed = after_look(known, fate, run.state.open_round, time.monotonic())
+    if deed == "start":
         _start_again(run, party)
-        return None
-    if fate == "lost":
-        return (code, said) if code else ("session-cancelled", f"The session of party {party} was cancelled")
-    if fate == "left":
-        _start_again(run, party)
-    if fate != "restart":
-        return None
-    deaths = run.deaths.get(party)
-    if deaths is None or deaths.round != run.state.open_round:
-        deaths = run.deaths[party] = Deaths(run.state.open_round)
-    if deaths.due is None:
-        deaths.count += 1
-        wait = restart_after(deaths.count)
-        if wait is None:
-            why = f"The session of party {party} died, and {RESTARTS_PER_ROUND} restarts did not help"
-            return "session-died", f"{why} ({code}: {said})" if code else why
-        deaths.due = time.monotonic() + wait
-    if time.monotonic() >= deaths.due:
-        deaths.due = None
-        _start_again(run, party)
-    return None
+    return _loss(party, fate, code, said) if deed == "give-up" else None
+
+
+def _loss(party: str, fate: Fate, code: str, said: str) -> Loss:
+    if fate == "refused":
+        return code, said
+    if fate == "cancelled":
+        return "session-cancelled", f"The session of party {party} was cancelled"
+    went = "left its run" if fate == "left" else "died"
+    why = f"The session of party {party} {went}, and {RESTARTS_PER_ROUND} restarts did not help"
+    return "session-died", f"{why} ({code}: {said})" if code else why
 
 
 def _start_again(run: CoordinatorRun, party: str) -> None:

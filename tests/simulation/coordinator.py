@@ -25,7 +25,7 @@ from fedmodels.protocol.messages import (
 )
 from fedmodels.protocol.progress import is_taken, opening_head, refuse_closed, takeover
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
-from fedmodels.protocol.restarts import restart_after, session_fate
+from fedmodels.protocol.restarts import Restarts, after_look, session_fate
 from fedmodels.protocol.resting import may_drop
 from fedmodels.protocol.state import Collection, RunState, Verdict, advance
 from fedmodels.protocol.steps import (
@@ -103,8 +103,7 @@ class Coordinator:
         self.owner = owner
         self.announced_at = 0.0
         self.resumed_at: float | None = None
-        self.deaths: dict[tuple[str, int], int] = {}
-        self.due: dict[str, float] = {}
+        self.restarts: dict[str, Restarts] = {}
 
     @property
     def state(self) -> RunState:
@@ -423,24 +422,16 @@ class Coordinator:
     def _look_after(self, party: str) -> str | None:
         """Start a session again that died or left; the code of one that is lost for this round."""
         process = self.world.sessions.get(party)
-        fate = session_fate(process.state if process else None)
-        if fate == "left":
+        code = process.error.code if process and process.error else ""
+        fate = session_fate(process.state if process else None, code)
+        known = self.restarts.get(party, Restarts())
+        number = self._state.open_round
+        self.restarts[party], deed = after_look(known, fate, number, self._clock())
+        if deed == "start":
             self.world.start_session(party)
-        if fate == "lost":
-            return "session-cancelled"
-        if fate != "restart":
+        if deed != "give-up":
             return None
-        place = (party, self._state.open_round)
-        if party not in self.due:
-            self.deaths[place] = self.deaths.get(place, 0) + 1
-            wait = restart_after(self.deaths[place])
-            if wait is None:
-                return "session-died"
-            self.due[party] = self._clock() + wait
-        if self._clock() >= self.due[party]:
-            del self.due[party]
-            self.world.start_session(party)
-        return None
+        return {"cancelled": "session-cancelled", "refused": code}.get(fate, "session-died")
 
     def _before(self, announcement: Announcement) -> Story:
         return (yield from read(round_key(RUN, announcement.round - 1, "announcement")))

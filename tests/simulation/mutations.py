@@ -3,7 +3,8 @@
 A checker that never fails proves nothing. Every invariant has at least one mutation here.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from fedmodels.errors import UpdateRefused
 from fedmodels.protocol import deciding, resting, steps
 from fedmodels.protocol.collection import collection_state
 from fedmodels.protocol.messages import Evaluation, Receipt, Signed
 from infra.layout import head_key
-from tests.simulation import client, coordinator
+from tests.simulation import client, coordinator, party
 from tests.simulation.scenario import RUN
 from tests.simulation.world import Get, Put, Story
 from validation.evaluations import open_evaluation
@@ -27,7 +29,7 @@ class Mutation:
 
     name: str
     caught_by: tuple[str, ...]
-    replaced: tuple[tuple[Any, str, Callable[..., Any]], ...]
+    replaced: tuple[tuple[Any, str, Any], ...]
 
 
 @contextmanager
@@ -90,8 +92,10 @@ def _whoever_has_no_other(_self: Any, item: Any, admitted: Any) -> str | None:
 
 
 def _open_the_envelope(envelope: bytes, _expected: Any, _verify: Any) -> Receipt:
-    payload = Signed.model_validate_json(envelope).payload
-    return Receipt.model_validate_json(payload)
+    try:
+        return Receipt.model_validate_json(Signed.model_validate_json(envelope).payload)
+    except ValidationError:
+        raise UpdateRefused("It is none", code="receipt-malformed") from None
 
 
 def _open_the_scores(envelope: bytes, *_told: Any) -> Evaluation | None:
@@ -194,7 +198,7 @@ MUTATIONS = (
     ),
     Mutation(
         "believes messages as they arrive",
-        ("written-once", "chain-is-valid", "head-is-monotone", "verified-only"),
+        ("written-once", "chain-is-valid", "head-is-monotone", "verified-only", "model-follows-decisions"),
         ((client, "whole", lambda key: client.once(Get(key))),),
     ),
     Mutation(
@@ -208,7 +212,9 @@ MUTATIONS = (
         ((coordinator, "open_evaluation", _whoever_signed_the_scores),),
     ),
     Mutation(
-        "waits for everybody for ever", ("never-stuck",), ((coordinator, "collection_state", _never_over),)
+        "waits for everybody for ever, and so do the sessions",
+        ("never-stuck",),
+        ((coordinator, "collection_state", _never_over), (party, "PATIENCE", math.inf)),
     ),
     Mutation(
         "discounts without scaling", ("weights-sum-to-one",), ((deciding, "discounted", _undone_shares),)

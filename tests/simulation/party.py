@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from fedmodels.errors import PolicyForbids
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import (
     Announcement,
@@ -37,7 +38,13 @@ class Party:
         self.public = world.scenario.plan.parties[name]
 
     def tell(self) -> Story:
-        """Answer announcements until the run is closed, or for too long there is none."""
+        """Answer announcements until the run is closed, or for too long there is none.
+
+        Raises:
+            PolicyForbids: the party declines this time.
+        """
+        if self.habit == "declining" and self.world.random.random() < 0.5:
+            raise PolicyForbids("The policy of this party forbids the run", fix="change the recipe")
         head: Head | None = yield from read(head_key(RUN))
         done = head.round if head else 0
         while (announcement := (yield from self._next(done))) is not None:

@@ -15,6 +15,7 @@ BASE = "0" * 64
 HABITS = (
     *("honest", "honest", "honest", "honest", "slow", "slow"),
     *("dying", "silent", "twin", "replaying", "poisoned", "pushing", "rewriting", "refusing", "lying"),
+    "declining",
 )
 ROUND_TIMEOUT, GRACE, EVALUATION_TIMEOUT = 30.0, 5.0, 20.0
 

@@ -17,6 +17,7 @@ from tests.simulation.simulation import Outcome, Simulation
 SEEDS, BLOCKS = 10_000, 10
 MUST_BE_SEEN = {
     *("late", "late-after-resume", "session-died", "duplicate", "changed-since", "table-empty"),
+    "policy-forbids",
     *("receipt-malformed", "signature-invalid", "wrong-run", "wrong-round", "wrong-base", "wrong-plan"),
     *("examples-implausible", "update-missing", "update-hash-mismatch", "update-not-finite"),
 }
