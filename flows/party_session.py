@@ -11,6 +11,7 @@ from prefect.states import Failed
 from fedmodels.errors import DataRefused, FedcartError, StoreRefused, TrainingFailed, write_coded
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
+from fedmodels.protocol.restarts import passes
 from infra.settings import load_settings
 from tasks.party.artifacts import show_contract
 from tasks.party.boundary import sealed, sealed_opening
@@ -83,6 +84,7 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
 def join(session: PartySession, session_id: str) -> None:
     """Join the run and load its model; who cannot, or may not, leaves the reason in the lease and ends.
 
+    A fault that passes is no reason to decline: the session has died of it, and is started again.
     Expectations that are wrong are seen here, before the party is ready and any round is announced.
     """
     try:
@@ -91,8 +93,9 @@ def join(session: PartySession, session_id: str) -> None:
             check_expectations(session)
         load_model(session)
     except FedcartError as error:
-        with suppress(FedcartError):  # a store that refuses the party refuses its reason too
-            decline(session, session_id, error)
+        if not passes(error.code):
+            with suppress(FedcartError):  # a store that refuses the party refuses its reason too
+                decline(session, session_id, error)
         raise
 
 

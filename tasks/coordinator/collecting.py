@@ -30,7 +30,7 @@ from infra.object_store import ByteStream
 from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
-from tasks.coordinator.sessions import SessionWatch, declined
+from tasks.coordinator.sessions import SessionWatch, declined, look_again
 from tasks.exchange import parse, read_bytes_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -44,6 +44,7 @@ UPDATE_READS = 2
 @tagged
 def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) -> Collected:
     """Wait for the party's receipt until the round's collection is over, then admit its update."""
+    look_again(run, party)
     if told := declined(run, party):
         run.watch.arrive(party)
         run.watch.refuse(party)

@@ -72,6 +72,8 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
     wait_for(patient(settled), timeout=timeout, first_wait=run.poll_seconds)
     run.round_began = time.perf_counter()
+    for party in run.declined:
+        run.restarts[party] = Restarts(run.state.open_round, refused_in=run.state.open_round)
     able = [party for party, lease in joined.items() if lease.refusal is None]
     if len(able) < required and not interrupted(run):
         missing = {
@@ -106,6 +108,22 @@ def declined(run: CoordinatorRun, party: str) -> Loss | None:
     """Why the party's session does not take part, as it says in its lease; `None` when it says nothing."""
     lease = run.declined.get(party)
     return told(party, lease) if lease else None
+
+
+def look_again(run: CoordinatorRun, party: str) -> None:
+    """Forget that the party declined, once another session has its lease, or in a later round.
+
+    In a later round its session is started once more, as one that refused in another way is.
+    """
+    lease = run.declined.get(party)
+    if lease is None:
+        return
+    standing = standing_lease(run, party)
+    if standing is not None and standing.session != lease.session:
+        run.sessions[party] = standing.session
+        del run.declined[party]
+    elif run.restarts[party].refused_in != run.state.open_round:
+        del run.declined[party]
 
 
 def told(party: str, lease: Session) -> Loss:

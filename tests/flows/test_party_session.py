@@ -123,6 +123,24 @@ def test_a_fault_of_the_disk_while_they_are_checked_costs_nothing_yet(joining):
     assert noted == ["join_run", "load_model"]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [StoreUnavailable("The object store does not answer"), TrainingFailed("It is full", code="disk-full")],
+    ids=lambda fault: fault.code,
+)
+def test_a_fault_that_passes_is_no_declining(joining, monkeypatch, fault):
+    """The session ends of it, and its coordinator starts it again."""
+
+    def load(_session):
+        raise fault
+
+    noted = joining(TrainingFailed("The disk is full", code="disk-full"))
+    monkeypatch.setattr(party_session, "load_model", load)
+    with pytest.raises(type(fault)):
+        party_session.join(SimpleNamespace(), "session")
+    assert noted == ["join_run"]
+
+
 @pytest.mark.parametrize("refused", [None, DataRefused("A label is unknown", code="contract-failed")])
 def test_a_contract_is_shown_whatever_it_found_and_a_fault_of_that_costs_nothing(monkeypatch, refused):
     """The same holds for the rows that are kept for drift."""

@@ -4,14 +4,17 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from fedmodels.errors import QuorumMissed, StoreBusy
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Session
+from fedmodels.protocol.state import RunState
 from infra.layout import evaluation_key, receipt_key, session_key, update_key
 from tasks.coordinator import sessions
 from tasks.coordinator.collecting import collect_evaluation, collect_update
@@ -156,3 +159,61 @@ def test_no_round_begins_that_can_have_no_quorum(played, run, monkeypatch):
     monkeypatch.setattr(sessions, "flow_run_state", lambda _session: "RUNNING")
     monkeypatch.setattr(sessions, "start_party_session", lambda name, party: f"new session of {party}")
     assert start_session.fn(run, PARTY) == f"new session of {PARTY}"
+
+
+OTHER = "0" * 31 + "1"
+"""Id of the session that is started when there is one already."""
+DECLINING = LEASE.model_copy(
+    update={"ready": False, "refusal": "policy-forbids", "reason": "It is forbidden."}
+)
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """A server with a session that has failed; so does the one that is started after it."""
+    server = SimpleNamespace(states={LEASE.session: "FAILED", OTHER: "FAILED"}, started=[])
+
+    def start(_run, party):
+        server.started.append(party)
+        return OTHER
+
+    monkeypatch.setattr(sessions, "start_party_session", start)
+    monkeypatch.setattr(sessions, "flow_run_state", lambda session: server.states.get(session, "RUNNING"))
+    monkeypatch.setattr(sessions, "flow_run_outcome", lambda _session: "policy-forbids: It is forbidden.")
+    with disable_run_logger():
+        yield server
+
+
+@pytest.fixture
+def declining(played, run, prefect):
+    """One party of the run has declined when its coordinator waited for all."""
+    played.stores[PARTY].put_blob(session_key(PARTY, run.run), canonical_json(DECLINING))
+    run.sessions[PARTY] = LEASE.session
+    assert await_sessions.fn(run, (PARTY,), 0) == ()
+    return run
+
+
+def test_a_party_that_declined_is_started_once_more_in_the_next_round(played, declining, prefect):
+    announcement = played.announce(1)
+    assert collect_update.fn(declining, announcement, PARTY).refusal.code == "policy-forbids"
+    assert prefect.started == [], "it has just been asked"
+    for party in announcement.cohort:
+        played.submit(party, 1)
+    others = dict.fromkeys(announcement.cohort[1:], 1)
+    played.close_round(played.decide(1, others, {PARTY: "policy-forbids"}), None, {})
+    declining.hold(RunState(plan=played.plan, head=played.head, records=tuple(played.records)), "version")
+    announcement = played.announce(2)
+    refused = collect_update.fn(declining, announcement, PARTY).refusal
+    assert (refused.code, prefect.started) == ("policy-forbids", [PARTY])
+    prefect.states.clear()
+    played.submit(PARTY, 2, true_norm=True)
+    assert collect_update.fn(declining, announcement, PARTY).refusal is None
+
+
+def test_another_session_that_took_the_lease_of_one_that_declined_is_waited_for(played, declining, prefect):
+    other = LEASE.model_copy(update={"session": OTHER})
+    played.stores[PARTY].put_blob(session_key(PARTY, declining.run), canonical_json(other))
+    announcement = played.announce(1)
+    played.submit(PARTY, 1, true_norm=True)
+    assert collect_update.fn(declining, announcement, PARTY).refusal is None
+    assert declining.sessions[PARTY] == other.session
