@@ -11,9 +11,9 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
 UNKNOWN = "UNKNOWN"
 """State of a flow run of which a server that answers knows nothing."""
-_PASSING = frozenset(
-    {"transient", "store-unavailable", "store-busy", "store-damaged", "prefect-unreachable", "disk-full"}
-)
+_AWAY = frozenset({"transient", "store-unavailable", "store-busy", "store-damaged", "prefect-unreachable"})
+"""Codes with which a session ends that could not reach others: what it sent may still arrive."""
+_PASSING = _AWAY | {"disk-full"}
 """Codes with which a session ends that may do better the next time."""
 
 Fate = Literal["alive", "left", "died", "refused", "cancelled"]
@@ -23,6 +23,15 @@ Deed = Literal["wait", "start", "give-up"]
 def passes(code: str) -> bool:
     """Whether what a session ended with may be over by itself: then it has died, and has refused nothing."""
     return code in _PASSING
+
+
+def code_of_death(code: str) -> str:
+    """The code under which a party is refused whose session died again and again, and last with `code`.
+
+    >>> code_of_death("disk-full"), code_of_death("store-unavailable"), code_of_death("")
+    ('disk-full', 'session-died', 'session-died')
+    """
+    return code if code and code not in _AWAY else "session-died"
 
 
 def restart_after(deaths: int, allowed: int = RESTARTS_PER_ROUND) -> float | None:

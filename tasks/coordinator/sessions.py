@@ -16,6 +16,7 @@ from fedmodels.protocol.restarts import (
     Fate,
     Restarts,
     after_look,
+    code_of_death,
     session_fate,
 )
 from infra.deployments.looking import flow_run_outcome, flow_run_state
@@ -176,13 +177,14 @@ def _look_after(run: CoordinatorRun, party: str) -> Loss | None:
 
 
 def _loss(party: str, fate: Fate, code: str, said: str) -> Loss:
-    if fate == "refused":
-        return code, said
+    """Code and sentence of a session that is given up for this round."""
     if fate == "cancelled":
         return "session-cancelled", f"The session of party {party} was cancelled"
+    if fate == "refused":
+        return code, said
     went = "left its run" if fate == "left" else "died"
     why = f"The session of party {party} {went}, and {RESTARTS_PER_ROUND} restarts did not help"
-    return "session-died", f"{why} ({code}: {said})" if code else why
+    return code_of_death(code), f"{why} ({code}: {said})" if code else why
 
 
 def _start_again(run: CoordinatorRun, party: str) -> None:

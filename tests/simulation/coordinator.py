@@ -25,7 +25,7 @@ from fedmodels.protocol.messages import (
 )
 from fedmodels.protocol.progress import is_taken, opening_head, refuse_closed, takeover
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE, closing, record_of
-from fedmodels.protocol.restarts import Restarts, after_look, session_fate
+from fedmodels.protocol.restarts import Restarts, after_look, code_of_death, session_fate
 from fedmodels.protocol.resting import may_drop
 from fedmodels.protocol.state import Collection, RunState, Verdict, advance
 from fedmodels.protocol.steps import (
@@ -431,7 +431,7 @@ class Coordinator:
             self.world.start_session(party)
         if deed != "give-up":
             return None
-        return {"cancelled": "session-cancelled", "refused": code}.get(fate, "session-died")
+        return {"cancelled": "session-cancelled", "refused": code}.get(fate, code_of_death(code))
 
     def _before(self, announcement: Announcement) -> Story:
         return (yield from read(round_key(RUN, announcement.round - 1, "announcement")))

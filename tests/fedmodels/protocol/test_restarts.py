@@ -5,6 +5,7 @@ import pytest
 from fedmodels.protocol.restarts import (
     Restarts,
     after_look,
+    code_of_death,
     missed_round,
     restart_after,
     session_fate,
@@ -70,6 +71,11 @@ def test_a_session_that_refused_is_started_once_in_each_later_round():
 def test_a_session_that_a_person_cancelled_stays_so():
     _, deeds = looked(["cancelled"] * 3, rounds=[1, 2, 3])
     assert deeds == ["give-up"] * 3
+
+
+def test_whoever_could_not_reach_the_store_has_died_and_a_full_disk_is_named():
+    codes = ("", "store-unavailable", "store-busy", "disk-full")
+    assert [code_of_death(code) for code in codes] == [*["session-died"] * 3, "disk-full"]
 
 
 def test_deaths_are_counted_by_the_round():

@@ -12,13 +12,15 @@ from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from fedmodels.errors import QuorumMissed, StoreBusy
+from fedmodels.protocol import restarts
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Session
 from fedmodels.protocol.state import RunState
 from infra.layout import evaluation_key, receipt_key, session_key, update_key
+from infra.waiting import wait_for
 from tasks.coordinator import sessions
 from tasks.coordinator.collecting import collect_evaluation, collect_update
-from tasks.coordinator.sessions import LEASE_LIMIT, await_sessions, start_session
+from tasks.coordinator.sessions import LEASE_LIMIT, SessionWatch, await_sessions, start_session
 from tasks.exchange import create_signed
 from validation.admission import RECEIPT_LIMIT
 
@@ -217,3 +219,14 @@ def test_another_session_that_took_the_lease_of_one_that_declined_is_waited_for(
     played.submit(PARTY, 1, true_norm=True)
     assert collect_update.fn(declining, announcement, PARTY).refusal is None
     assert declining.sessions[PARTY] == other.session
+
+
+def test_a_party_whose_disk_stays_full_is_given_up_with_its_own_code(run, prefect, monkeypatch):
+    """Each restart meets the same fault; no second has to pass between two of them here."""
+    monkeypatch.setattr(sessions, "flow_run_outcome", lambda _session: "disk-full: The disk is full.")
+    monkeypatch.setattr(restarts, "FIRST_WAIT_S", 0.0)
+    run.sessions[PARTY] = LEASE.session
+    watch = SessionWatch(run, PARTY, every=0.0)
+    code, reason = wait_for(watch.lost, timeout=10.0)
+    assert (code, prefect.started) == ("disk-full", [PARTY] * 3)
+    assert reason.endswith("died, and 3 restarts did not help (disk-full: The disk is full.)")
