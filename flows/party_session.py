@@ -27,6 +27,7 @@ from tasks.party.evaluation import evaluate_candidate, next_candidate
 from tasks.party.joining import (
     declare_ready,
     decline,
+    find_predecessor,
     holds_lease,
     import_libraries,
     is_over,
@@ -66,6 +67,7 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
     """
     if is_over(session):
         return 0
+    find_predecessor(session)
     import_libraries(session)
     join(session, session_id)
     inspect_data(session)

@@ -66,6 +66,7 @@ def join_run(session: PartySession, session_id: str) -> str:
         )
     session.plan, session.plan_sha256 = found, sha256_hex(data)
     _take_lease(session, Session(run=session.run, party=session.party, session=session_id))
+    session.predecessor = None
     return found.recipe.name
 
 
@@ -73,7 +74,11 @@ def join_run(session: PartySession, session_id: str) -> str:
 @tagged
 @sealed("join")
 def decline(session: PartySession, session_id: str, error: FedcartError) -> str:
-    """Tell the coordinator, in the lease, why this party does not take part; return the error's code."""
+    """Tell the coordinator, in the lease, why this party does not take part; return the error's code.
+
+    Nothing is said where a later session has the lease: it is taken from nobody but the session that had it
+    when this one began, and only if this one never had it.
+    """
     lease = Session(
         run=session.run,
         party=session.party,
@@ -81,7 +86,8 @@ def decline(session: PartySession, session_id: str, error: FedcartError) -> str:
         refusal=error.code,
         reason=str(error),
     )
-    _take_lease(session, lease)
+    session.store.create(session_key(session.party, session.run), canonical_json(lease))
+    _move_lease(session, lease, lambda standing: standing.session in (session_id, session.predecessor))
     return error.code
 
 
@@ -115,6 +121,14 @@ def import_libraries(session: PartySession) -> str:
 def is_over(session: PartySession) -> bool:
     """Whether the run was closed."""
     return read_message(session.store, closed_key(session.run), Closed) is not None
+
+
+@persistent
+@fault_step
+def find_predecessor(session: PartySession) -> None:
+    """Remember which session of the party has the lease as this one begins."""
+    standing = read_message(session.store, session_key(session.party, session.run), Session)
+    session.predecessor = standing.session if standing else None
 
 
 @persistent

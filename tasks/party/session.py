@@ -43,6 +43,8 @@ class PartySession:
         self._tables = settings.tables
         self.plan: Plan | None = None
         self.plan_sha256: str | None = None
+        self.predecessor: str | None = None
+        """The session that had the party's lease when this one began, until this one takes it."""
         self.workbench: Workbench | None = None
         self.prepared: PreparedTables | None = None
         self.data_hash = ""
