@@ -284,6 +284,19 @@ class Recipe(Section):
         """Seconds that one party's training may take: `train_timeout`, or as long as the whole round has."""
         return self.round_timeout if self.train_timeout is None else self.train_timeout
 
+    @property
+    def preparing_limit(self) -> float:
+        """Seconds of a step in which a party fetches its model or reads its rows.
+
+        One that is late for the first round may yet be in time for another, so it has the longer of both.
+        """
+        return max(self.join_timeout, self.round_timeout)
+
+    @property
+    def scoring_limit(self) -> float:
+        """Seconds of one party's scoring, which may be of two models: the champion's scores go first."""
+        return 2 * self.evaluation_timeout
+
     @model_validator(mode="after")
     def _quorum_fits(self) -> Self:
         if self.min_available_parties > len(self.data.parties):

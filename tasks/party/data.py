@@ -13,6 +13,7 @@ from tasks.party.discretion import discreet
 from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
 from tasks.party.kept_rows import drift_folder, keep_rows, let_rows_go
 from tasks.party.session import PartySession
+from tasks.party.watchdog import ended_after
 from tasks.policy import LOCAL
 from tasks.reading import is_open
 from tasks.release.reading import read_champion
@@ -22,6 +23,7 @@ from tasks.tagging import tagged
 @task(task_run_name="prepare_data · {session.party}", **LOCAL)
 @tagged
 @sealed("data")
+@ended_after(lambda recipe: recipe.preparing_limit)
 def prepare_data(session: PartySession) -> dict[str, int]:
     """Clean and split the party's table; return counts of what cleaning changed.
 
@@ -51,6 +53,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
 @task(task_run_name="check_expectations · {session.party}", **LOCAL)
 @tagged
 @sealed("join")
+@ended_after(lambda recipe: recipe.preparing_limit)
 def check_expectations(session: PartySession) -> str:
     """Refuse a contract, or expectations of the party's own, that its tables cannot be held against.
 
@@ -66,6 +69,7 @@ def check_expectations(session: PartySession) -> str:
 @task(task_run_name="validate_data · {session.party}", **LOCAL)
 @tagged
 @sealed("data")
+@ended_after(lambda recipe: recipe.preparing_limit)
 def validate_data(session: PartySession) -> DataReport:
     """Hold the prepared rows against their contract, unless that was done and nothing has changed since.
 
@@ -109,6 +113,7 @@ def validate_data(session: PartySession) -> DataReport:
 @task(task_run_name="keep_trained_rows · {session.party}", **LOCAL)
 @tagged
 @sealed("keep")
+@ended_after(lambda recipe: recipe.preparing_limit)
 def keep_trained_rows(session: PartySession) -> str:
     """Keep the rows that are about to be trained on: once released, fresh ones are held against them.
 
@@ -126,6 +131,7 @@ def keep_trained_rows(session: PartySession) -> str:
 
 
 @sealed("keep")
+@ended_after(lambda recipe: recipe.round_timeout)
 def let_old_rows_go(session: PartySession) -> None:
     """Once the rows have been trained on, let those of older trainings go that nothing refers to.
 
@@ -147,6 +153,7 @@ def let_old_rows_go(session: PartySession) -> None:
 
 
 @sealed("data")
+@ended_after(lambda recipe: recipe.round_timeout)
 def data_changed(session: PartySession) -> bool:
     """Whether the party's tables were rewritten since they were last prepared."""
     return session.fingerprint != session.table_fingerprint()

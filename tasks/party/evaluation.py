@@ -34,6 +34,7 @@ from tasks.exchange import create_signed, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.party.watchdog import ended_after
 from tasks.policy import STORE
 from tasks.reading import read_plan
 from tasks.tagging import tagged
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 @task(task_run_name="evaluate_candidate · {session.party} · round {candidate.round}", **STORE)
 @tagged
 @sealed("evaluate")
+@ended_after(lambda recipe: recipe.scoring_limit)
 def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str, float]:
     """Score the candidate and leave a signed evaluation, or an abstention that says why there is none.
 

@@ -17,6 +17,7 @@ from tasks.exchange import parse, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.party.watchdog import ended_after, ended_by_kernel
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 from tasks.workbenches import open_workbench
@@ -94,6 +95,7 @@ def decline(session: PartySession, session_id: str, error: FedcartError) -> str:
 @task(task_run_name="load_model · {session.party}", **STORE)
 @tagged
 @sealed("join")
+@ended_after(lambda recipe: recipe.preparing_limit)
 def load_model(session: PartySession) -> str:
     """Build the model that stays in memory for all rounds, and fetch the weights of the first one."""
     plan = session.joined_plan
@@ -109,9 +111,10 @@ def load_model(session: PartySession) -> str:
 @sealed("join")
 def import_libraries(session: PartySession) -> str:
     """Import what every round needs, ten seconds of processor time, while the coordinator makes the plan."""
-    import great_expectations  # noqa: F401
+    with ended_by_kernel(PLAN_TIMEOUT):
+        import great_expectations  # noqa: F401
 
-    import fedmodels.workbench  # noqa: F401
+        import fedmodels.workbench  # noqa: F401
 
     return session.party
 

@@ -10,6 +10,7 @@ from infra.layout import receipt_key, update_key
 from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.party.watchdog import ended_after
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -17,6 +18,7 @@ from tasks.tagging import tagged
 @task(task_run_name="submit_update · {session.party} · round {announcement.round}", **STORE)
 @tagged
 @sealed("submit")
+@ended_after(lambda recipe: recipe.round_timeout)
 def submit_update(
     session: PartySession,
     announcement: Announcement,
@@ -60,6 +62,7 @@ def submit_update(
 @task(task_run_name="sit_out · {session.party} · round {announcement.round}", **STORE)
 @tagged
 @sealed("submit")
+@ended_after(lambda recipe: recipe.round_timeout)
 def sit_out(session: PartySession, announcement: Announcement, error: FedcartError, flow_run_id: str) -> str:
     """Tell the coordinator why there is no update this round; return the error's code."""
     receipt = Receipt(

@@ -18,7 +18,7 @@ from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
-from tasks.party.watchdog import ended_by_kernel
+from tasks.party.watchdog import ended_after, ended_by_kernel
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -45,10 +45,11 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
     if bench is None or prepared is None:
         raise TrainingFailed(f"Party {session.party} has not loaded model and data", fix="join the run first")
     recipe = session.joined_plan.recipe
-    base, travelled = fetch_model(session.store, announcement.model_sha256, session.models)
-    session.bytes_down += travelled
-    forget_models(session.models, keep=frozenset({announcement.model_sha256}))
-    bench.load(base, announcement.model_sha256)
+    with ended_by_kernel(recipe.round_timeout):
+        base, travelled = fetch_model(session.store, announcement.model_sha256, session.models)
+        session.bytes_down += travelled
+        forget_models(session.models, keep=frozenset({announcement.model_sha256}))
+        bench.load(base, announcement.model_sha256)
     closed = closed_asked(session)
     with place_on_gpu(session, closed), ended_by_kernel(recipe.training_limit):
         result = bench.train(
@@ -61,7 +62,8 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
             on_step=tell_first_step(announcement.round),
         )
     session.compute.extend(result.compute)
-    bench.write(session.round_folder(announcement.round) / "trained.safetensors")
+    with ended_by_kernel(recipe.round_timeout):
+        bench.write(session.round_folder(announcement.round) / "trained.safetensors")
     measured = {"steps": float(result.steps), "num_examples": float(result.num_examples)}
     return measured if result.loss is None else {**measured, "train_loss": result.loss}
 
@@ -69,6 +71,7 @@ def train_local(session: PartySession, announcement: Announcement) -> dict[str, 
 @task(task_run_name="protect_update · {session.party} · round {announcement.round}", **STORE)
 @tagged
 @sealed("protect")
+@ended_after(lambda recipe: recipe.round_timeout)
 def protect_update(session: PartySession, announcement: Announcement) -> dict[str, Any]:
     """Turn trained weights into a delta, clip it to its norm, and write it as it will travel."""
     from fedmodels.deltas import write_update
@@ -95,10 +98,12 @@ def place_on_gpu(session: PartySession, closed: Callable[[], bool]) -> Iterator[
     """
     import torch
 
-    if not torch.cuda.is_available():
+    timeout = session.joined_plan.recipe.round_timeout
+    with ended_by_kernel(timeout):
+        has_gpu = torch.cuda.is_available()
+    if not has_gpu:
         yield
         return
-    timeout = session.joined_plan.recipe.round_timeout
     limit, lock = gpu_limit(session.party), session.workspace / GPU_LOCK
     with gpu_slot(limit, lock, timeout=timeout, given_up=closed) as held:
         if not held and closed():

@@ -10,8 +10,19 @@ import pytest
 
 from fedmodels.errors import TrainingFailed
 from flows.recipes import load_recipe
-from tasks.party.training import stop_asked
+from tasks.party import data, evaluation, joining, submission
+from tasks.party.training import protect_update, stop_asked, train_local
 from tasks.party.watchdog import MARGIN_S, ended_by_kernel
+from tests.fedmodels.protocol.builders import announcement, candidate
+
+
+@pytest.fixture(autouse=True)
+def no_other_alarm():
+    """pytest-timeout's is set again afterwards."""
+    left, _ = signal.setitimer(signal.ITIMER_REAL, 0.0)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, left)
+
 
 HANGS = {
     "in a call that waits": "import os; os.mkfifo(sys.argv[1]); open(sys.argv[1])",
@@ -37,6 +48,66 @@ def test_a_process_that_hangs_is_ended(tmp_path, hang):
 def test_what_is_done_in_time_is_left_alone():
     with ended_by_kernel(20.0):
         assert 20.0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 20.0 + MARGIN_S
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_inside_another_block_the_nearer_alarm_counts_and_the_outer_one_goes_on():
+    def left():
+        return signal.getitimer(signal.ITIMER_REAL)[0]
+
+    with ended_by_kernel(20.0):
+        with ended_by_kernel(5.0):
+            assert 5.0 < left() <= 5.0 + MARGIN_S
+        assert 20.0 < left() <= 20.0 + MARGIN_S
+        with ended_by_kernel(500.0):
+            assert 20.0 < left() <= 20.0 + MARGIN_S
+    assert left() == 0.0
+
+
+class Spy:
+    """A session that notes the alarm when a step first asks it for more than its plan, and fails then."""
+
+    party, run, joined_plan = "shop-a", "run-1", SimpleNamespace(recipe=load_recipe("reviews"))
+
+    def __init__(self, folder, **known):
+        self.folder, self.seconds, self.alarm = folder, {}, None
+        vars(self).update(known)
+
+    def __getattr__(self, name):
+        if self.alarm is None:
+            self.alarm = signal.getitimer(signal.ITIMER_REAL)[0]
+        raise TrainingFailed(f"There is no {name}")
+
+
+ROUND, PREPARING, SCORING = 600.0, 600.0, 240.0
+"""Limits by the recipe `reviews`."""
+
+
+@pytest.mark.parametrize(
+    ("step", "limit", "arguments"),
+    [
+        (joining.load_model.fn, PREPARING, ()),
+        (data.check_expectations.fn, PREPARING, ()),
+        (data.prepare_data.fn, PREPARING, ()),
+        (data.validate_data.fn, PREPARING, ()),
+        (data.keep_trained_rows.fn, PREPARING, ()),
+        (data.data_changed, ROUND, ()),
+        (data.let_old_rows_go, ROUND, ()),
+        (train_local.fn, ROUND, (announcement(),)),
+        (protect_update.fn, ROUND, (announcement(),)),
+        (submission.submit_update.fn, ROUND, (announcement(), {}, {"sha256": ""}, "session")),
+        (submission.sit_out.fn, ROUND, (announcement(), TrainingFailed("It failed"), "session")),
+        (evaluation.evaluate_candidate.fn, SCORING, (candidate(),)),
+    ],
+    ids=lambda value: getattr(value, "__name__", "x"),
+)
+def test_each_step_that_may_hang_has_an_alarm_and_leaves_none(tmp_path, step, limit, arguments):
+    known = {"workbench": object(), "prepared": object()} if step is train_local.fn else {}
+    session = Spy(tmp_path, **known)
+    with pytest.raises(TrainingFailed):
+        step(session, *arguments)
+    assert session.alarm is not None
+    assert limit < session.alarm <= limit + MARGIN_S
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
