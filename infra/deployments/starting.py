@@ -72,9 +72,29 @@ def start_party_session(run: str, party: str, *, api_url: str | None = None) -> 
         f"{SESSION_FLOW}/{party}",
         f"{SESSION_FLOW} · {party} · {run}",
         {"run": run},
-        [f"run:{run}", f"party:{party}"],
+        _session_tags(run, party),
         api_url,
     )
+
+
+def cancel_party_session(run: str, party: str, flow_run_id: str, *, api_url: str | None = None) -> None:
+    """Ask for a session of `party` in `run` to be cancelled; its worker does so within seconds.
+
+    Nothing is done to any other flow run: which one it is, the party says.
+
+    Raises:
+        PrefectAway: the server does not answer.
+        StackError: it does not know the flow run, or refuses.
+    """
+    from prefect.states import Cancelling
+
+    with _client(api_url) as client, mapped(f"flow run {flow_run_id}"):
+        if {*_session_tags(run, party)} <= {*client.read_flow_run(UUID(flow_run_id)).tags}:
+            client.set_flow_run_state(UUID(flow_run_id), Cancelling())
+
+
+def _session_tags(run: str, party: str) -> list[str]:
+    return [f"run:{run}", f"party:{party}"]
 
 
 def start_release(run: str, reason: str = "", *, api_url: str | None = None) -> str:

@@ -1,6 +1,7 @@
 """Parties' sessions: started once per run on each party's own pool, and again when they died or left."""
 
 import time
+from contextlib import suppress
 from uuid import UUID
 
 from prefect import task
@@ -17,11 +18,12 @@ from fedmodels.protocol.restarts import (
     Restarts,
     after_look,
     code_of_death,
+    missed_round,
     session_fate,
 )
 from infra.deployments.looking import flow_run_outcome, flow_run_state
-from infra.deployments.starting import start_party_session
-from infra.layout import session_key
+from infra.deployments.starting import cancel_party_session, start_party_session
+from infra.layout import receipt_key, round_key, session_key
 from infra.waiting import patient, wait_for
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
@@ -42,14 +44,39 @@ Loss = tuple[str, str]
 def start_session(run: CoordinatorRun, party: str) -> str:
     """Ask Prefect for a session of `party`, unless one is alive; return the flow run's id.
 
-    One that was refused its data gets a successor, which looks at them afresh.
+    One that was refused its data gets a successor, which looks at them afresh; so does one that hangs, whose
+    flow run is cancelled: its process holds a slot of the party's pool.
     """
     lease = standing_lease(run, party)
-    if lease is not None and lease.refusal is None and flow_run_state(lease.session) not in GONE:
+    state = flow_run_state(lease.session) if lease else UNKNOWN
+    hangs = lease is not None and state == "RUNNING" and _hangs(run, party, lease)
+    if lease is not None and lease.refusal is None and state not in GONE and not hangs:
         run.sessions[party] = lease.session
-    else:
-        run.sessions[party] = start_party_session(run.run, party)
+        return lease.session
+    run.sessions[party] = start_party_session(run.run, party)
+    if lease is not None and hangs:
+        with suppress(PrefectAway, StackError):  # its successor takes the lease all the same
+            cancel_party_session(run.run, party, lease.session)
     return run.sessions[party]
+
+
+def _hangs(run: CoordinatorRun, party: str, lease: Session) -> bool:
+    """Whether a session lives of which nothing came in time, at a resume, nor has come since.
+
+    That is one that was not ready after `join_timeout`, or that was ready before the last closed round was
+    announced, which asked the party, and for which there is no receipt.
+    """
+    if not run.is_open:
+        return False
+    key = session_key(party, run.run)
+    if not lease.ready:
+        age = run.store.age(key)
+        return age is not None and age > run.plan.recipe.join_timeout
+    number = missed_round(run.records, party)
+    if number is None or run.store.exists(receipt_key(party, run.run, number)):
+        return False
+    ready, announced = run.store.put_at(key), run.store.put_at(round_key(run.run, number, "announcement"))
+    return ready is not None and announced is not None and ready <= announced
 
 
 @task(task_run_name="await_sessions", **STORE)

@@ -46,7 +46,7 @@ from infra.deployments.services import (
     RETRAININGS_AT_ONCE,
     drift_check_name,
 )
-from infra.deployments.starting import start_party_session
+from infra.deployments.starting import cancel_party_session, start_party_session
 from infra.deployments.stopped import say_stopped
 from infra.local import processes, workers
 from infra.local.plan import Stack
@@ -555,6 +555,18 @@ def test_an_unknown_deployment_or_run_is_said(running: Stack):
         start_party_session("run", "nobody", api_url=running.api_url)
     assert flow_run_state(str(uuid4()), api_url=running.api_url) == "UNKNOWN"
     assert flow_run_outcome(str(uuid4()), api_url=running.api_url) is None
+
+
+def test_a_session_is_cancelled_as_that_of_its_party_and_run_alone(running: Stack):
+    """Which flow run its session is, a party says: it might name another party's."""
+    url = running.api_url
+    session = start_party_session("endless-session", "shop-a", api_url=url)
+    assert wait_for(lambda: flow_run_state(session, api_url=url) == "RUNNING", timeout=60.0)
+    cancel_party_session("endless-session", "shop-b", session, api_url=url)
+    cancel_party_session("another", "shop-a", session, api_url=url)
+    assert flow_run_state(session, api_url=url) == "RUNNING"
+    cancel_party_session("endless-session", "shop-a", session, api_url=url)
+    assert wait_for(lambda: flow_run_state(session, api_url=url) == "CANCELLED", timeout=60.0)
 
 
 def test_parameters_that_the_flow_does_not_take_are_refused(running: Stack, client: SyncPrefectClient):
