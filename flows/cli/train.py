@@ -42,6 +42,7 @@ def train(
     as_json: JsonFlag = False,
 ) -> None:
     """Train on the stack that is up, follow the run, and print what came of it."""
+    from fedmodels.errors import InputError
     from fedmodels.identifiers import check_identifier, new_run_id
     from flows.cli.progress import goes_on_without, run_progress
     from flows.following import (
@@ -64,6 +65,12 @@ def train(
         check_file_target(out)
     if model_out:
         check_model_target(model_out)
+    if resume is not None and run is not None:
+        raise InputError(
+            "A run that is resumed keeps its id, so --run goes with no --resume",
+            fix="leave --run out, or --resume to begin a new run",
+            code="options-conflict",
+        )
     if resume is not None:
         wanted = load_recipe(recipe) if recipe else None
         agreed = resumable(home, check_identifier("run", resume), wanted)

@@ -50,3 +50,12 @@ def test_an_id_that_is_none_is_refused_and_no_run_begins(monkeypatch, capsys, tm
     assert done.returncode == 2
     assert json.loads(done.stdout)["error"]["code"] == "id-invalid"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_resume_under_another_id_is_refused(monkeypatch, capsys, tmp_path):
+    options = ["--resume", "begun-1", "--run", "other-1", "--json"]
+    done = call_main(monkeypatch, capsys, ["train", *options], FEDCART_HOME=str(tmp_path))
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "options-conflict"
+    assert "leave --run out" in error["message"]
