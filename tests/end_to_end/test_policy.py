@@ -55,6 +55,6 @@ def test_a_run_that_needs_the_party_stops_at_once_and_names_its_code(federation,
     said = " ".join(done.stderr.split())
     assert done.returncode != 0
     assert "(parties-missing)" in said
-    assert "missing: shop-b: policy-forbids" in said
+    assert "2 are required (shop-b: policy-forbids, " in said
     assert "num_rounds + max_failed_rounds is 3, above max_rounds (2)" in said
     assert "Traceback" not in said
