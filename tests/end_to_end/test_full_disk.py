@@ -28,7 +28,7 @@ echo $? > full.status
 mount -o remount,size=64m home/coordinator/runs
 fedcart train --resume full-1 --json > resumed.json 2> resumed.txt
 echo $? > resumed.status
-ls -A home/coordinator/runs/full-1/* home/parties/shop-c/runs/full-1/* > left.txt
+find home/coordinator/runs/full-1 home/parties/shop-c/runs/full-1 -type f > left.txt
 """
 
 
