@@ -88,6 +88,7 @@ def test_a_candidates_model(played, sweeping):
 
 def test_a_partys_update(played, sweeping):
     session = PartySession(played.run, load_role_settings(played.home, PARTY))
+    session.plan = played.plan
     sha256 = sha256_hex(UPDATE)
     put_local(session.round_folder(1) / "update.safetensors", UPDATE)
     sweeping(receipt_key(PARTY, played.run, 1), update_key(PARTY, sha256))
