@@ -68,6 +68,28 @@ class OwnFolder:
             shutil.rmtree(left, ignore_errors=True)
 
 
+class WithOwnFolder:
+    """What works in a run with files of its own, below the run's folder that all of the run share."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self.folder = run_folder
+        self._own = OwnFolder(run_folder)
+
+    @property
+    def own_folder(self) -> Path:
+        """Of this process alone."""
+        return self._own.path
+
+    @property
+    def models(self) -> Path:
+        """Local copies of the global models that are needed now."""
+        return self._own.models
+
+    def round_folder(self, round_number: int) -> Path:
+        """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
+        return open_round_folder(self.own_folder, round_number)
+
+
 @fault_effect
 def open_round_folder(own_folder: Path, round_number: int) -> Path:
     """Where this round's intermediate files lie; the folders of earlier rounds are removed."""

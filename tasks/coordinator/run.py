@@ -19,7 +19,7 @@ from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from infra.stores import store_for_looks, store_from_settings
 from tasks.models import Publisher
-from tasks.round_folder import OwnFolder, open_round_folder
+from tasks.round_folder import WithOwnFolder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 1.0
 
 
-class CoordinatorRun:
+class CoordinatorRun(WithOwnFolder):
     """One run, as its coordinator sees it."""
 
     def __init__(self, run: str, settings: Settings) -> None:
+        super().__init__(settings.workspace / "runs" / run)
         self.run = run
         self.owner = uuid4().hex
         """Who this coordinator is: no other one has the name, not even for the same run."""
@@ -43,8 +44,6 @@ class CoordinatorRun:
         self.party_keys = dict(settings.party_keys)
         self.threads = settings.torch_threads
         self.poll_seconds = settings.poll_seconds
-        self.folder: Path = settings.workspace / "runs" / run
-        self._own = OwnFolder(self.folder)
         self.cache: Path = settings.workspace / "cache"
         self.model_folders = settings.model_folders
         self.tables: dict[str, Tables] = settings.tables
@@ -112,20 +111,6 @@ class CoordinatorRun:
     def fold_head(self, head: Head, version: str) -> None:
         """Go on from HEAD's new place."""
         self.hold(advance(self.state, head), version)
-
-    @property
-    def own_folder(self) -> Path:
-        """Of this process alone, below `folder`, which all of the run share."""
-        return self._own.path
-
-    @property
-    def models(self) -> Path:
-        """Local copies of the global models that are needed now."""
-        return self._own.models
-
-    def round_folder(self, round_number: int) -> Path:
-        """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-        return open_round_folder(self.own_folder, round_number)
 
 
 class Interruption:

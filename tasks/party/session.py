@@ -15,7 +15,7 @@ from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_for_looks, store_from_settings
 from tasks.party.contract import Terms
-from tasks.round_folder import OwnFolder, open_round_folder
+from tasks.round_folder import WithOwnFolder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts, PreparedTables
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from tasks.party.kept_contract import ContractCheck
 
 
-class PartySession:
+class PartySession(WithOwnFolder):
     """One party in one run: its identity, its folder, and what it would be slow to load again."""
 
     def __init__(self, run: str, settings: Settings) -> None:
+        super().__init__(settings.workspace / "runs" / run)
         self.run = run
         self.party = settings.role
         self.threads = settings.torch_threads
@@ -36,8 +37,6 @@ class PartySession:
         """The same, for what a training step asks: it waits for no answer."""
         self.signing_key: PrivateKey = party_key(settings.signing_key)
         self.workspace: Path = settings.workspace
-        self.folder: Path = settings.workspace / "runs" / run
-        self._own = OwnFolder(self.folder)
         self.cache: Path = settings.workspace / "cache"
         self.policy = settings.policy
         self._tables = settings.tables
@@ -100,20 +99,6 @@ class PartySession:
         return tuple(
             (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
         )
-
-    @property
-    def own_folder(self) -> Path:
-        """Of this process alone, below `folder`, which all of the run share."""
-        return self._own.path
-
-    @property
-    def models(self) -> Path:
-        """Local copies of the global models that are needed now."""
-        return self._own.models
-
-    def round_folder(self, round_number: int) -> Path:
-        """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
-        return open_round_folder(self.own_folder, round_number)
 
     def begin_round(self) -> None:
         """Forget the measurements of the round before."""
