@@ -166,7 +166,7 @@ def evaluation_faults(
     row = record.parties.get(evaluation.party) if record else None
     if row and row.metrics is not None:
         faults += _differing(evaluation, {"metrics": row.metrics})
-        if row.champion != (evaluation.champion.metrics if evaluation.champion else None):
+        if row.champion != evaluation.champion_metrics:
             faults.append("its scores of the champion are not those of the record")
     return tuple(faults)
 

@@ -198,6 +198,11 @@ class Evaluation(Message):
     compute: tuple[tuple[Seconds, Seconds], ...] = ()
     bytes_down: Count = 0
 
+    @property
+    def champion_metrics(self) -> Metrics | None:
+        """The champion's scores, if it was asked for and could be scored."""
+        return self.champion.metrics if self.champion else None
+
 
 class Signed(Message):
     """An envelope: the exact payload text that was signed, and the Ed25519 signature (base64)."""

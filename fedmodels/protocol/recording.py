@@ -11,7 +11,6 @@ from fedmodels.protocol.messages import (
     Evaluation,
     GateResult,
     Head,
-    Metrics,
     PartyRow,
     Record,
     Refusal,
@@ -106,15 +105,15 @@ def party_rows(
     for item in sorted(collected, key=lambda item: (item.round is not None, item.refusal is None)):
         evaluation = evaluations.get(item.party)
         if item.receipt is None:
-            metrics = evaluation.metrics if evaluation else None
-            rows.setdefault(item.party, PartyRow(metrics=metrics, champion=_of_champion(evaluation)))
+            rows.setdefault(
+                item.party,
+                PartyRow(metrics=evaluation.metrics, champion=evaluation.champion_metrics)
+                if evaluation
+                else PartyRow(),
+            )
         else:
             rows[item.party] = _row(item, evaluation)
     return rows
-
-
-def _of_champion(evaluation: Evaluation | None) -> Metrics | None:
-    return evaluation.champion.metrics if evaluation and evaluation.champion else None
 
 
 def _row(item: Collected, evaluation: Evaluation | None) -> PartyRow:
@@ -125,7 +124,7 @@ def _row(item: Collected, evaluation: Evaluation | None) -> PartyRow:
         train_loss=receipt.metrics.get("train_loss"),
         update_norm=receipt.update_norm,
         metrics=evaluation.metrics if evaluation else None,
-        champion=_of_champion(evaluation),
+        champion=evaluation.champion_metrics if evaluation else None,
         seconds=round(sum(receipt.seconds.values()), 3),
         bytes_up=receipt.update_bytes,
         bytes_down=evaluation.bytes_down if evaluation else receipt.bytes_down,

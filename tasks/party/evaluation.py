@@ -4,6 +4,7 @@ A holdout changes with the data, so that scores of two runs are of different row
 scores of both models on the same rows, which the party signs together.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from prefect import task
@@ -60,12 +61,7 @@ def evaluate_candidate(session: PartySession, candidate: Candidate) -> dict[str,
     metrics, reason, champion = None, why_abstain(session), None
     if not reason:
         champion = score_champion(session, candidate.champion) if candidate.champion else None
-        try:
-            metrics = _score(session, session.workbench, candidate.model_sha256)
-        except (TransientError, StoreRefused):
-            raise
-        except FedcartError as error:
-            reason = write_coded(error)
+        metrics, reason = _told(lambda: _score(session, session.workbench, candidate.model_sha256))
     evaluation = Evaluation(
         run=session.run,
         round=candidate.round,
@@ -104,16 +100,27 @@ def score_champion(session: PartySession, champion: StandingChampion) -> Champio
     holdout, known = session.prepared.holdout, session.champion_score
     if known and known[0] is holdout and known[1].model_sha256 == champion.model_sha256:
         return known[1]
-    metrics, reason = None, ""
-    try:
-        metrics = _score(session, _champions_workbench(session, champion), champion.model_sha256)
-    except (TransientError, StoreRefused):
-        raise
-    except FedcartError as error:
-        reason = write_coded(error)
+    metrics, reason = _told(
+        lambda: _score(session, _champions_workbench(session, champion), champion.model_sha256)
+    )
     score = ChampionScore(model_sha256=champion.model_sha256, metrics=metrics, reason=reason)
     session.champion_score = holdout, score
     return score
+
+
+def _told(score: Callable[[], Metrics]) -> tuple[Metrics | None, str]:
+    """Scores, or code and sentence of the error for which there are none.
+
+    Raises:
+        TransientError: the store does not answer.
+        StoreRefused: the store refuses the party.
+    """
+    try:
+        return score(), ""
+    except (TransientError, StoreRefused):
+        raise
+    except FedcartError as error:
+        return None, write_coded(error)
 
 
 @sealed("score")

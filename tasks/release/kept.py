@@ -10,9 +10,7 @@ from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import (
     Candidate,
     Closed,
-    Evaluation,
     Head,
-    Metrics,
     Plan,
     Record,
     Session,
@@ -124,7 +122,7 @@ def _scores(store: ObjectStore, kept: KeptModel, party: str, champion_sha256: st
         return PartyScores(None, missing=_clause(told) or "it left none in time")
     if envelope is None:
         return PartyScores(None, fault="is gone since its round was closed")
-    if evaluation is None or (evaluation.metrics, _champion(evaluation)) != (row.metrics, row.champion):
+    if evaluation is None or (evaluation.metrics, evaluation.champion_metrics) != (row.metrics, row.champion):
         return PartyScores(None, fault="is not the one that its round was closed with")
     named = kept.candidate.champion
     if champion_sha256 is None:
@@ -135,10 +133,6 @@ def _scores(store: ObjectStore, kept: KeptModel, party: str, champion_sha256: st
         told = evaluation.champion.reason if evaluation.champion else ""
         return PartyScores(row.metrics, missing=_clause(told) or "it left none")
     return PartyScores(row.metrics, row.champion)
-
-
-def _champion(evaluation: Evaluation) -> Metrics | None:
-    return evaluation.champion.metrics if evaluation.champion else None
 
 
 def _clause(told: str) -> str:
