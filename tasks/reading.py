@@ -1,10 +1,11 @@
 """Reading a run from the bucket, as a person's command does: no Prefect, no model."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Plan, Record
@@ -13,6 +14,7 @@ from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key,
 from infra.object_store import ObjectStore
 from tasks.exchange import read_message
 
+Found = TypeVar("Found")
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 READERS = 8
 """Requests at a time."""
@@ -102,6 +104,19 @@ def planned_run(store: ObjectStore, run: str) -> PlannedRun | None:
         return PlannedRun(str(plan["recipe"]["name"]), complete=set(asked) == set(joining))
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def look_at_runs(
+    store: ObjectStore, recipe: str, look: Callable[[str, PlannedRun], Found | None]
+) -> list[Found]:
+    """What `look` finds of the recipe's runs, several at a time; other recipes' runs are passed over."""
+
+    def looked(run: str) -> Found | None:
+        planned = planned_run(store, run)
+        return look(run, planned) if planned is not None and planned.recipe == recipe else None
+
+    with ThreadPoolExecutor(READERS) as readers:
+        return [found for found in readers.map(looked, list_runs(store)) if found is not None]
 
 
 def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Which run waits for its release, and having it released."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from prefect import task
@@ -14,7 +13,7 @@ from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
-from tasks.reading import READERS, list_runs, planned_run, read_plan
+from tasks.reading import PlannedRun, look_at_runs, read_plan
 from tasks.release.reading import read_request, release_numbers
 
 
@@ -53,9 +52,8 @@ def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:
     what is damaged, are passed over; of the one that is chosen, the release reads every message strictly.
     """
 
-    def look(run: str) -> tuple[datetime, str, str] | None:
-        planned = planned_run(store, run)
-        if planned is None or planned.recipe != recipe or not planned.complete:
+    def look(run: str, planned: PlannedRun) -> tuple[datetime, str, str] | None:
+        if not planned.complete:
             return None
         key = closed_key(run)
         data, at = store.read(key), store.put_at(key)
@@ -65,6 +63,5 @@ def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:
             return None
         return (at, run, closed.model_sha256) if at and closed.status == "finished" else None
 
-    with ThreadPoolExecutor(READERS) as readers:
-        finished = [found for found in readers.map(look, list_runs(store)) if found is not None]
+    finished = look_at_runs(store, recipe, look)
     return max(finished)[1:] if finished else None

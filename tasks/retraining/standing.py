@@ -6,7 +6,6 @@ runs of the recipe whose training Prefect has and has not seen end.
 """
 
 from collections.abc import Set
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fedmodels.protocol.retraining import START_TIMEOUT, RetrainingRequest, RunAge
@@ -14,9 +13,7 @@ from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefi
 from infra.leftovers import list_objects
 from infra.object_store import ObjectStore
 from tasks.exchange import read_message
-from tasks.reading import list_runs, planned_run
-
-READERS = 8
+from tasks.reading import PlannedRun, look_at_runs
 
 
 @dataclass(frozen=True)
@@ -105,11 +102,7 @@ def open_runs(
 def _runs_of_recipe(store: ObjectStore, recipe: str) -> tuple[RunAge, ...]:
     """Runs of the recipe that have a plan, whatever version of fedcart wrote it."""
 
-    def look(run: str) -> RunAge | None:
-        planned = planned_run(store, run)
-        if planned is None or planned.recipe != recipe:
-            return None
+    def look(run: str, _planned: PlannedRun) -> RunAge:
         return RunAge(run, store.age(plan_key(run)) or 0.0, open=not store.exists(closed_key(run)))
 
-    with ThreadPoolExecutor(READERS) as readers:
-        return tuple(found for found in readers.map(look, list_runs(store)) if found is not None)
+    return tuple(look_at_runs(store, recipe, look))
