@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedmodels.errors import RunError
-from fedmodels.protocol.retraining import RetrainingRequest
 from fedmodels.recipe import Recipe
 from flows.following import coordinator_store
 from infra.deployments.declaration import TRAINING_FLOW
@@ -18,11 +17,11 @@ from infra.deployments.drift_automation import EVENT
 from infra.deployments.looking import flow_run_ending
 from infra.deployments.observing import SeenEvent, SeenRun, events_called, runs_of
 from infra.deployments.services import RETRAINING_FLOW
-from infra.layout import drift_prefix, retrainings_prefix
+from infra.layout import drift_prefix
 from infra.object_store import ObjectStore
 from infra.waiting import patient, wait_for
-from tasks.exchange import read_message
 from tasks.release.reading import list_releases, read_champion
+from tasks.retraining.standing import read_retrainings
 
 Found = TypeVar("Found")
 LOOK_SECONDS = 0.5
@@ -90,11 +89,9 @@ def run_asked_by(scene: Scene, retraining: SeenRun) -> str | None:
     Raises:
         RunError: it ended without asking for one.
     """
-    store = scene.store
-    for key in store.list_keys(retrainings_prefix(scene.recipe.name)):
-        request = read_message(store, key, RetrainingRequest)
-        if request is not None and request.ticket == retraining.id:
-            return request.run
+    asked = read_retrainings(scene.store, scene.recipe.name, unfinished=frozenset()).of(retraining.id)
+    if asked is not None:
+        return asked.run
     if ending := flow_run_ending(retraining.id, api_url=scene.server):
         raise RunError(f"The retraining began no run: {ending[1].rstrip('.')}", code="demonstration-no-run")
     return None

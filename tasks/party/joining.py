@@ -87,8 +87,7 @@ def decline(session: PartySession, session_id: str, error: FedcartError) -> str:
         refusal=error.code,
         reason=str(error),
     )
-    session.store.create(session_key(session.party, session.run), canonical_json(lease))
-    _move_lease(session, lease, lambda standing: standing.session in (session_id, session.predecessor))
+    _take_lease(session, lease, lambda standing: standing.session in (session_id, session.predecessor))
     return error.code
 
 
@@ -179,9 +178,12 @@ def _holds_lease(session: PartySession, session_id: str) -> bool:
     return lease is not None and lease.session == session_id
 
 
-def _take_lease(session: PartySession, lease: Session) -> None:
+def _take_lease(
+    session: PartySession, lease: Session, may_take: Callable[[Session], bool] = lambda _standing: True
+) -> None:
+    """Create the lease, or take it from who has it, as long as that is allowed."""
     session.store.create(session_key(session.party, session.run), canonical_json(lease))
-    _move_lease(session, lease)
+    _move_lease(session, lease, may_take)
 
 
 @persistent
@@ -203,9 +205,7 @@ def declare_ready(session: PartySession, session_id: str) -> None:
     _move_lease(session, ready, lambda standing: standing.session == session_id)
 
 
-def _move_lease(
-    session: PartySession, lease: Session, may_move: Callable[[Session], bool] = lambda _standing: True
-) -> None:
+def _move_lease(session: PartySession, lease: Session, may_move: Callable[[Session], bool]) -> None:
     """Swap the lease in from what stands there, as long as that may be moved."""
     key = session_key(session.party, session.run)
     while True:
