@@ -118,26 +118,28 @@ def without_embeddings(columns: dict[str, Values]) -> dict[str, Values]:
 
 def own_rows(columns: dict[str, Values]) -> dict[str, Values]:
     """The rows whose text no other row has: what a party makes its reference of."""
-    texts = columns["text"]
-    assert isinstance(texts, np.ndarray)
-    return _at(columns, places_without(texts.tolist(), repeated_texts(texts.tolist())))
+    texts = _column_of_texts(columns)
+    return _at(columns, places_without(texts, repeated_texts(texts)))
 
 
 def new_rows(columns: dict[str, Values], met: frozenset[str]) -> dict[str, Values]:
     """The rows whose text was not met: what a party compares."""
-    texts = columns["text"]
-    assert isinstance(texts, np.ndarray)
-    return _at(columns, places_without(texts.tolist(), met))
+    return _at(columns, places_without(_column_of_texts(columns), met))
 
 
 def texts_of(columns: dict[str, Values]) -> frozenset[str]:
     """Every text of a table."""
+    return frozenset(_column_of_texts(columns))
+
+
+def _column_of_texts(columns: dict[str, Values]) -> list[str]:
     texts = columns["text"]
     assert isinstance(texts, np.ndarray)
-    return frozenset(texts.tolist())
+    found: list[str] = texts.tolist()
+    return found
 
 
-def _at(columns: dict[str, Values], places: list[int]) -> dict[str, Values]:
+def _at(columns: dict[str, Values], places: list[int] | slice) -> dict[str, Values]:
     taken: dict[str, Values] = {}
     for name, values in columns.items():
         if isinstance(values, Scored):
@@ -149,12 +151,7 @@ def _at(columns: dict[str, Values], places: list[int]) -> dict[str, Values]:
 
 def last_rows(columns: dict[str, Values], rows: int) -> dict[str, Values]:
     """The last `rows` rows of each column."""
-    return {
-        name: Scored(values.confidence[-rows:], values.correct[-rows:])
-        if isinstance(values, Scored)
-        else values[-rows:]
-        for name, values in columns.items()
-    }
+    return _at(columns, slice(-rows, None))
 
 
 def joined(first: dict[str, Values], second: dict[str, Values]) -> dict[str, Values]:

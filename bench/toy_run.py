@@ -3,7 +3,6 @@
 import csv
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -62,18 +61,22 @@ def kill_server(home: Path, name: str) -> None:
     """SIGKILL one recorded process of the stack, `store` or `server`, and wait until it is gone."""
     record = processes.read_records(stack_folder(home.resolve()))[name]
     os.kill(record.pid, signal.SIGKILL)
-    wait_for(lambda: record.process is None, timeout=10)
+    if not wait_for(lambda: record.process is None, timeout=10):
+        raise RuntimeError(f"the process {record.pid} of {name} outlives SIGKILL")
 
 
 def kill_flow_runs(home: Path, role: str) -> None:
     """SIGKILL whatever stands for the flow runs of one role."""
-    for process in _runs_of(home, role):
+    for process in flow_runs_of(home, role):
         process.kill()
 
 
-def _runs_of(home: Path, role: str) -> Iterator[psutil.Process]:
+def flow_runs_of(home: Path, role: str) -> dict[psutil.Process, str]:
+    """The processes that stand for flow runs of a role, each with the id of its flow run."""
+    found = {}
     for process in processes.marked(stack_folder(home.resolve())):
         with suppress(psutil.Error):
             environ = process.environ()
             if "PREFECT__FLOW_RUN_ID" in environ and f"/{role}/" in environ.get("FEDCART_CONFIG", ""):
-                yield process
+                found[process] = environ["PREFECT__FLOW_RUN_ID"]
+    return found

@@ -10,7 +10,6 @@ import os
 import random
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
@@ -21,8 +20,9 @@ import pyarrow.parquet as pq
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 
+from bench.toy_run import GATE_OF_NO_QUALITY, flow_runs_of
 from flows.following import api_url
-from infra.local.stack import process_ids, up
+from infra.local.stack import up
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """Commands and workers run the code of this checkout, whichever one is installed."""
@@ -69,7 +69,7 @@ class Federation:
             "model": {"source": str(self.model), "max_length": 32},
             "data": {"parties": parties, "coordinator": {"table": str(self.own)}},
             "local": {"epochs": 1, "batch_size": 16, "learning_rate": 0.01},
-            "gate": {"max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None},
+            "gate": GATE_OF_NO_QUALITY,
             "grace": 30.0,
         }
         path = self.home.parent / "recipes" / f"{name}.yaml"
@@ -152,15 +152,8 @@ def flow_runs(federation: Federation, role: str, run: str | None = None) -> list
     Sessions of a run that stopped and can be resumed wait for that, and are there beside others. Only
     Prefect's server can tell whose a process is; without it, leave `run` out.
     """
-    found = {}
-    for pid in process_ids(federation.home):
-        with suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            environment = process.environ()
-            config = environment.get("FEDCART_CONFIG", "")
-            if f"/{role}/" in config and "PREFECT__FLOW_RUN_ID" in environment:
-                found[process] = UUID(environment["PREFECT__FLOW_RUN_ID"])
+    found = flow_runs_of(federation.home, role)
     if run is None:
         return list(found)
     with SyncPrefectClient(api_url(federation.home)) as client:
-        return [p for p, known in found.items() if client.read_flow_run(known).parameters["run"] == run]
+        return [p for p, known in found.items() if client.read_flow_run(UUID(known)).parameters["run"] == run]

@@ -11,6 +11,7 @@ import sys
 import pytest
 import yaml
 
+from bench.toy_run import GATE_OF_NO_QUALITY
 from fedmodels.toy_model import write_toy_model
 from infra.local.stack import down
 from tests.end_to_end.federation import REPOSITORY, sentences, write_csv
@@ -52,7 +53,7 @@ def disks(tmp_path_factory):
         "model": {"source": str(folder / "model"), "max_length": 32},
         "data": {"parties": tables, "coordinator": {"table": str(own)}},
         "local": {"learning_rate": 0.01},
-        "gate": {"max_metric_drop": None, "max_party_drop": None, "max_loss_ratio": None},
+        "gate": GATE_OF_NO_QUALITY,
     }
     (folder / "own.yaml").write_text(yaml.safe_dump(recipe))
     environment = {**os.environ, "FEDCART_HOME": str(folder / "home"), "PYTHONPATH": str(REPOSITORY)}

@@ -1,8 +1,6 @@
 """Prefect's server, its workers and the object store, killed in a round. The bucket is the truth."""
 
 import json
-import os
-import signal
 import time
 from contextlib import ExitStack
 
@@ -10,11 +8,12 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 
 from bench.proxy import Harm, harming
+from bench.toy_run import kill_server
 from fedmodels.protocol.messages import Announcement, Head, Record
 from flows.following import coordinator_store
 from infra.deployments.declaration import locked_template, pool_name
 from infra.layout import head_key, round_key
-from infra.local import prefect_server, processes, seaweedfs, stack
+from infra.local import prefect_server, seaweedfs, stack
 from infra.local.plan import read_stack
 from infra.local.workers import worker_name
 from infra.locations import stack_folder
@@ -26,13 +25,6 @@ from tests.end_to_end.federation import kill_flow_runs
 @pytest.fixture
 def recipe(federation, plain):
     return str(federation.recipe("plain", num_rounds=3, min_available_parties=2))
-
-
-def kill(federation, name):
-    """SIGKILL one server of the stack."""
-    record = processes.read_records(stack_folder(federation.home))[name]
-    os.kill(record.pid, signal.SIGKILL)
-    assert wait_for(lambda: record.process is None, timeout=10)
 
 
 def begun(federation, recipe, run, number=1):
@@ -52,7 +44,7 @@ def test_a_run_outlives_prefect_and_its_database(federation, plain, recipe):
     """Server killed and database deleted in round 1; the coordinator killed as well in a later one."""
     run, home = "vanished-1", federation.home
     training, store = begun(federation, recipe, run)
-    kill(federation, "server")
+    kill_server(federation.home, "server")
     for file in (stack_folder(home) / "prefect").glob("prefect.db*"):
         file.unlink()
     assert stands(store, run, 1, Record, timeout=150), "the round finishes without Prefect"
@@ -84,7 +76,7 @@ def test_workers_that_are_killed_take_no_run_with_them(federation, plain, recipe
     run, roles = "workers-killed-1", ("coordinator", "shop-a")
     training, store = begun(federation, recipe, run)
     for role in roles:
-        kill(federation, worker_name(role))
+        kill_server(federation.home, worker_name(role))
     assert not stands(store, run, 1, Record, timeout=0), "killed in the middle of a round"
     federation.up()
     output, complaint = training.communicate(timeout=200)
@@ -100,7 +92,7 @@ def test_workers_that_are_killed_take_no_run_with_them(federation, plain, recipe
 def test_a_store_that_is_killed_and_comes_back_loses_no_round(federation, plain, recipe):
     run, home = "store-killed-1", federation.home
     training, store = begun(federation, recipe, run)
-    kill(federation, "store")
+    kill_server(federation.home, "store")
     with stack.locked(home):
         planned = read_stack(home)
         stack._ensure_store(planned, seaweedfs.find_weed(), None)

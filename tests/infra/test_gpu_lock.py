@@ -1,9 +1,6 @@
 """The machine's lock on a GPU: it lets training go on without Prefect, and never two at once."""
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,17 +12,9 @@ from fedmodels.errors import PrefectAway
 from infra.deployments import gpu_slot as module
 from infra.deployments.gpu_slot import gpu_slot
 from infra.file_lock import locked_file
+from tests.infra.gpu_holder import hold
 
 LIMIT = "fedcart-gpu-shop-a"
-ROOT = Path(__file__).resolve().parents[2]
-HOLD = """
-import sys
-from pathlib import Path
-from infra.deployments.gpu_slot import gpu_slot
-with gpu_slot(sys.argv[1], Path(sys.argv[2]), timeout=30, given_up=lambda: False) as held:
-    print(held, flush=True)
-    sys.stdin.readline()
-"""
 
 
 @pytest.fixture
@@ -50,13 +39,7 @@ def never() -> bool:
 
 def test_two_sessions_of_a_machine_train_one_after_the_other_without_prefect(lock: Path, away: str):
     """Whoever is killed leaves the place free at once."""
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, LIMIT, str(lock)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PREFECT_API_URL": away, "PYTHONPATH": str(ROOT)},
-        text=True,
-    )
+    other = hold(LIMIT, lock, away)
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "True\n"

@@ -1,10 +1,6 @@
 """The one place on a GPU: taken, waited for, given up, kept while Prefect's server dies. No GPU is needed."""
 
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient
@@ -17,17 +13,9 @@ from infra.deployments.starting import server_answers
 from infra.local.processes import read_records
 from infra.locations import stack_folder
 from infra.waiting import wait_for
+from tests.infra.gpu_holder import hold
 
 LIMIT = gpu_limit("shop-a")
-ROOT = Path(__file__).resolve().parents[2]
-HOLD = """
-import sys
-from pathlib import Path
-from infra.deployments.gpu_slot import gpu_slot
-with gpu_slot(sys.argv[1], Path(sys.argv[2]), timeout=30, given_up=lambda: False) as held:
-    print(held, flush=True)
-    sys.stdin.readline()
-"""
 
 
 @pytest.fixture
@@ -64,11 +52,7 @@ def test_another_machine_of_the_party_waits_for_the_slot(server, lock):
 
 
 def test_who_waits_gets_it_when_it_is_free(server, running, lock):
-    environment = os.environ | {"PREFECT_API_URL": running.api_url, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", HOLD, LIMIT, str(lock)]
-    other = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
-    )
+    other = hold(LIMIT, lock, running.api_url)
     try:
         assert other.stdout.readline() == "True\n"
         looks = 0

@@ -6,14 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from fedmodels.errors import StoreUnavailable
-from infra.keys import ensure_private_key
 from infra.local.ports import free_ports
 from infra.lookout import Lookout
-from infra.settings import Settings
 from tasks.coordinator import closing
 from tasks.coordinator.closing import close_round
 from tasks.coordinator.interrupting import fold_interruption, interrupted, stop_waiting
 from tasks.coordinator.run import CoordinatorRun
+from tests.store_away import settings_without_store
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -21,16 +20,8 @@ pytestmark = pytest.mark.usefixtures("no_backoff")
 @pytest.fixture
 def settings(tmp_path):
     """Of a role whose store is away."""
-    ensure_private_key(tmp_path / "key.pem")
     (port,) = free_ports(1)
-    return Settings(
-        home=tmp_path / "home",
-        role="shop-a",
-        signing_key=tmp_path / "key.pem",
-        s3_endpoint=f"http://127.0.0.1:{port}",
-        s3_access_key_id="a",
-        s3_secret_access_key="b",
-    )
+    return settings_without_store(tmp_path, port)
 
 
 @pytest.fixture

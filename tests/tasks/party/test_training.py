@@ -5,15 +5,15 @@ from threading import current_thread
 
 import pytest
 
-from infra.keys import ensure_private_key
 from infra.local.ports import free_ports
-from infra.settings import Settings, load_role_settings
+from infra.settings import load_role_settings
 from infra.waiting import wait_for
 from tasks.cancelling import cancel_run
 from tasks.party import training
 from tasks.party.session import PartySession
 from tasks.party.training import closed_asked
 from tests.store_alone import store_alone, store_of
+from tests.store_away import settings_without_store
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 STEPS = 1000
@@ -25,16 +25,7 @@ def always_due(monkeypatch):
 
 
 def session_at(tmp_path, port) -> PartySession:
-    ensure_private_key(tmp_path / "key.pem")
-    settings = Settings(
-        home=tmp_path / "home",
-        role="shop-a",
-        signing_key=tmp_path / "key.pem",
-        s3_endpoint=f"http://127.0.0.1:{port}",
-        s3_access_key_id="a",
-        s3_secret_access_key="b",
-    )
-    return PartySession("run-1", settings)
+    return PartySession("run-1", settings_without_store(tmp_path, port))
 
 
 def test_a_store_that_is_silent_holds_up_no_step(tmp_path):

@@ -10,7 +10,6 @@ import pytest
 from fedmodels.errors import InputError, IntegrityError, RunConflict, StoreRefused
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import Approval
-from infra import store_answers
 from infra.layout import champion_key, model_key, past_champion_key, release_key
 from infra.object_store import ObjectStore
 from tasks.release.answering import answer, approve, reject, reject_overdue
@@ -46,17 +45,6 @@ def store(home) -> ObjectStore:
 def recipe() -> str:
     """A recipe of its own for each test, without releases."""
     return f"recipe-{next(NAMES)}"
-
-
-@pytest.fixture
-def later(monkeypatch):
-    """Let the store's clock be so many seconds further."""
-    clock = store_answers.clock
-
-    def move(seconds):
-        monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(seconds=seconds))
-
-    return move
 
 
 def code_of(kind, call, *arguments, **named) -> str:
@@ -307,17 +295,26 @@ def test_words_that_do_not_fit_are_refused(store, recipe, by, comment):
     assert code_of(InputError, approve, store, recipe, 1, by, comment) == "words-invalid"
 
 
-def test_of_two_promotions_at_once_the_one_that_lost_says_so(store, recipe, monkeypatch):
-    released(store, recipe, "first")
-    second, third = proposed(store, recipe, "second"), proposed(store, recipe, "third")
+@pytest.fixture
+def overtaken_by(store, recipe, monkeypatch):
+    """Let a release become the champion right before the next swap."""
     swap = ObjectStore.swap
 
-    def overtaken(self, key, data, version):
-        monkeypatch.setattr(ObjectStore, "swap", swap)
-        promote(store, recipe, third, "ben")
-        return swap(self, key, data, version)
+    def before_the_swap(release: int) -> None:
+        def overtaken(self, key, data, version):
+            monkeypatch.setattr(ObjectStore, "swap", swap)
+            promote(store, recipe, release, "ben")
+            return swap(self, key, data, version)
 
-    monkeypatch.setattr(ObjectStore, "swap", overtaken)
+        monkeypatch.setattr(ObjectStore, "swap", overtaken)
+
+    return before_the_swap
+
+
+def test_of_two_promotions_at_once_the_one_that_lost_says_so(store, recipe, overtaken_by):
+    released(store, recipe, "first")
+    second, third = proposed(store, recipe, "second"), proposed(store, recipe, "third")
+    overtaken_by(third)
     with pytest.raises(RunConflict, match=f"release {third} did at the same moment") as caught:
         promote(store, recipe, second, "ann")
     assert caught.value.code == "promotion-lost"
@@ -326,17 +323,10 @@ def test_of_two_promotions_at_once_the_one_that_lost_says_so(store, recipe, monk
     assert code_of(RunConflict, promote, store, recipe, second, "ann") == "release-outdated"
 
 
-def test_a_rollback_that_lost_its_race_is_not_told_to_propose(store, recipe, monkeypatch):
+def test_a_rollback_that_lost_its_race_is_not_told_to_propose(store, recipe, overtaken_by):
     released(store, recipe, "first", "second")
     third = proposed(store, recipe, "third")
-    swap = ObjectStore.swap
-
-    def overtaken(self, key, data, version):
-        monkeypatch.setattr(ObjectStore, "swap", swap)
-        promote(store, recipe, third, "ben")
-        return swap(self, key, data, version)
-
-    monkeypatch.setattr(ObjectStore, "swap", overtaken)
+    overtaken_by(third)
     with pytest.raises(RunConflict, match=f"release {third} did at the same moment") as caught:
         rollback(store, recipe, "ann")
     assert caught.value.code == "promotion-lost"

@@ -2,13 +2,11 @@
 
 import functools
 import itertools
-from datetime import timedelta
 
 import pytest
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.drift import DriftNotice, DriftScore
-from infra import store_answers
 from infra.layout import drift_notice_key
 from tasks.exchange import create_signed
 from tests.store_alone import store_alone, store_of
@@ -69,14 +67,3 @@ def telling(home, tmp_path):
     """Makes a recipe with a champion; the other recipes' notices stay in the bucket."""
     drift = {"quorum": 1, "cool_down": 0.0}
     return lambda **more: Telling(home, f"recipe-{next(NUMBERS)}", tmp_path, **{**drift, **more})
-
-
-@pytest.fixture
-def later(monkeypatch):
-    """Let the store's clock be so many seconds further."""
-    clock = store_answers.clock
-
-    def move(seconds):
-        monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(seconds=seconds))
-
-    return move
