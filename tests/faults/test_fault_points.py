@@ -146,7 +146,9 @@ class Shown:
 )
 def test_a_write_is_proved_by_its_content(tmp_path, effect, when, content, proved):
     marked = {MARKER: f"worker-coordinator@{stack_folder(tmp_path)}"}
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=marked)
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=marked)
+    child.stdout.readline()  # before it runs, Linux may show a process without its environment
     marker = {"effect": effect, "when": when, "pid": child.pid, "role": "coordinator", "clock": time.time()}
     marker |= {"key": "a/record.json", "sha256": sha256_hex(b"new"), "follows": None, "step": "close_round"}
     operator = object.__new__(Operator)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
@@ -66,7 +66,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Retry-After", "600")
         self.send_header("Content-Length", "2")
         self.end_headers()
-        self.wfile.write(b"{}")
+        with suppress(BrokenPipeError):  # who looked has not waited
+            self.wfile.write(b"{}")
 
     def log_message(self, *_: Any) -> None:
         """Nothing: pytest shows what matters."""
