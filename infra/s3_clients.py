@@ -29,6 +29,9 @@ def s3_client(
 ) -> "S3Client":
     """Make a client of its own connections.
 
+    Nothing is hashed twice. What is put carries its SHA-256 in a signed header, so its body is not signed as
+    well; what is fetched is held against our own SHA-256, so botocore does not check the store's.
+
     Args:
         endpoint: URL of the store; Amazon's own when not given.
         region: of the bucket.
@@ -51,7 +54,11 @@ def s3_client(
                 read_timeout=read_timeout,
                 max_pool_connections=64,
                 retries={"mode": "standard", "total_max_attempts": attempts},
-                s3={"addressing_style": "path"} if endpoint else {},
+                response_checksum_validation="when_required",
+                s3={
+                    "payload_signing_enabled": False,
+                    "addressing_style": "path" if endpoint else "auto",
+                },
             ),
         )
 

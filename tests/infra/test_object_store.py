@@ -1,6 +1,7 @@
 """The store's promises, on the real server: created once, swapped from what was read, checked when read."""
 
 import threading
+from base64 import b64decode
 from datetime import timedelta
 
 import pytest
@@ -90,6 +91,30 @@ def test_a_download_that_is_not_its_hash_leaves_nothing(store, tmp_path):
     with pytest.raises(IntegrityError, match="coordinator/tests/changed"):
         store.download(key("changed"), target, sha256_hex(b"the original"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_put_is_signed_with_the_hash_of_its_bytes(store, tmp_path):
+    sent = []
+    store.client.meta.events.register("before-send.s3", lambda request, **_: sent.append(request))
+    file = tmp_path / "file"
+    file.write_bytes(b"bytes")
+    digest = sha256_hex(b"bytes")
+    store.create(key("signed"), b"bytes")
+    _, version = store.read_version(key("signed"))
+    store.swap(key("signed"), b"bytes", version)
+    store.put_blob(key("signed-blob"), b"bytes")
+    store.upload(key("signed-file"), file, digest)
+    puts = [dict(request.headers) for request in sent if request.method == "PUT"]
+    assert len(puts) == 4
+    for headers in puts:
+        told = {
+            name.lower(): value.decode() if isinstance(value, bytes) else value
+            for name, value in headers.items()
+        }
+        assert b64decode(told["x-amz-checksum-sha256"]).hex() == digest
+        assert (
+            "x-amz-checksum-sha256" in told["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+        )
 
 
 def test_an_object_is_as_old_as_the_store_says(store):
