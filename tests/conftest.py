@@ -30,6 +30,7 @@ SHARE_A_STACK = ("end_to_end", "infra")
 """Folders whose tests share one running stack, and so one process when several run the suite."""
 NEED_NO_SHARED_STACK = {
     *("end_to_end/test_full_disk.py", "end_to_end/test_interrupted_demonstration.py"),
+    "end_to_end/test_pipeline.py",
     *("infra/local/test_borrowing.py", "infra/local/test_postgresql.py", "infra/test_housekeeping.py"),
     *("infra/test_gpu_lock.py", "infra/test_heartbeats.py", "infra/test_looking.py"),
     *("infra/test_nursery.py", "infra/test_object_store.py", "infra/test_packages.py"),
