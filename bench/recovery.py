@@ -27,8 +27,8 @@ from bench.toy_run import GATE_OF_NO_QUALITY, kill_flow_runs, kill_server, toy_r
 from fedmodels.protocol.messages import Head
 from fedmodels.recipe import Recipe
 from flows.data_preparation import prepare_data
+from flows.demonstrations.killing import train_through_a_kill
 from flows.following import Request, begin, coordinator_store, follow, look_until
-from flows.killing import train_through_a_kill
 from infra.layout import head_key
 from infra.local.stack import down, start_store, up
 from infra.locations import stack_folder

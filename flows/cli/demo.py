@@ -27,7 +27,7 @@ def demo(
     """Start the local stack, prepare real data, train, show what came of it, and stop what was started."""
     from flows.cli.progress import run_progress
     from flows.cli.train import show_summary
-    from flows.demonstration import Wanted, demonstrate
+    from flows.demonstrations.training import Wanted, demonstrate
     from flows.recipes import load_recipe
     from infra.local.plan import read_stack
     from infra.locations import kept_model_folder

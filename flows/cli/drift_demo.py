@@ -40,9 +40,9 @@ def demo(
     starts the retraining, and the release gate lets the new model become the champion. Everything that was
     started is stopped. Exits with 1 when something else came of it.
     """
-    from flows.arrivals import DRIFT, NO_DRIFT, WORSE
     from flows.cli.progress import run_progress
-    from flows.drift_demonstration import RECIPE, Wanted, demonstrate_drift
+    from flows.demonstrations.arrivals import DRIFT, NO_DRIFT, WORSE
+    from flows.demonstrations.drift import RECIPE, Wanted, demonstrate_drift
     from flows.recipes import load_recipe
     from infra.settings import load_settings
 

@@ -1,6 +1,7 @@
 """Drift on a real stack, found by schedule: check, notice, event, automation, retraining, gate, champion.
 
-`flows.following_drift.play`, which is also what `make demo-drift` shows, only lets rows arrive and looks.
+`flows.demonstrations.following_drift.play`, which is what `make demo-drift` shows too, only lets rows arrive
+and looks.
 """
 
 import random
@@ -11,12 +12,12 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.protocol.messages import Closed
-from flows.arrivals import Arrival, with_wrong_labels
+from flows.demonstrations.arrivals import Arrival, with_wrong_labels
+from flows.demonstrations.drift import OFF, scheduled
+from flows.demonstrations.drift_scene import Scene, Timeline
+from flows.demonstrations.following_drift import SPANS, play
 from flows.deploying import deploy_all, whole_declaration
-from flows.drift_demonstration import OFF, scheduled
-from flows.drift_scene import Scene, Timeline
 from flows.following import api_url
-from flows.following_drift import SPANS, play
 from flows.recipes import load_recipe
 from infra.deployments.looking import flow_run_ending
 from infra.deployments.observing import SeenRun, runs_of

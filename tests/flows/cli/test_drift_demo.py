@@ -5,8 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from flows import drift_demonstration
 from flows.cli.main import app
+from flows.demonstrations import drift
 
 ONE, OTHER = ({"release": n, "run": f"drift-demo-{n}", "model_sha256": f"{n}" * 64} for n in (1, 2))
 SCORE = {"feature": "text", "measure": "out_of_vocabulary", "effect": 0.32, "bound": 0.1, "p_value": 0.0}
@@ -42,7 +42,7 @@ def call(monkeypatch, tmp_path):
             say(1.5, "the scheduled check began")
             return came
 
-        monkeypatch.setattr(drift_demonstration, "demonstrate_drift", demonstrate)
+        monkeypatch.setattr(drift, "demonstrate_drift", demonstrate)
         return CliRunner().invoke(app, ["drift", "demo", *words], env={"FEDCART_HOME": str(tmp_path)})
 
     return called

@@ -8,15 +8,23 @@ from fedmodels.data.fresh import read_window
 from fedmodels.data.partition import partition_source
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.sources import read_rated_sentences
-from flows.arrivals import DRIFT, NO_DRIFT, TWEETS, WORSE, arrival_of, let_arrive, with_wrong_labels
-from flows.drift_demonstration import PARTY, RECIPE, start_afresh
+from flows.demonstrations.arrivals import (
+    DRIFT,
+    NO_DRIFT,
+    TWEETS,
+    WORSE,
+    arrival_of,
+    let_arrive,
+    with_wrong_labels,
+)
+from flows.demonstrations.drift import PARTY, RECIPE, start_afresh
 from flows.recipes import load_recipe
 from infra.package_sources import DATA_SOURCES
 from infra.packages import fetch_source
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 
-HOME = Path(__file__).resolve().parents[2] / ".fedcart"
+HOME = Path(__file__).resolve().parents[3] / ".fedcart"
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import Any
 
 from fedmodels.errors import RunError
 from fedmodels.words import counted
-from flows.arrivals import Arrival, let_arrive
-from flows.drift_scene import (
+from flows.demonstrations.arrivals import Arrival, let_arrive
+from flows.demonstrations.drift_scene import (
     Scene,
     Timeline,
     awaited,

@@ -14,12 +14,12 @@ from typing import Any
 from fedmodels.errors import RunError
 from fedmodels.identifiers import new_run_id
 from fedmodels.recipe import Recipe
-from flows.arrivals import arrival_of
-from flows.demonstration import bring_up
+from flows.demonstrations.arrivals import arrival_of
+from flows.demonstrations.drift_scene import Scene, Timeline
+from flows.demonstrations.following_drift import Watcher, play
+from flows.demonstrations.training import bring_up
 from flows.deploying import deploy_all, whole_declaration
-from flows.drift_scene import Scene, Timeline
 from flows.following import Request, api_url, begin, follow
-from flows.following_drift import Watcher, play
 from flows.proposing import propose_release
 from infra.deployments.declaration import COORDINATOR, Declaration
 from infra.deployments.services import DRIFT_FLOW, DRIFT_WATCH_FLOW, drift_check_name
@@ -41,7 +41,7 @@ class Wanted:
     """What a person asked for."""
 
     kind: str
-    """What arrives: see `flows.arrivals.arrival_of`."""
+    """What arrives: see `flows.demonstrations.arrivals.arrival_of`."""
     recipe: Recipe
     home: Path
     """Of a stack of its own: schedules this short are nothing for one that is used."""
@@ -57,7 +57,7 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
         watch: makes a context manager from a title, which gives the function that shows a run's progress.
 
     Returns:
-        The document of `flows.following_drift.play`, with all steps, and with `seconds.total`.
+        The document of `flows.demonstrations.following_drift.play`, with all steps, and with `seconds.total`.
 
     Raises:
         RunError: the first model was not released, or what should have followed did not in time.

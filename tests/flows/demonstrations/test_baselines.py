@@ -7,8 +7,8 @@ import pytest
 from fedmodels.errors import QuorumMissed, StackError
 from fedmodels.identifiers import check_identifier
 from fedmodels.recipe import Recipe
-from flows import baselines
-from flows.baselines import alone, alone_requests, train_alone
+from flows.demonstrations import baselines
+from flows.demonstrations.baselines import alone, alone_requests, train_alone
 
 PARTIES = ("electronics-shop-north", "electronics-shop-south", "wine-shop")
 TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows import following_drift
-from flows.arrivals import Arrival
-from flows.drift_scene import Timeline
-from flows.following_drift import SPANS, play
+from flows.demonstrations import following_drift
+from flows.demonstrations.arrivals import Arrival
+from flows.demonstrations.drift_scene import Timeline
+from flows.demonstrations.following_drift import SPANS, play
 from infra.deployments.observing import SeenEvent, SeenRun
 from tests.flows.silence import silent_watch
 

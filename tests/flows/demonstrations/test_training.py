@@ -5,9 +5,9 @@ from contextlib import nullcontext
 import pytest
 
 from fedmodels.recipe import Recipe
-from flows import demonstration
 from flows.data_preparation import DataManifest
-from flows.demonstration import Wanted, bring_up, demonstrate
+from flows.demonstrations import training
+from flows.demonstrations.training import Wanted, bring_up, demonstrate
 from flows.reports import read_report
 from infra.local.endings import PATIENCE_S
 
@@ -19,11 +19,11 @@ TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}
 def noted(monkeypatch):
     """What a demonstration did to the stack: its steps are noted instead of taken, and train nothing."""
     noted = []
-    monkeypatch.setattr(demonstration, "bring_up", lambda *_arguments: noted.append("up"))
-    monkeypatch.setattr(demonstration, "down", lambda _home, patience: noted.append(("down", patience)))
-    monkeypatch.setattr(demonstration, "process_ids", lambda _home: [1])  # a store for another command
+    monkeypatch.setattr(training, "bring_up", lambda *_arguments: noted.append("up"))
+    monkeypatch.setattr(training, "down", lambda _home, patience: noted.append(("down", patience)))
+    monkeypatch.setattr(training, "process_ids", lambda _home: [1])  # a store for another command
     monkeypatch.setattr(
-        demonstration, "_train", lambda *_arguments, **_flags: ({"run_id": "r-1", "status": "finished"}, 1.0)
+        training, "_train", lambda *_arguments, **_flags: ({"run_id": "r-1", "status": "finished"}, 1.0)
     )
     return noted
 
@@ -36,12 +36,12 @@ def wanted(home, **flags) -> Wanted:
 
 @pytest.mark.parametrize(
     ("stood", "keep", "steps"),
-    [(False, False, ["up", ("down", demonstration.ENDING_S)]), (True, False, ["up"]), (False, True, ["up"])],
+    [(False, False, ["up", ("down", training.ENDING_S)]), (True, False, ["up"]), (False, True, ["up"])],
 )
 def test_what_was_started_is_stopped_and_a_store_alone_is_no_stack(
     tmp_path, monkeypatch, noted, stood, keep, steps
 ):
-    monkeypatch.setattr(demonstration, "stands", lambda _home: stood)
+    monkeypatch.setattr(training, "stands", lambda _home: stood)
     demonstrate(wanted(tmp_path, keep=keep), print, nullcontext)
     assert noted == steps
 
@@ -52,8 +52,8 @@ def test_the_result_is_kept_before_the_parties_train_alone(tmp_path, monkeypatch
         assert read_report(tmp_path, "r-1")["seconds"]["startup"] == 1.0
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demonstration, "stands", lambda _home: False)
-    monkeypatch.setattr(demonstration, "train_alone", interrupted)
+    monkeypatch.setattr(training, "stands", lambda _home: False)
+    monkeypatch.setattr(training, "train_alone", interrupted)
     with pytest.raises(KeyboardInterrupt):
         demonstrate(wanted(tmp_path, baselines=True), print, nullcontext)
     assert noted == ["up", ("down", PATIENCE_S)]
@@ -62,8 +62,8 @@ def test_the_result_is_kept_before_the_parties_train_alone(tmp_path, monkeypatch
 
 def test_what_the_parties_got_alone_comes_into_the_report(tmp_path, monkeypatch, noted):
     scores = {"shop-a": {"accuracy": 0.5, "macro_f1": 0.4, "loss": 0.9, "num_examples": 10}, "shop-b": None}
-    monkeypatch.setattr(demonstration, "stands", lambda _home: True)
-    monkeypatch.setattr(demonstration, "train_alone", lambda *_arguments, **_flags: scores)
+    monkeypatch.setattr(training, "stands", lambda _home: True)
+    monkeypatch.setattr(training, "train_alone", lambda *_arguments, **_flags: scores)
     assert demonstrate(wanted(tmp_path, baselines=True), print, nullcontext)["baselines"] == scores
     assert read_report(tmp_path, "r-1")["baselines"] == scores
 
@@ -73,8 +73,8 @@ def test_a_demonstration_says_what_preparing_warns_of(monkeypatch, tmp_path):
         recipe="tiny", unchanged=True, source=None, labels=(), coordinator={}, parties={}, cleaned={},
         warning="Few rows.",
     )  # fmt: skip
-    monkeypatch.setattr(demonstration, "prepare_data", lambda *_arguments: prepared)
-    monkeypatch.setattr(demonstration, "up", lambda *_arguments, **_more: None)
+    monkeypatch.setattr(training, "prepare_data", lambda *_arguments: prepared)
+    monkeypatch.setattr(training, "up", lambda *_arguments, **_more: None)
     said = []
     bring_up(wanted(tmp_path).recipe, tmp_path, said.append)
     assert said == ["Few rows."]

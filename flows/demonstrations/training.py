@@ -12,10 +12,10 @@ from typing import Any
 from fedmodels.identifiers import new_run_id
 from fedmodels.recipe import Recipe
 from flows.abandoning import abandon
-from flows.baselines import train_alone
 from flows.data_preparation import prepare_data
+from flows.demonstrations.baselines import train_alone
+from flows.demonstrations.killing import train_through_a_kill
 from flows.following import Request, begin, follow
-from flows.killing import train_through_a_kill
 from flows.measuring import StartUp
 from flows.reports import write_report
 from infra.local.endings import PATIENCE_S
