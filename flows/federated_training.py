@@ -46,6 +46,7 @@ from fedmodels.protocol.steps import (
     Propose,
     Recall,
     Step,
+    asks_parties,
     next_step,
 )
 from fedmodels.recipe import Recipe
@@ -136,6 +137,7 @@ def federated_training(
         stop_waiting(conductor)
         raise
     except FedcartError as error:
+        stop_waiting(conductor)
         said = write_coded(error)
         left_out = isinstance(error, RunConflict) and error.code == TRAINING_OPEN
         return Completed(name="LeftOut", message=said) if left_out else Failed(message=said)
@@ -180,7 +182,6 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
         start_sessions(run, parties)  # they import their libraries while the plan is made
         open_run(run, recipe, parties)
     load_workbench(run)
-    await_sessions(run, tuple(run.plan.parties), run.plan.recipe.min_available_parties)
     closed = play(run)
     if closed.status == "failed":
         raise TooManyFailures(closed.reason.rstrip("."), code=closed.code or None)
@@ -197,9 +198,12 @@ def start_sessions(run: CoordinatorRun, parties: tuple[str, ...]) -> None:
 def play(run: CoordinatorRun) -> Closed:
     """Take one step after the other until the run is closed, by whomever.
 
-    A round is shown while the next one is played: no round waits for the server.
+    A round is shown while the next one is played: no round waits for the server. The parties are waited for
+    once, before the first step that asks something of them: what a resumed run has left to do may be the
+    coordinator's alone.
     """
     shown: list[PrefectFuture[None]] = []
+    awaited = False
     while True:
         fold_interruption(run)
         match next_step(run.state):
@@ -213,6 +217,9 @@ def play(run: CoordinatorRun) -> Closed:
                     wait(shown)
                     shown = [show_round.submit(run, record)]
             case step:
+                if asks_parties(step) and not awaited:
+                    await_sessions(run, tuple(run.plan.parties), run.plan.recipe.min_available_parties)
+                    awaited = True
                 run.fold(take(run, step))
 
 

@@ -8,7 +8,14 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Failed
 
-from fedmodels.errors import DataRefused, FedcartError, StoreRefused, TrainingFailed, write_coded
+from fedmodels.errors import (
+    DataRefused,
+    FedcartError,
+    StoreRefused,
+    TrainingFailed,
+    TransientError,
+    write_coded,
+)
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Announcement, Candidate
 from fedmodels.protocol.restarts import passes
@@ -148,7 +155,12 @@ def score(session: PartySession, candidate: Candidate) -> None:
 
 
 def submit(session: PartySession, announcement: Announcement, session_id: str) -> None:
-    """Train and submit the update, or the reason why there is none."""
+    """Train and submit the update, or the reason why there is none.
+
+    Raises:
+        TransientError: the store was away for too long, which is no reason of the party's to sit out: the
+            session ends, and is started again.
+    """
     try:
         if data_changed(session) or _may_have_passed(session.refused):
             inspect_data(session)
@@ -159,5 +171,7 @@ def submit(session: PartySession, announcement: Announcement, session_id: str) -
             let_old_rows_go(session)
         protected = protect_update(session, announcement)
         submit_update(session, announcement, trained, protected, session_id)
+    except TransientError:
+        raise
     except FedcartError as error:
         sit_out(session, announcement, error, session_id)

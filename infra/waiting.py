@@ -5,14 +5,22 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
-from fedmodels.errors import TransientError
+from fedmodels.errors import StoreUnavailable, TransientError
 
 Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
 TRIES = 6
-"""Of a single read, over half a minute: as many as a task has that touches the store."""
+"""Of a single read, over half a minute."""
+OUTAGE_S = 600.0
+"""How long a store may be away before a run's own processes give up."""
 
 
 def wait_for(
@@ -64,3 +72,21 @@ def persistent(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
         reraise=True,
     )
     return again(read)
+
+
+def outlasting(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
+    """The same read, `persistent`, and for `OUTAGE_S` while the store does not answer at all."""
+    again = retry(
+        retry=retry_if_exception_type(TransientError),
+        stop=_outlasted,
+        wait=wait_exponential_jitter(initial=1, max=16),
+        reraise=True,
+    )
+    return again(read)
+
+
+def _outlasted(tried: RetryCallState) -> bool:
+    error = tried.outcome.exception() if tried.outcome else None
+    if isinstance(error, StoreUnavailable):
+        return (tried.seconds_since_start or 0.0) >= OUTAGE_S
+    return tried.attempt_number >= TRIES

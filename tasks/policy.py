@@ -1,11 +1,12 @@
 """What Prefect does with a task, said once: retries where a retry is right, nothing persisted."""
 
+import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from prefect.cache_policies import NO_CACHE
-from prefect.tasks import exponential_backoff
 
-from fedmodels.errors import TransientError
+from fedmodels.errors import StoreUnavailable, TransientError
+from infra.waiting import OUTAGE_S, TRIES
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -23,20 +24,30 @@ class Policy(TypedDict, total=False):
     retry_condition_fn: Any
 
 
-def is_transient(_task: "Task[Any, Any]", _run: "TaskRun", state: "State[Any]") -> bool:
-    """Only a fault of the object store or of Prefect's server that may pass is worth another try."""
+def may_pass(_task: "Task[Any, Any]", run: "TaskRun", state: "State[Any]") -> bool:
+    """Whether what a task failed with is worth another try: a fault of the store or of Prefect's server.
+
+    A store that does not answer is waited for as long as there are retries, since what a task has done would
+    be lost with it; whatever else may pass is tried `TRIES` times.
+    """
     error = state.result(raise_on_failure=False)
-    return isinstance(error, TransientError)
+    if isinstance(error, StoreUnavailable):
+        return True
+    return isinstance(error, TransientError) and run.run_count < TRIES
 
 
 LOCAL: Policy = {"persist_result": False, "cache_policy": NO_CACHE}
 """A step that touches nothing outside the process: a second try would fail alike."""
 
+_WAITS_S = [1.0, 2.0, 4.0, 8.0, 16.0]
+"""Between tries; the last one again and again."""
+
 STORE: Policy = {
     **LOCAL,
-    "retries": 5,
-    "retry_delay_seconds": exponential_backoff(backoff_factor=1),
+    "retries": len(_WAITS_S) + math.ceil((OUTAGE_S - sum(_WAITS_S)) / _WAITS_S[-1]),
+    "retry_delay_seconds": _WAITS_S,
     "retry_jitter_factor": 0.5,
-    "retry_condition_fn": is_transient,
+    "retry_condition_fn": may_pass,
 }
-"""A step that reads or writes the object store: five more tries over half a minute, with jitter."""
+"""A step that reads or writes the object store: tried again for half a minute, and for `OUTAGE_S` while the
+store is away."""

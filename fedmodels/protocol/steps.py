@@ -138,6 +138,14 @@ def next_step(state: RunState) -> Step:
     return Judge(state.candidate, asked)
 
 
+def asks_parties(step: Step) -> bool:
+    """Whether a step is in vain while the parties have no sessions.
+
+    What else is left of a round, or of a run, the coordinator does alone.
+    """
+    return isinstance(step, Announce | Collect) or (isinstance(step, Judge) and bool(step.asked))
+
+
 def _in_time(announcement: Announcement, decision: Decision) -> tuple[str, ...]:
     """Parties of the cohort that answered the round, with an update that counts or without.
 

@@ -12,7 +12,7 @@ from fedmodels.protocol.policy import policy_violations
 from infra.fault_points import fault_step
 from infra.keys import public_key
 from infra.layout import closed_key, head_key, plan_key, round_key, session_key
-from infra.waiting import patient, persistent, wait_for
+from infra.waiting import outlasting, patient, wait_for
 from tasks.exchange import parse, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
@@ -118,14 +118,14 @@ def import_libraries(session: PartySession) -> str:
     return session.party
 
 
-@persistent
+@outlasting
 @fault_step
 def is_over(session: PartySession) -> bool:
     """Whether the run was closed."""
     return read_message(session.store, closed_key(session.run), Closed) is not None
 
 
-@persistent
+@outlasting
 @fault_step
 def find_predecessor(session: PartySession) -> None:
     """Remember which session of the party has the lease as this one begins."""
@@ -133,7 +133,7 @@ def find_predecessor(session: PartySession) -> None:
     session.predecessor = standing.session if standing else None
 
 
-@persistent
+@outlasting
 @fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
@@ -142,33 +142,43 @@ def holds_lease(session: PartySession, session_id: str) -> bool:
 
 @fault_step
 def next_announcement(session: PartySession, session_id: str, after: int) -> Announcement | None:
-    """Wait for the next round that is not closed yet.
+    """Wait for the next round after that one which is not closed yet.
+
+    A session that was away while rounds went by, on a machine that slept, say, passes them over: work for
+    them would come too late, and the open round would have to wait for it.
 
     Returns:
         Its announcement; `None` when the run is over or idle too long, or another session of the party has
         the lease. Two coordinators that began one run side by side have started two; the coordinator that
         goes on may wait for the one that lost the lease, and starts it again once it has left.
     """
-    looks = 0
+    looks, done = 0, after
 
     def look() -> Announcement | Literal["leave"] | None:
-        nonlocal looks
+        nonlocal looks, done
         looks += 1
         if looks % LOOKS_PER_LEAVING_CHECK == 0:
             closed = read_message(session.store, closed_key(session.run), Closed)
             if closed is not None or not _holds_lease(session, session_id):
                 return "leave"
-        return read_message(session.store, round_key(session.run, after + 1, "announcement"), Announcement)
+        found = read_message(session.store, round_key(session.run, done + 1, "announcement"), Announcement)
+        if found is not None and (closed_rounds := _last_closed_round(session)) > done:
+            done, found = closed_rounds, None
+        return found
 
     idle = session.joined_plan.recipe.session_idle_timeout
     found = wait_for(patient(look), timeout=idle, first_wait=session.poll_seconds)
     return found if isinstance(found, Announcement) else None
 
 
-@persistent
+@outlasting
 @fault_step
 def last_closed_round(session: PartySession) -> int:
     """The round that HEAD stands at: rounds up to it need no work of ours."""
+    return _last_closed_round(session)
+
+
+def _last_closed_round(session: PartySession) -> int:
     head = read_message(session.store, head_key(session.run), Head)
     return head.round if head else 0
 
@@ -186,7 +196,7 @@ def _take_lease(
     _move_lease(session, lease, may_take)
 
 
-@persistent
+@outlasting
 @fault_step
 def declare_ready(session: PartySession, session_id: str) -> None:
     """Say in the lease that model and data are loaded, so that a round may be announced.

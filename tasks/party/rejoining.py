@@ -3,11 +3,11 @@
 from fedmodels.protocol.messages import Announcement
 from infra.fault_points import fault_step
 from infra.layout import receipt_key
-from infra.waiting import persistent
+from infra.waiting import outlasting
 from tasks.party.session import PartySession
 
 
-@persistent
+@outlasting
 @fault_step
 def has_submitted(session: PartySession, announcement: Announcement) -> bool:
     """Whether this party's receipt for the round stands already."""

@@ -5,8 +5,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import RunConflict
+from fedmodels.errors import QuorumMissed, RunConflict
 from fedmodels.protocol.retraining import RunAge, check_alone
+from fedmodels.protocol.steps import (
+    Announce,
+    CloseRun,
+    Collect,
+    Commit,
+    Decide,
+    Ended,
+    Judge,
+    MoveHead,
+    Propose,
+    Recall,
+)
 from flows import federated_training
 from flows.federated_training import conduct
 from infra.deployments.declaration import training_called
@@ -51,10 +63,48 @@ def test_a_resume_of_a_run_that_is_over_starts_nobody(steps, monkeypatch):
     assert conducted(steps, resume=True) == ["race"]
 
 
+@pytest.mark.parametrize(
+    ("left", "waited_before"),
+    [
+        (["propose", "commit", "head", "close"], None),
+        (["recall", "judge alone", "commit", "head", "announce", "collect", "announce"], "announce"),
+        (["collect", "decide"], "collect"),
+        (["propose", "judge", "commit"], "judge"),
+    ],
+)
+def test_the_parties_are_waited_for_once_before_something_is_asked_of_them(monkeypatch, left, waited_before):
+    steps = {
+        "announce": Announce(None),
+        "collect": Collect(None, ()),
+        "decide": Decide(None, ()),
+        "recall": Recall(None, None),
+        "propose": Propose(None),
+        "judge": Judge(None, ("shop-a",)),
+        "judge alone": Judge(None, ()),
+        "commit": Commit(None),
+        "head": MoveHead(None, None),
+        "close": CloseRun("finished", "", ""),
+    }
+    names = {id(step): name for name, step in steps.items()}
+    planned, taken = iter([*(steps[name] for name in left), Ended(None)]), []
+    plan = SimpleNamespace(parties=("shop-a",), recipe=SimpleNamespace(min_available_parties=1))
+    run = SimpleNamespace(plan=plan, state=None, fold=lambda found: None)
+    monkeypatch.setattr(federated_training, "fold_interruption", lambda run: None)
+    monkeypatch.setattr(federated_training, "next_step", lambda state: next(planned))
+    monkeypatch.setattr(federated_training, "move_head", lambda run, head: taken.append("head"))
+    monkeypatch.setattr(federated_training, "await_sessions", lambda *_arguments: taken.append("wait"))
+    monkeypatch.setattr(federated_training, "take", lambda run, step: taken.append(names[id(step)]))
+    federated_training.play(run)
+    expected = list(left)
+    if waited_before:
+        expected.insert(left.index(waited_before), "wait")
+    assert taken == expected
+
+
 @pytest.fixture
 def begin(monkeypatch):
     """The flow up to conducting; notes what was looked for and started beside the runs that are open."""
-    noted = SimpleNamespace(open=[], steps=[])
+    noted = SimpleNamespace(open=[], steps=[], stopped=[])
 
     def look(run, recipe):
         noted.steps.append(("look", recipe))
@@ -65,6 +115,7 @@ def begin(monkeypatch):
 
     monkeypatch.setattr(federated_training, "load_settings", lambda: None)
     monkeypatch.setattr(federated_training, "CoordinatorRun", lambda run, _: SimpleNamespace(run=run))
+    monkeypatch.setattr(federated_training, "stop_waiting", lambda run: noted.stopped.append(run.run))
     monkeypatch.setattr(federated_training, "check_no_training", look)
     monkeypatch.setattr(federated_training, "start_scheduled", start)
     monkeypatch.setattr(federated_training, "conduct", lambda *_, **__: {"status": "finished"})
@@ -88,6 +139,15 @@ def test_a_training_by_schedule_is_left_out_while_another_one_is_open(begin):
     assert (state.name, state.is_completed()) == ("LeftOut", True)
     assert state.message.startswith("training-open: The run reviews-by-hand of reviews is open")
     assert begin.steps == [("look", "reviews")]
+
+
+def test_threads_that_wait_for_parties_end_with_a_run_that_fails(begin, monkeypatch):
+    def fail(*_arguments, **_flags):
+        raise QuorumMissed("Too few parties")
+
+    monkeypatch.setattr(federated_training, "conduct", fail)
+    assert begin.run(run="mine").is_failed()
+    assert begin.stopped == ["mine"]
 
 
 @pytest.mark.parametrize("resume", [False, True])

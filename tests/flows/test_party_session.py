@@ -52,6 +52,17 @@ def test_what_cannot_be_let_go_costs_nothing_and_what_was_not_trained_on_takes_n
     assert steps[3:] == ["sit_out"]
 
 
+@pytest.mark.parametrize("step", ["train_local", "protect_update", "submit_update"])
+def test_a_store_that_is_away_is_no_reason_to_sit_out(steps, monkeypatch, step):
+    def away(*_arguments):
+        raise StoreUnavailable("The object store does not answer")
+
+    monkeypatch.setattr(party_session, step, away)
+    with pytest.raises(StoreUnavailable):
+        party_session.submit(SimpleNamespace(refused=None), None, "session")
+    assert "sit_out" not in steps
+
+
 def test_data_that_were_refused_stay_refused_until_they_change(steps):
     party_session.submit(SimpleNamespace(refused=DataRefused("A label is unknown")), None, "session")
     assert steps == ["sit_out"]

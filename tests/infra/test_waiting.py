@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from fedmodels.errors import StoreRefused, StoreUnavailable
-from infra.waiting import TRIES, patient, persistent, wait_for
+from fedmodels.errors import StoreBusy, StoreRefused, StoreUnavailable
+from infra.waiting import OUTAGE_S, TRIES, outlasting, patient, persistent, wait_for
 
 
 def test_a_condition_that_holds_is_returned_at_once():
@@ -43,7 +43,7 @@ def test_only_what_may_pass_is_waited_out():
     def refused() -> None:
         raise StoreRefused("The door is closed")
 
-    for look in (patient(refused), persistent(refused)):
+    for look in (patient(refused), persistent(refused), outlasting(refused)):
         with pytest.raises(StoreRefused):
             look()
 
@@ -63,3 +63,36 @@ def test_a_read_is_tried_for_half_a_minute_and_no_longer():
         read()
     assert len(waits) == TRIES - 1
     assert 31.0 <= sum(waits) <= 40.0
+
+
+def test_a_store_that_is_away_is_outlasted_for_ten_minutes(monkeypatch):
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    read = outlasting(unavailable(10**6))
+    read.retry.sleep = sleep
+    with pytest.raises(StoreUnavailable):
+        read()
+    assert OUTAGE_S <= now <= OUTAGE_S + 20.0
+
+    read = outlasting(unavailable(3 * TRIES))
+    read.retry.sleep = sleep
+    assert read("there") == "there"
+
+
+def test_a_store_that_is_busy_is_asked_as_often_as_ever():
+    tried: list[int] = []
+
+    def busy() -> None:
+        tried.append(1)
+        raise StoreBusy("The object store is busy")
+
+    read = outlasting(busy)
+    read.retry.sleep = lambda _seconds: None
+    with pytest.raises(StoreBusy):
+        read()
+    assert len(tried) == TRIES

@@ -43,6 +43,15 @@ def test_a_session_that_lost_its_lease_leaves_before_a_round_comes(played):
     assert next_announcement(second, "second", after=0) == announced
 
 
+def test_rounds_that_were_closed_while_a_session_was_away_are_passed_over(fresh):
+    session = joined(fresh, "slept")
+    for number in (1, 2, 3):
+        fresh.play(number, dict.fromkeys(PARTIES, number), accuracy=0.7)
+    announced = fresh.announce(4)
+    assert next_announcement(session, "slept", after=1) == announced
+    assert next_announcement(session, "slept", after=3) == announced
+
+
 def test_a_party_says_with_ready_what_its_data_were_refused_for(played):
     session = joined(played, "third")
     for refused, code in (
