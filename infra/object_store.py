@@ -21,6 +21,7 @@ from botocore.handlers import add_expect_header
 from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.full_disk import full_disk_told
 from infra.fault_points import fault_effect
+from infra.layout import runs_prefix
 from infra.s3_clients import s3_client
 from infra.store_answers import CONDITION_FAILED, MISSING, age_at, error_code, mapped
 
@@ -29,8 +30,12 @@ CHUNK_BYTES = 1024 * 1024
 DOWNLOAD_TRIES = 3
 SILENCE_S = 60.0
 """Seconds after which a store that says nothing more is taken for gone, and asked again."""
+DAMAGED_READS = 4
+"""How often bytes that are not what was put are read before that is believed."""
 DAMAGED = "store-damaged"
-"""Code of bytes that are not what was put."""
+"""Code of bytes that arrive other than they were put, and otherwise each time."""
+ROTTEN = "object-damaged"
+"""Code of an object whose bytes in the store are not those that were put."""
 _SHA256 = "sha256"
 """Name under which an object carries our hash of its content: not every store checks what it sends."""
 _LARGEST_SINGLE_PUT = 4 * 1024**3
@@ -89,19 +94,35 @@ class ObjectStore:
             key: of the object.
             limit: bytes that the caller takes. Of a longer object one byte more is returned, which tells
                 that it is longer, and the rest is not fetched.
-            checked: hold the bytes against the hash that was put with them, if there is one.
+            checked: hold the bytes against the hash that was put with them, if there is one. Those that
+                are not what was put are read `DAMAGED_READS` times: they may come whole the next time.
 
         Raises:
-            StoreBusy: they are not what was put (`store-damaged`).
+            IntegrityError: they are the same wrong ones each time, so they are damaged where they stand
+                (`object-damaged`).
+            StoreBusy: they are wrong in another way each time, as on a line that damages what passes
+                (`store-damaged`).
         """
+        wrong = set()
+        for _ in range(DAMAGED_READS):
+            found = self._fetch(key, limit)
+            if found is None:
+                return None
+            data, version, sha256 = found
+            partial = limit is not None and len(data) > limit
+            if not checked or partial or sha256 is None or hashlib.sha256(data).hexdigest() == sha256:
+                return data, version
+            wrong.add(data)
+        raise _rotten(key) if len(wrong) == 1 else _damaged(key)
+
+    def _fetch(self, key: str, limit: int | None) -> tuple[bytes, str, str | None] | None:
+        """What arrives of an object this time, its version, and the hash that was put with it."""
         with self.mapped(key):
             try:
                 answer = self.client.get_object(Bucket=self.bucket, Key=key)
                 with closing(answer["Body"]) as body:
                     data = body.read() if limit is None else _at_most(body, limit + 1)
-                if checked and (limit is None or len(data) <= limit):
-                    _check_arrived(key, data, answer["Metadata"].get(_SHA256))
-                return data, answer["ETag"]
+                return data, answer["ETag"], answer["Metadata"].get(_SHA256)
             except ClientError as error:
                 if error_code(error) in MISSING:
                     return None
@@ -325,14 +346,19 @@ def _named_hash(data: bytes) -> dict[str, str]:
     return {_SHA256: hashlib.sha256(data).hexdigest()}
 
 
-def _check_arrived(key: str, data: bytes, sha256: str | None) -> None:
-    """Hold what arrived against the hash that was put with it, if there is one.
+def _damaged(key: str) -> StoreBusy:
+    return StoreBusy(f"The object {key} did not arrive as it was put", fix="try again", code=DAMAGED)
 
-    Raises:
-        StoreBusy: it was damaged on the way, or in the store; another read may show which.
-    """
-    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        raise StoreBusy(f"The object {key} did not arrive as it was put", fix="try again", code=DAMAGED)
+
+def _rotten(key: str) -> IntegrityError:
+    run = key.removeprefix(runs_prefix()).partition("/")[0] if key.startswith(runs_prefix()) else ""
+    see = f"see what else is damaged with fedcart runs verify {run}, and " if run else ""
+    return IntegrityError(
+        f"The object {key} is damaged in the store: {DAMAGED_READS} reads brought the same bytes, "
+        "and they are not those that were put",
+        fix=f"{see}restore it from a backup",
+        code=ROTTEN,
+    )
 
 
 def _at_most(stream: ByteStream, amount: int) -> bytes:

@@ -8,9 +8,8 @@ from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Message, Signed
 from infra.keys import PrivateKey, sign
-from infra.object_store import DAMAGED, ObjectStore
+from infra.object_store import DAMAGED, ROTTEN, ObjectStore
 
-DAMAGED_READS = 4
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 
@@ -36,19 +35,26 @@ def read_message(store: ObjectStore, key: str, kind: type[AnyMessage]) -> AnyMes
     return None if data is None else parse(kind, data, key)
 
 
+def read_as_it_is(store: ObjectStore, key: str, limit: int | None = None) -> bytes | None:
+    """What stands at `key`, damaged or not, one byte more than `limit` at most; `None` when nothing does.
+
+    Damage on the way is read again. What stays other than the hash that was put with it is taken as it is:
+    whoever reads it finds out what is wrong.
+    """
+    try:
+        return store.read(key, limit)
+    except (StoreBusy, IntegrityError) as error:
+        if error.code not in (DAMAGED, ROTTEN):
+            raise
+    return store.read(key, limit, checked=False)
+
+
 def read_bytes_from_party(store: ObjectStore, key: str, limit: int) -> bytes | None:
     """What a party left at `key`, one byte more than `limit` of it at most; `None` while there is nothing.
 
-    Damage on the way is read again. What stays other than the hash that was put with it is taken as it is,
-    since a party can put any hash: a signature decides, or the reader.
+    A party can put any hash with it, and so end nothing by that: a signature decides, or the reader.
     """
-    for _ in range(DAMAGED_READS):
-        try:
-            return store.read(key, limit)
-        except StoreBusy as error:
-            if error.code != DAMAGED:
-                raise
-    return store.read(key, limit, checked=False)
+    return read_as_it_is(store, key, limit)
 
 
 def read_from_party(store: ObjectStore, key: str, kind: type[AnyMessage], limit: int) -> AnyMessage | None:

@@ -97,12 +97,11 @@ def planned_run(store: ObjectStore, run: str) -> PlannedRun | None:
 
     `None` when it has no plan, or a damaged one: a look at all runs must not end at one of them.
     """
-    data = store.read(plan_key(run))
     try:
-        plan = json.loads(data or b"null")
+        plan = json.loads(store.read(plan_key(run)) or b"null")
         asked, joining = plan["recipe"]["data"]["parties"], plan["parties"]
         return PlannedRun(str(plan["recipe"]["name"]), complete=set(asked) == set(joining))
-    except (ValueError, KeyError, TypeError):
+    except (IntegrityError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 import pytest
 
 from bench.proxy import Harm, harming
-from fedmodels.errors import TransientError
+from fedmodels.errors import IntegrityError, TransientError
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from tests.store_alone import store_alone
@@ -76,7 +76,7 @@ def test_a_message_that_stands_damaged_in_the_store_is_never_returned(home):
         store.put_blob(key, b"what was put")
         named = {"sha256": hashlib.sha256(b"what was put").hexdigest()}
         store.client.put_object(Bucket=settings.bucket, Key=key, Body=b"what was not", Metadata=named)
-        with pytest.raises(TransientError) as caught:
+        with pytest.raises(IntegrityError) as caught:
             store.read(key)
-        assert caught.value.code == "store-damaged"
+        assert caught.value.code == "object-damaged"
         assert store.read(key, checked=False) == b"what was not", "whoever verifies a run wants to see it"

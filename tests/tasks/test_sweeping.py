@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from fedmodels.errors import InputError, StoreBusy, StoreRefused
+from fedmodels.errors import InputError, IntegrityError, StoreRefused
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.sweeping import Sweep, SweptObject, blob_name
 from infra import store_answers
@@ -209,7 +209,7 @@ def test_a_damaged_message_of_ones_own_stops_a_sweep(finished, later):
     """What it referred to is not known."""
     store, key = finished.store, f"{run_prefix('coordinator', RUN)}anything.json"
     store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", Metadata={"sha256": "0" * 64})
-    with pytest.raises(StoreBusy):
+    with pytest.raises(IntegrityError):
         sweep(store, "coordinator", 7 * DAY)
 
 
