@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedmodels.aggregation.fedavg import Source, WeightedDelta, fedavg
-from fedmodels.errors import InputError, IntegrityError, RunError
+from fedmodels.errors import IntegrityError, RunError
 from fedmodels.parameters.elements import DTYPES
 from fedmodels.parameters.stream import CHUNK_BYTES, ChunkReader
 from fedmodels.protocol.agreement import misspelt
-from fedmodels.protocol.messages import Decision, Plan
-from infra.layout import architecture_key, model_key, update_key
-from infra.object_store import ObjectStore
+from fedmodels.protocol.messages import Closed, Decision, Plan
+from infra.layout import architecture_key, blobs_prefix, closed_key, model_key, update_key
+from infra.object_store import DOWNLOAD_TRIES, ObjectStore
 from tasks.verifying.findings import Finding, told_apart
-from tasks.verifying.judging import missing
+from tasks.verifying.judging import NAMED
+from tasks.verifying.listing import read_swept
 from tasks.verifying.snapshot import Snapshot
 
 Watch = Callable[[int, int], None]
@@ -71,9 +72,7 @@ class BlobCheck:
     def check_all(self, averages: Sequence[Average]) -> list[Finding]:
         """Compute the averages, check every blob that none of them read; return the averages' findings."""
         self.sizes = {key: self.store.size(key) for key in self.named}
-        for key, size in self.sizes.items():
-            if size is None:
-                self.findings[key] = missing(self.snapshot, key)
+        self._judge_missing([key for key, size in self.sizes.items() if size is None])
         computable = [average for average in averages if all(self.sizes[key] for key in average.keys)]
         averaged = [key for average in computable for key in average.keys]
         rest = {key for key in self.named if self.sizes[key] is not None} - set(averaged)
@@ -83,16 +82,54 @@ class BlobCheck:
             self._check(key)
         return found
 
+    def _judge_missing(self, keys: Sequence[str]) -> None:
+        """Swept, if it is an update, its run is over, and its party says so; deleted otherwise.
+
+        What is missing is looked for once more: the coordinator puts again what a sweep took too early. Notes
+        are read only now, since they are written before what they name goes.
+        """
+        if not keys:
+            return
+        run = self.snapshot.run
+        parties = [p for p in self.snapshot.parties if any(key.startswith(blobs_prefix(p)) for key in keys)]
+        swept = {update: party for party in parties for update in read_swept(self.store, party)}
+        over = self.snapshot.held(Closed).there or self.store.exists(closed_key(run))
+        for key in keys:
+            self.sizes[key] = self.store.size(key)
+            if self.sizes[key] is not None:
+                continue
+            if (party := swept.get(key)) is None:
+                self.findings[key] = Finding(key, "deleted", NAMED)
+            elif over:
+                self.findings[key] = Finding(key, "swept", f"{party} swept it")
+            else:
+                why = f"{party} notes it as swept, but the run is open and needs it"
+                self.findings[key] = Finding(key, "deleted", why)
+
     def _check(self, key: str) -> Finding:
-        """Read one blob by itself, unless it is known already."""
-        if key not in self.findings:
-            digest = hashlib.sha256()
+        """Read one blob by itself, unless it is known already; again if it may be damaged on its way only."""
+        seen: set[str] = set()
+        while key not in self.findings:
+            digest = self._digest(key)
+            if digest is None:
+                self._judge_missing([key])
+            elif digest == self.named[key] or digest in seen or len(seen) == DOWNLOAD_TRIES:
+                self.findings[key] = self._verdict(key, digest)
+            else:
+                seen.add(digest)
+        return self.findings[key]
+
+    def _digest(self, key: str) -> str | None:
+        """SHA-256 of what arrives; `None` when nothing is there any more."""
+        digest = hashlib.sha256()
+        try:
             with self.store.open(key) as body:
                 reader = _Watched(body, self._moved)
                 while chunk := reader.read(CHUNK_BYTES):
                     digest.update(chunk)
-            self.findings[key] = self._verdict(key, digest.hexdigest())
-        return self.findings[key]
+        except IntegrityError:
+            return None
+        return digest.hexdigest()
 
     def _verdict(self, key: str, digest: str) -> Finding:
         if digest == self.named[key]:
@@ -103,29 +140,38 @@ class BlobCheck:
         return Finding(key, "changed", f"its SHA-256 is {digest[:12]}…, not the one that names it")
 
     def _average(self, average: Average) -> Iterator[Finding]:
-        name = f"average of round {average.round}"
-        gone = [key for key in average.keys if key in self.findings and self.findings[key].verdict != "ok"]
-        if gone:
-            swept = all(self.findings[key].verdict == "swept" for key in gone)
-            count = f"{len(gone)} of the {len(average.keys)} blobs that it is made of"
-            detail = f"{count} were swept" if swept else f"{count} are missing or damaged"
-            yield Finding(name, "swept" if swept else "not checked", detail)
-            return
-        try:
-            digest = self._recompute(average)
-        except IntegrityError:
-            damaged = [key for key in average.keys if self._check(key).verdict != "ok"]
-            if damaged:
-                yield Finding(name, "not checked", f"{damaged[0]} is {self.findings[damaged[0]].verdict}")
+        """What was damaged on its way only is read again, so no average is believed wrong at once."""
+        name, why = f"average of round {average.round}", ""
+        for _ in range(DOWNLOAD_TRIES):
+            if unsound := self._unsound(average, name):
+                yield unsound
+                return
+            try:
+                digest = self._recompute(average)
+            except IntegrityError:
+                why = "an update or the base is no model of the plan's shape"
+            except RunError as error:
+                if error.code == "disk-full":  # ours
+                    raise
+                why = f"it cannot be computed: {error.sentence}"
             else:
-                yield Finding(name, "disagrees", "an update or the base is no model of the plan's shape")
-            return
-        except (InputError, RunError) as error:
-            yield Finding(name, "disagrees", f"it cannot be computed: {error.sentence}")
-            return
-        for key in average.keys:
-            self.findings[key] = Finding(key, "ok")
-        yield from compare_average(name, average, digest)
+                for key in average.keys:
+                    self.findings[key] = Finding(key, "ok")
+                yield from compare_average(name, average, digest)
+                return
+            for key in average.keys:
+                self._check(key)
+        yield Finding(name, "disagrees", why)
+
+    def _unsound(self, average: Average, name: str) -> Finding | None:
+        """Why the average cannot be computed, as far as its blobs are known."""
+        gone = [key for key in average.keys if key in self.findings and self.findings[key].verdict != "ok"]
+        if not gone:
+            return None
+        swept = all(self.findings[key].verdict == "swept" for key in gone)
+        count = f"{len(gone)} of the {len(average.keys)} blobs that it is made of"
+        detail = f"{count} were swept" if swept else f"{count} are missing or damaged"
+        return Finding(name, "swept" if swept else "not checked", detail)
 
     def _recompute(self, average: Average) -> str:
         """SHA-256 of the average, by the function that the coordinator calls."""

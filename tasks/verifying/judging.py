@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from fedmodels.protocol.messages import Closed, Message
+from fedmodels.protocol.messages import Message
 from tasks.verifying.findings import Finding, Verdict, told_apart
 from tasks.verifying.snapshot import Held, Snapshot, key_of, parse_any
+
+NAMED = "other messages name it"
+"""Why what is not there was deleted: a sweep takes neither messages nor a model that one names."""
 
 
 class Pin(NamedTuple):
@@ -34,7 +37,7 @@ def judge(
         note: what is worth saying when nothing is wrong.
     """
     if not held.there:
-        return missing(snapshot, held.key)
+        return Finding(held.key, "deleted", NAMED)
     if pin and pin.sha256 == held.sha256 and held.message is not None:
         return Finding(held.key, "disagrees" if faults else "ok", "; ".join(faults) or note)
     if misplaced := _misplaced(snapshot, held.key):
@@ -50,19 +53,6 @@ def judge(
     if _home(held.message, snapshot.run) != held.key:
         return Finding(held.key, "changed", "it names another run, round or party")
     return Finding(held.key, "changed" if faults else "ok", "; ".join(faults) or note)
-
-
-def missing(snapshot: Snapshot, key: str) -> Finding:
-    """Swept, if it is an update, its run is over, and its party says so; deleted otherwise.
-
-    A sweep takes nothing else that a message names: no message, and no global model.
-    """
-    party = snapshot.swept.get(key)
-    if party is None:
-        return Finding(key, "deleted", "other messages name it")
-    if not snapshot.held(Closed).there:
-        return Finding(key, "deleted", f"{party} notes it as swept, but the run is open and needs it")
-    return Finding(key, "swept", f"{party} swept it")
 
 
 def _misplaced(snapshot: Snapshot, key: str) -> Finding | None:

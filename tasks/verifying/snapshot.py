@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -23,24 +24,21 @@ from fedmodels.protocol.messages import (
     Record,
     Signed,
 )
-from fedmodels.protocol.sweeping import NOTE_LIMIT, Sweep
 from infra.layout import (
     COORDINATOR,
-    blobs_prefix,
     closed_key,
     evaluation_key,
     head_key,
-    parties_prefix,
     plan_key,
     receipt_key,
     role_prefix,
     round_key,
-    run_prefix,
     runs_prefix,
-    sweeps_prefix,
 )
 from infra.object_store import ObjectStore
+from tasks.exchange import read_as_it_is
 from tasks.reading import unknown_run
+from tasks.verifying.listing import settled
 from validation.admission import RECEIPT_LIMIT
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -78,14 +76,12 @@ class Held(Generic[Kind]):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All bytes of a run's messages by key, the ids of all runs, and what was swept, by key."""
+    """All bytes of a run's messages by key, and the ids of all runs."""
 
     run: str
     objects: Mapping[str, bytes]
     parties: tuple[str, ...]
     runs: frozenset[str]
-    swept: Mapping[str, str]
-    """Key of an update that its party says it swept, to that party."""
     _parsed: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was parsed already: each message is asked for many times."""
 
@@ -116,33 +112,28 @@ def key_of(kind: type[Message], run: str, round_number: int = 0, party: str = ""
 
 
 def read_snapshot(store: ObjectStore, run: str) -> Snapshot:
-    """Fetch every message of a run, the coordinator's and the parties', and what parties say they swept.
+    """Fetch every message of a run, the coordinator's and the parties', as they stand at one moment.
 
     Raises:
         InputError: nothing of such a run stands in the bucket.
+        StoreBusy: the run moves on faster than it can be listed.
     """
-    runs, parties = frozenset(store.list_folders(runs_prefix())), store.list_folders(parties_prefix())
-    roles = (COORDINATOR, *parties)
-    keys = [key for role in roles for key in store.list_keys(run_prefix(role, run))]
+    look = settled(store, run)
+    keys = [*look.own, *chain.from_iterable(look.theirs.values())]
     if not keys:
         raise unknown_run(store, run)
-    sweeps = {key: party for party in parties for key in store.list_keys(sweeps_prefix(party))}
+    runs = frozenset(store.list_folders(runs_prefix()))
 
     def read(key: str) -> bytes | None:
         """Damaged or not: what is wrong with it is found out later. Of a party's, no more than can count."""
         limit = None if key.startswith(role_prefix(COORDINATOR)) else RECEIPT_LIMIT
-        return store.read(key, NOTE_LIMIT if key in sweeps else limit, checked=False)
+        return look.moving[key] if key in look.moving else read_as_it_is(store, key, limit)
 
     with ThreadPoolExecutor(READERS) as readers:
-        found = dict(zip([*keys, *sweeps], readers.map(read, [*keys, *sweeps]), strict=True))
-    objects = {key: data for key in keys if (data := found[key]) is not None}
-    swept = {}
-    for key, party in sweeps.items():  # of the coordinator's, nothing is swept that a message names
-        message, _ = _parse(Sweep, found[key] or b"")
-        own = [item.key for item in message.objects] if message else []
-        swept.update({name: party for name in own if name.startswith(blobs_prefix(party))})
-    involved = [party for party in parties if any(key.startswith(run_prefix(party, run)) for key in keys)]
-    return Snapshot(run, objects, tuple(involved), runs, swept)
+        found = zip(keys, readers.map(read, keys), strict=True)
+        objects = {key: data for key, data in found if data is not None}
+    involved = tuple(party for party, theirs in look.theirs.items() if theirs)
+    return Snapshot(run, objects, involved, runs)
 
 
 def _hold(kind: type[AnyMessage], key: str, data: bytes | None) -> Held[AnyMessage]:
