@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from uuid import uuid4
@@ -292,6 +293,13 @@ class ObjectStore:
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
             for page in pages:
                 yield from (item["Key"] for item in page.get("Contents", []))
+
+    def list_versions(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Keys below `prefix`, in order, each with what differs once it was put again."""
+        with self.mapped(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+            for item in chain.from_iterable(page.get("Contents", []) for page in pages):
+                yield item["Key"], f"{item['ETag']} {item['Size']} {item['LastModified']:%Y%m%d%H%M%S}"
 
     def list_folders(self, prefix: str) -> list[str]:
         """Names of the folders directly below `prefix`, in order."""

@@ -8,10 +8,12 @@ What goes, once it is older than the bound:
     either's               notices of drift, notes of them, and retrainings (`tasks/retraining/leftovers.py`)
 
 So a global model stays while its run stands, and updates go when their run has been over for long enough.
+What runs refer to that are over is read once (`tasks/gathering.py`), or not at all for a party's updates.
 The coordinator reads what parties wrote as far as a message can be long, whole or damaged: nobody takes
 anything longer for a message, and what the coordinator needs, its own messages name. So what a party leaves
 cannot hold up its sweep, and can only spare blobs, by naming them. A message of the sweeping role's own, or
-of the coordinator's, that does not arrive as it was put stops a sweep: what it referred to is not known.
+of the coordinator's, that does not arrive as it was put stops a sweep that has to read it: what it referred to
+is not known.
 
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
 it. What goes of blobs is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
@@ -19,30 +21,25 @@ deleted. The note comes first: after a crash a blob that is gone without one wou
 while one that is noted and still there is taken out of its note, by this sweep at its end or by the next.
 """
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
 from dataclasses import dataclass
-from itertools import chain
 from typing import Literal
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.sweeping import (
     NOTE_LIMIT,
     SHORTEST_BOUND,
+    References,
     Sweep,
     SweptObject,
     blob_name,
     check_bound,
-    references,
 )
 from infra.layout import (
     COORDINATOR,
-    all_releases_prefix,
     blobs_prefix,
     closed_key,
-    parties_prefix,
     role_prefix,
-    run_prefix,
     runs_prefix,
     sweep_key,
     sweeps_prefix,
@@ -50,10 +47,8 @@ from infra.layout import (
 from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
 from infra.object_store import ObjectStore
 from tasks.exchange import read_from_party
+from tasks.gathering import REFERENCES_KEY, gather, read_references
 from tasks.retraining.leftovers import drift_leftovers
-from validation.admission import RECEIPT_LIMIT
-
-READERS = 8
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class Sweepable:
     key: str
     size: int
     age: float
-    why: Literal["upload never finished", "nothing refers to it", "its run is over", "drift long past"]
+    why: Literal["upload never finished", "nothing refers to it", "no run needs it", "drift long past"]
     upload: Upload | None = None
 
 
@@ -76,15 +71,32 @@ def find_sweepable(store: ObjectStore, role: str, older_than: float) -> list[Swe
         role: `coordinator`, or the id of a party.
         older_than: age in seconds that everything which goes has reached; at least an hour.
     """
+    return _find(store, role, older_than)[0]
+
+
+def _find(store: ObjectStore, role: str, older_than: float) -> tuple[list[Sweepable], References | None]:
+    """What `find_sweepable` finds, and what had to be read for it that the next sweep can do without."""
     check_bound(older_than)
+    news = None
     uploads = [upload for upload in list_uploads(store, role_prefix(role)) if upload.age >= older_than]
     old = [blob for blob in list_objects(store, blobs_prefix(role)) if blob.age >= older_than]
     found = [Sweepable(role, u.key, u.size, u.age, "upload never finished", u) for u in uploads]
-    if old:  # only then the runs have to be read
-        found += _unneeded(store, role, older_than, old)
+    if old and role == COORDINATOR:  # only then the runs have to be looked at
+        gathered, changed = gather(store)
+        found += [_blob(role, blob) for blob in old if not gathered.need(blob_name(blob.key))]
+        news = gathered if changed else None
+    elif old:
+        needed = _standing_references(store, role, older_than)
+        found += [_blob(role, blob) for blob in old if blob_name(blob.key) not in needed]
     past = drift_leftovers(store, role, older_than)
     found += [Sweepable(role, each.key, each.size, each.age, "drift long past") for each in past]
-    return sorted(found, key=lambda item: item.key)
+    return sorted(found, key=lambda item: item.key), news
+
+
+def _blob(role: str, blob: StoredObject) -> Sweepable:
+    why: Literal["nothing refers to it", "no run needs it"]
+    why = "nothing refers to it" if role == COORDINATOR else "no run needs it"
+    return Sweepable(role, blob.key, blob.size, blob.age, why)
 
 
 def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
@@ -96,7 +108,9 @@ def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
     blob looks for it once a message names it, and puts it again. So it is lost only where the removal comes
     after that look, though the look before the removal came before the put.
     """
-    chosen = find_sweepable(store, role, older_than)
+    chosen, news = _find(store, role, older_than)
+    if news is not None:
+        store.put_blob(REFERENCES_KEY, canonical_json(news))
     blobs = [item for item in chosen if item.key.startswith(blobs_prefix(role)) and item.upload is None]
     objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in blobs)
     note = _write(store, Sweep(role=role, older_than=older_than, objects=objects))
@@ -122,8 +136,8 @@ def _settle_notes(store: ObjectStore, role: str, own: str | None) -> None:
     that of another sweep, which is about to remove what it names, and stays as it is.
     """
     standing: frozenset[str] | None = None
-    for key in list(store.list_keys(sweeps_prefix(role))):
-        if key != own and (store.age(key) or 0.0) < SHORTEST_BOUND:
+    for key, age in [(found.key, found.age) for found in list_objects(store, sweeps_prefix(role))]:
+        if key == REFERENCES_KEY or (key != own and age < SHORTEST_BOUND):
             continue
         note = read_from_party(store, key, Sweep, NOTE_LIMIT)
         if note is None:
@@ -147,54 +161,21 @@ def _remove(store: ObjectStore, item: Sweepable, older_than: float) -> bool:
     return True
 
 
-def _unneeded(
-    store: ObjectStore, role: str, older_than: float, old: Iterable[StoredObject]
-) -> Iterator[Sweepable]:
-    """Old blobs that nothing refers to which still stands."""
-    standing, over = _runs(store, role, older_than)
-    needed = _references(store, role, standing)
-    past = _references(store, role, over) if over else frozenset()
-    for blob in old:
-        name = blob_name(blob.key)
-        if name not in needed:
-            why: Literal["its run is over", "nothing refers to it"]
-            why = "its run is over" if name in past else "nothing refers to it"
-            yield Sweepable(role, blob.key, blob.size, blob.age, why)
+def _standing_references(store: ObjectStore, party: str, older_than: float) -> frozenset[str]:
+    """What messages of the coordinator's and the party's own refer to, of runs that hold the party's blobs.
 
-
-def _runs(store: ObjectStore, role: str, older_than: float) -> tuple[list[str], list[str]]:
-    """Runs whose references hold the role's blobs, and those that are over and hold them no longer."""
-    runs = {*store.list_folders(runs_prefix()), *store.list_folders(f"{role_prefix(role)}runs/")}
-    over = set()
-    if role != COORDINATOR:  # a global model is kept as long as its run is on record
-        ages = {run: store.age(closed_key(run)) for run in runs}
-        over = {run for run, age in ages.items() if age is not None and age >= older_than}
-    return sorted(runs - over), sorted(over)
-
-
-def _references(store: ObjectStore, role: str, runs: Iterable[str]) -> frozenset[str]:
-    """What the messages of these runs refer to that the role may read: the coordinator's, a party's own.
-
-    Releases refer to global models too, and outlive the run that made one.
+    Those are open, or were closed within the bound. The others are listed, and none of them is read.
     """
-
-    def look(place: tuple[str, str]) -> frozenset[str]:
-        who, key = place
-        if who in (role, COORDINATOR):
-            data = store.read(key)
-        else:
-            data = store.read(key, RECEIPT_LIMIT, checked=False)
-        return frozenset() if data is None else references([data])
-
-    roles = _readable(store, role)
-    places = [(who, key) for run in runs for who in roles for key in store.list_keys(run_prefix(who, run))]
-    if role == COORDINATOR:
-        places += [(COORDINATOR, key) for key in store.list_keys(all_releases_prefix())]
-    with ThreadPoolExecutor(READERS) as readers:
-        return frozenset(chain.from_iterable(readers.map(look, places)))
-
-
-def _readable(store: ObjectStore, role: str) -> tuple[str, ...]:
-    if role == COORDINATOR:
-        return (COORDINATOR, *store.list_folders(parties_prefix()))
-    return (COORDINATOR, role)
+    own = f"{role_prefix(party)}runs/"
+    listed = [(runs_prefix(), found) for found in list_objects(store, runs_prefix())]
+    listed += [(own, found) for found in list_objects(store, own)]
+    by_run: dict[str, list[StoredObject]] = defaultdict(list)
+    for prefix, found in listed:
+        by_run[found.key.removeprefix(prefix).partition("/")[0]].append(found)
+    standing = (
+        found
+        for run, messages in by_run.items()
+        if not any(each.key == closed_key(run) and each.age >= older_than for each in messages)
+        for found in messages
+    )
+    return read_references(store, party, [found.key for found in standing])

@@ -6,6 +6,7 @@ a later version, with fields that this one does not know, protects what it names
 
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field
@@ -18,6 +19,8 @@ SHORTEST_BOUND = 3600.0
 """Seconds. Below it a sweep could take what a round has just put and not yet referred to."""
 NOTE_LIMIT = 64 * 1024 * 1024
 """Bytes of a sweep's note; it names some 400,000 objects."""
+ENOUGH = 16
+"""Digits of a hash that tell blobs apart; two that agree in them would only spare each other."""
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 
@@ -38,6 +41,36 @@ class Sweep(Message):
     role: Identifier
     older_than: Annotated[float, Field(ge=0.0)]
     objects: tuple[SweptObject, ...]
+
+
+class Gathered(Message):
+    """What the messages of one run, or of one recipe's releases, refer to.
+
+    `versions` is a hash of all their keys and versions. `names` are the first digits of hashes.
+    """
+
+    place: str
+    versions: str
+    names: tuple[str, ...]
+
+
+class References(Message):
+    """`sweeps/references.json`: what the coordinator's sweep gathered, for the next one."""
+
+    gathered: tuple[Gathered, ...]
+
+    def need(self, name: str) -> bool:
+        """Whether any message refers to the blob of this name."""
+        return name[:ENOUGH] in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(name for each in self.gathered for name in each.names)
+
+
+def shortened(hashes: Iterable[str]) -> tuple[str, ...]:
+    """As many digits of each as `References` keeps, in order."""
+    return tuple(sorted({each[:ENOUGH] for each in hashes}))
 
 
 def references(messages: Iterable[bytes]) -> frozenset[str]:

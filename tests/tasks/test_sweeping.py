@@ -1,16 +1,19 @@
 """Sweeping the real store after a finished run, as if the store's clock were eight days on."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from fedmodels.errors import InputError, IntegrityError, StoreRefused
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.sweeping import Sweep, SweptObject, blob_name
+from fedmodels.protocol.sweeping import References, Sweep, SweptObject, blob_name
 from infra import store_answers
 from infra.layout import closed_key, model_key, run_prefix, sweep_key, sweeps_prefix, update_key
 from infra.leftovers import list_uploads
 from infra.object_store import ObjectStore
+from tasks import sweeping
+from tasks.gathering import REFERENCES_KEY
 from tasks.sweeping import find_sweepable, sweep
 from tasks.verifying.run import verify_run
 from tests.store_alone import store_alone
@@ -87,7 +90,7 @@ def test_updates_of_a_run_that_is_long_over_go_and_are_swept_not_deleted(finishe
     others = updates(finished, "shop-b")
     gone = sweep(store, "shop-a", 7 * DAY)
     assert {item.key for item in gone} == mine
-    assert {item.why for item in gone} == {"its run is over"}
+    assert {item.why for item in gone} == {"no run needs it"}
     assert updates(finished, "shop-a") == set()
     assert updates(finished, "shop-b") == others
     assert len(list(store.list_keys(run_prefix("shop-a", RUN)))) == 9, "messages stay"
@@ -104,13 +107,13 @@ def test_a_run_that_is_open_keeps_its_updates(finished, later):
 
 
 def test_a_run_that_was_closed_within_the_bound_keeps_its_updates(finished, later, monkeypatch):
-    store = finished.stores["shop-a"]
-    age = ObjectStore.age
-    monkeypatch.setattr(
-        ObjectStore,
-        "age",
-        lambda self, key: DAY if key == closed_key(RUN) else age(self, key),
-    )
+    store, listed = finished.stores["shop-a"], sweeping.list_objects
+
+    def closed_a_day_ago(store, prefix):
+        for found in listed(store, prefix):
+            yield replace(found, age=DAY) if found.key == closed_key(RUN) else found
+
+    monkeypatch.setattr(sweeping, "list_objects", closed_a_day_ago)
     assert find_sweepable(store, "shop-a", 7 * DAY) == []
     assert len(find_sweepable(store, "shop-a", DAY)) == len(updates(finished, "shop-a"))
 
@@ -211,6 +214,66 @@ def test_a_damaged_message_of_ones_own_stops_a_sweep(finished, later):
     store.client.put_object(Bucket=store.bucket, Key=key, Body=b"{}", Metadata={"sha256": "0" * 64})
     with pytest.raises(IntegrityError):
         sweep(store, "coordinator", 7 * DAY)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Keys that were fetched so far, by whomever."""
+    fetched, fetch = [], ObjectStore._fetch
+
+    def noted_fetch(self, key, limit):
+        fetched.append(key)
+        return fetch(self, key, limit)
+
+    monkeypatch.setattr(ObjectStore, "_fetch", noted_fetch)
+    return fetched
+
+
+def test_a_message_that_stands_unchanged_is_read_once(finished, later, reads, home):
+    """The coordinator keeps the models of all runs; of those that did not change it reads nothing again."""
+    store = finished.store
+    assert sweep(store, "coordinator", 7 * DAY) == []
+    assert len([key for key in reads if f"/{RUN}/" in key]) > 40
+    finished_run(home, "newer-1", seed=finished.seed + 1)
+    reads.clear()
+    key = orphan(store, "coordinator")
+    assert [item.key for item in sweep(store, "coordinator", 7 * DAY)] == [key]
+    assert not [key for key in reads if f"/{RUN}/" in key]
+    assert len([key for key in reads if "/newer-1/" in key]) > 40
+    reads.clear()
+    assert sweep(store, "coordinator", 7 * DAY) == []
+    assert len(reads) <= 2, "what was gathered, and the note of what went"
+
+
+@pytest.mark.parametrize("role", ["coordinator", "shop-a"])
+def test_what_was_gathered_spares_what_a_message_names_that_came_later(finished, later, role):
+    """As one of a coordinator that was held up, and one that was put again."""
+    store, writer = finished.store, finished.store if role == "coordinator" else finished.stores[role]
+    assert sweep(store, "coordinator", 7 * DAY) == []
+    first, second = (orphan(store, "coordinator", name) for name in ("first", "second"))
+    for spared in (first, second):
+        writer.put_blob(f"{run_prefix(role, RUN)}late.json", f'"{blob_name(spared)}"'.encode())
+        assert spared not in {item.key for item in find_sweepable(store, "coordinator", 7 * DAY)}
+
+
+@pytest.mark.parametrize("harm", ["gone", "damaged", "no document"])
+def test_what_was_gathered_is_only_a_saving(finished, later, harm):
+    store, before = finished.store, set(finished.store.list_keys("coordinator/blobs/"))
+    sweep(store, "coordinator", 7 * DAY)
+    store.delete(REFERENCES_KEY)
+    if harm != "gone":
+        metadata = {"sha256": "0" * 64} if harm == "damaged" else {}
+        body = b'{"gathered":[]}' if harm == "damaged" else b"[]"
+        store.client.put_object(Bucket=store.bucket, Key=REFERENCES_KEY, Body=body, Metadata=metadata)
+    key = orphan(store, "coordinator")
+    assert [item.key for item in sweep(store, "coordinator", 7 * DAY)] == [key]
+    assert set(store.list_keys("coordinator/blobs/")) == before
+    assert len(References.model_validate_json(store.read(REFERENCES_KEY)).gathered) == 1
+
+
+def test_a_party_reads_no_message_of_a_run_that_is_over(finished, later, reads):
+    sweep(finished.stores["shop-a"], "shop-a", 7 * DAY)
+    assert [key for key in reads if "/runs/" in key] == []
 
 
 def test_nobody_sweeps_for_somebody_else(finished, later):
