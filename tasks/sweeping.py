@@ -12,7 +12,7 @@ What runs refer to that are over is read once (`tasks/gathering.py`), or not at 
 The coordinator reads what parties wrote as far as a message can be long, whole or damaged: nobody takes
 anything longer for a message, and what the coordinator needs, its own messages name. So what a party leaves
 cannot hold up its sweep, and can only spare blobs, by naming them. A message of the sweeping role's own, or
-of the coordinator's, that does not arrive as it was put stops a sweep that has to read it: what it referred to
+of the coordinator's, that has to be read and does not arrive as it was put stops a sweep: what it referred to
 is not known.
 
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
@@ -34,6 +34,7 @@ from fedmodels.protocol.sweeping import (
     SweptObject,
     blob_name,
     check_bound,
+    settle,
 )
 from infra.layout import (
     COORDINATOR,
@@ -132,21 +133,21 @@ def _write(store: ObjectStore, note: Sweep) -> str | None:
 def _settle_notes(store: ObjectStore, role: str, own: str | None) -> None:
     """Take out of the role's notes what is there after all: spared, put again, or left by a sweep that died.
 
-    The narrower note stands before the wider one goes. A young note that is not this sweep's `own` may be
-    that of another sweep, which is about to remove what it names, and stays as it is.
+    Small notes become one, so that there are never many to read. What takes a note's place stands before that
+    one goes. A young note that is not this sweep's `own` may be that of another sweep, which is about to
+    remove what it names, and stays as it is.
     """
-    standing: frozenset[str] | None = None
-    for key, age in [(found.key, found.age) for found in list_objects(store, sweeps_prefix(role))]:
-        if key == REFERENCES_KEY or (key != own and age < SHORTEST_BOUND):
-            continue
-        note = read_from_party(store, key, Sweep, NOTE_LIMIT)
-        if note is None:
-            continue
-        if standing is None:
-            standing = frozenset(store.list_keys(blobs_prefix(role)))
-        left = tuple(item for item in note.objects if item.key not in standing)
-        if left != note.objects:
-            _write(store, note.model_copy(update={"objects": left}))
+    notes: dict[str, Sweep] = {}
+    for found in list(list_objects(store, sweeps_prefix(role))):
+        if found.key != REFERENCES_KEY and (found.key == own or found.age >= SHORTEST_BOUND):
+            note = read_from_party(store, found.key, Sweep, NOTE_LIMIT)
+            notes |= {found.key: note} if note else {}
+    if not notes:
+        return
+    settled = settle(notes.values(), frozenset(store.list_keys(blobs_prefix(role))))
+    kept = {_write(store, note) for note in settled if note not in notes.values()}
+    for key, note in notes.items():
+        if note not in settled and key not in kept:
             store.delete(key)
 
 

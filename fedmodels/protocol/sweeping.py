@@ -19,6 +19,8 @@ SHORTEST_BOUND = 3600.0
 """Seconds. Below it a sweep could take what a round has just put and not yet referred to."""
 NOTE_LIMIT = 64 * 1024 * 1024
 """Bytes of a sweep's note; it names some 400,000 objects."""
+MOST_NOTED = 10_000
+"""Objects of a note to which nothing is added; about 2 MB."""
 ENOUGH = 16
 """Digits of a hash that tell blobs apart; two that agree in them would only spare each other."""
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -41,6 +43,28 @@ class Sweep(Message):
     role: Identifier
     older_than: Annotated[float, Field(ge=0.0)]
     objects: tuple[SweptObject, ...]
+
+
+def settle(notes: Iterable[Sweep], standing: frozenset[str], most: int = MOST_NOTED) -> tuple[Sweep, ...]:
+    """The notes without the objects that are there after all; those of fewer than `most` are put together.
+
+    Put together are notes of one role and bound, up to fewer than twice `most` objects, each object once.
+    """
+    settled: list[Sweep] = []
+    open_notes: dict[tuple[str, float], dict[str, SweptObject]] = {}
+    for note in notes:
+        left = {item.key: item for item in note.objects if item.key not in standing}
+        if len(left) < most:
+            left |= open_notes.pop((note.role, note.older_than), {})
+        if len(left) < most:
+            open_notes[note.role, note.older_than] = left
+        else:
+            settled.append(note.model_copy(update={"objects": tuple(left[key] for key in sorted(left))}))
+    for (role, older_than), left in sorted(open_notes.items(), key=lambda item: item[0]):
+        if left:
+            objects = tuple(left[key] for key in sorted(left))
+            settled.append(Sweep(role=role, older_than=older_than, objects=objects))
+    return tuple(settled)
 
 
 class Gathered(Message):

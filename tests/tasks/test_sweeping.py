@@ -174,6 +174,23 @@ def test_the_note_of_a_sweep_that_may_go_on_stays(finished):
     assert noted(finished, "shop-a") == {key}
 
 
+def test_notes_do_not_become_many_to_read(finished, later, reads, tmp_path):
+    """Those of earlier sweeps become one, which says the same."""
+    store, mine = finished.stores["shop-a"], updates(finished, "shop-a")
+    orphans = {orphan(store, "shop-a", name) for name in ("one", "two", "three")}
+    for number, key in enumerate(sorted(orphans)):
+        store.delete(key)
+        note = Sweep(role="shop-a", older_than=7 * DAY, objects=(SweptObject(key=key, bytes=1),))
+        store.create(sweep_key("shop-a", str(number)), canonical_json(note))
+    assert {item.key for item in sweep(store, "shop-a", 7 * DAY)} == mine
+    assert noted(finished, "shop-a") == mine | orphans
+    reads.clear()
+    assert sweep(store, "shop-a", 7 * DAY) == []
+    assert len(reads) == len(list(store.list_keys(sweeps_prefix("shop-a")))) == 1
+    assert noted(finished, "shop-a") == mine | orphans
+    assert verify_run(finished.store, RUN, tmp_path).passed
+
+
 def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, later):
     store, key = finished.stores["shop-b"], "parties/shop-b/blobs/unfinished"
     upload = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
