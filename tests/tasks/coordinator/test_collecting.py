@@ -11,7 +11,7 @@ import pytest
 from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from fedmodels.errors import QuorumMissed, StoreBusy
+from fedmodels.errors import IntegrityError, QuorumMissed
 from fedmodels.protocol import restarts
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Session
@@ -85,7 +85,7 @@ def test_a_wrong_hash_beside_an_object_holds_nobody_up(played, run, candidate):
     sent = played.evaluate(candidate, PARTY, 0.7)
     data, lying = store.read(key), {"sha256": "0" * 64}
     store.client.put_object(Bucket=store.bucket, Key=key, Body=data, Metadata=lying)
-    with pytest.raises(StoreBusy):
+    with pytest.raises(IntegrityError):
         store.read(key)
     assert collect_evaluation.fn(run, candidate, PARTY) == sent
     lease = session_key(PARTY, run.run)
