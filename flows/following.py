@@ -7,7 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedmodels.errors import InputError, RunConflict, RunError, StackError, TransientError, read_coded
+from fedmodels.errors import (
+    InputError,
+    PrefectAway,
+    RunConflict,
+    RunError,
+    StackError,
+    TransientError,
+    read_coded,
+)
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.progress import refuse_closed
 from fedmodels.recipe import Recipe
@@ -194,7 +202,11 @@ def rejoin(home: Path, run: str, watch: Watch = lambda _state: None) -> dict[str
     store = coordinator_store(home)
     flow_run_id = None
     if read_message(store, closed_key(run), Closed) is None:
-        flow_run_id = find_training(run, api_url=api_url(home))
+        try:
+            flow_run_id = find_training(run, api_url=api_url(home))
+        except PrefectAway:
+            read_plan(store, run)  # of a run that nobody knows it says so
+            raise
         if flow_run_id is None:
             read_plan(store, run)
     return follow(home, run, flow_run_id, watch)

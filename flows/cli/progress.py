@@ -45,13 +45,20 @@ def run_progress(title: str) -> Iterator[Callable[[RunView], None]]:
 @contextmanager
 def goes_on_without(run: str) -> Iterator[None]:
     """Whoever stops watching `run` is told that it goes on, and what can be done; then the command ends."""
+    sentence = (
+        f"The run {run} goes on in the workers; watch it again with fedcart runs follow {run}, "
+        f"or end it with fedcart runs cancel {run}."
+    )
+    with told_when_interrupted(sentence):
+        yield
+
+
+@contextmanager
+def told_when_interrupted(sentence: str) -> Iterator[None]:
+    """Whoever interrupts the command is told this, and the command ends."""
     try:
         yield
     except KeyboardInterrupt:
-        sentence = (
-            f"The run {run} goes on in the workers; watch it again with fedcart runs follow {run}, "
-            f"or end it with fedcart runs cancel {run}."
-        )
         explain_interruption(sentence, as_json="--json" in sys.argv)
         raise typer.Exit(INTERRUPTED) from None
 

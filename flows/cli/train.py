@@ -12,6 +12,7 @@ from flows.cli.output import (
     OutOption,
     cells,
     console,
+    notes,
     print_json,
     print_table,
     write_json_file,
@@ -44,13 +45,9 @@ def train(
     """Train on the stack that is up, follow the run, and print what came of it."""
     from fedmodels.errors import InputError
     from fedmodels.identifiers import check_identifier, new_run_id
-    from flows.cli.progress import goes_on_without, run_progress
-    from flows.following import (
-        Request,
-        begin,
-        follow,
-        resumable,
-    )
+    from flows.cli.progress import goes_on_without, run_progress, told_when_interrupted
+    from flows.data_preparation import other_tables
+    from flows.following import Request, begin, follow, resumable
     from flows.measuring import StartUp
     from flows.model_folders import check_model_target, copy_model
     from flows.recipes import load_recipe
@@ -81,10 +78,20 @@ def train(
             agreed,
             new_run_id(agreed.name, datetime.now(UTC)) if run is None else check_identifier("run", run),
         )
+        if differ := other_tables(agreed, home):
+            notes.print(
+                f"Other tables than {agreed.name} names stand in the settings of {', '.join(differ)}, "
+                "and those are trained on; fedcart data prepare notes the recipe's.",
+                style="yellow",
+                soft_wrap=True,
+            )
     began = time.perf_counter()
     with run_progress(request.run) as watch, PeakMemory(lambda: process_ids(home)) as memory:
         start_up = StartUp(watch, began)
-        begun = begin(request, home)
+        with told_when_interrupted(
+            f"Whether the run {request.run} was begun, fedcart runs follow {request.run} says."
+        ):
+            begun = begin(request, home)
         with goes_on_without(request.run):
             summary = follow(home, request.run, begun, start_up)
     total = round(time.perf_counter() - began, 2)

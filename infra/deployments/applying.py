@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fedmodels.errors import InputError, StackError
 from infra.deployments import drift_automation, heartbeats
 from infra.deployments.declaration import Declaration, Deployment, Pool, locked_template
 from infra.deployments.services import RETRAINING_FLOW
+from infra.deployments.starting import mapped
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -53,18 +55,28 @@ def deploy(api_url: str, declaration: Declaration) -> None:
     """Bring the server at `api_url` to the declaration, whatever it knows of it.
 
     Raises:
-        InputError: a schedule is no cron expression.
-        StackError: a flow cannot be imported. Either way nothing on the server has changed.
+        InputError: a schedule is no cron expression, or `api_url` is no URL.
+        StackError: a flow cannot be imported. In these cases nothing on the server has changed. Or the server
+            refuses what it is asked, as one does that is no Prefect server.
+        PrefectAway: the server does not answer.
     """
     from prefect.client.orchestration import PrefectClient
 
+    parts = urlsplit(api_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(
+            f"The server {api_url!r} is no URL of a Prefect API",
+            fix="give one like http://prefect:4200/api",
+            code="server-invalid",
+        )
     schemas = parameter_schemas(declaration)
 
     async def applied() -> None:
         async with PrefectClient(api_url) as client:
             await apply(client, declaration, schemas)
 
-    asyncio.run(applied())
+    with mapped("deployments"):
+        asyncio.run(applied())
 
 
 def parameter_schemas(declaration: Declaration) -> dict[str, dict[str, Any]]:

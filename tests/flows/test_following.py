@@ -2,8 +2,8 @@
 
 import pytest
 
-from fedmodels.errors import RunConflict, StackError
-from flows.following import Request, begin, running_store
+from fedmodels.errors import InputError, PrefectAway, RunConflict, StackError
+from flows.following import Request, begin, rejoin, running_store
 from flows.recipes import load_recipe
 from infra.layout import closed_key
 from tests.store_alone import store_alone
@@ -35,3 +35,18 @@ def test_a_new_run_never_takes_the_name_of_one_that_exists(tmp_path):
         with pytest.raises(RunConflict, match=r"is open; .* train --resume shown-1\.") as still_open:
             begin(request, home)
     assert over.value.code == still_open.value.code == "run-exists"
+
+
+def test_a_run_that_nobody_knows_is_told_though_the_server_is_away(tmp_path, monkeypatch):
+    def away(_run, **_options):
+        raise PrefectAway("The Prefect server does not answer")
+
+    monkeypatch.setattr("infra.deployments.starting.find_training", away)
+    with store_alone(tmp_path, PARTIES) as home:
+        with pytest.raises(InputError) as caught:
+            rejoin(home, "nix")
+        assert caught.value.code == "run-unknown"
+        run = finished_run(home, "open-1")
+        run.store.delete(closed_key(run.run))
+        with pytest.raises(PrefectAway):
+            rejoin(home, run.run)
