@@ -10,7 +10,7 @@ import pytest
 
 from fedmodels.errors import TrainingFailed
 from flows.recipes import load_recipe
-from tasks.party import data, evaluation, joining, submission
+from tasks.party import data, evaluation, joining, submission, training
 from tasks.party.training import protect_update, stop_asked, train_local
 from tasks.party.watchdog import MARGIN_S, ended_by_kernel
 from tests.fedmodels.protocol.builders import announcement, candidate
@@ -108,6 +108,53 @@ def test_each_step_that_may_hang_has_an_alarm_and_leaves_none(tmp_path, step, li
         step(session, *arguments)
     assert session.alarm is not None
     assert limit < session.alarm <= limit + MARGIN_S
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+class AlarmsOfBench:
+    """A workbench that notes the alarm under which each of its calls stands."""
+
+    def __init__(self):
+        self.alarms = {}
+
+    def note(self, name):
+        self.alarms[name], _ = signal.getitimer(signal.ITIMER_REAL)
+
+    def load(self, *_arguments):
+        self.note("load")
+
+    def train(self, *_arguments, **_options):
+        self.note("train")
+        return SimpleNamespace(steps=1, num_examples=1, loss=None, compute=())
+
+    def write(self, _path):
+        self.note("write")
+
+
+def test_fetching_training_and_writing_each_have_an_alarm_of_their_own(tmp_path, monkeypatch):
+    """A GPU is waited for between them, so that no one alarm can span the step."""
+    recipe = load_recipe("reviews").model_copy(update={"train_timeout": 90.0})
+    monkeypatch.setattr(training, "fetch_model", lambda *_arguments: (tmp_path, 0))
+    monkeypatch.setattr(training, "get_run_logger", lambda: None)
+    bench = AlarmsOfBench()
+    session = SimpleNamespace(
+        party="shop-a",
+        run="run-1",
+        joined_plan=SimpleNamespace(recipe=recipe),
+        workbench=bench,
+        prepared=SimpleNamespace(train=()),
+        store=None,
+        models=tmp_path,
+        workspace=tmp_path,
+        folder=tmp_path,
+        round_folder=lambda _number: tmp_path,
+        seconds={},
+        compute=[],
+        bytes_down=0,
+    )
+    train_local.fn(session, announcement())
+    for call, limit in {"load": ROUND, "train": 90.0, "write": ROUND}.items():
+        assert limit < bench.alarms[call] <= limit + MARGIN_S, call
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
