@@ -2,16 +2,20 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
 
-from fedmodels.protocol.messages import Announcement, Closed, Decision, Head
+from fedmodels.errors import TRAINING_CANCELLED
+from fedmodels.protocol.messages import Announcement, Closed, Decision, Head, Receipt, Session, Signed
 from flows.following import api_url, coordinator_store
+from infra.deployments.observing import first_said
 from infra.deployments.starting import cancel, find_training
-from infra.layout import closed_key, head_key, receipt_key, round_key
+from infra.layout import closed_key, head_key, receipt_key, round_key, session_key
 from infra.waiting import wait_for
 from tasks.exchange import read_message
+from tasks.party.training import FIRST_STEP
 from tests.end_to_end.federation import (
     PARTIES,
     Federation,
@@ -20,6 +24,9 @@ from tests.end_to_end.federation import (
     sentences,
     write_csv,
 )
+
+LONG_ROWS = 4000
+"""A step for each, and a hundred epochs of them, are far more than a test waits for on any machine."""
 
 
 def test_the_same_recipe_data_and_seed_give_the_same_model(federation, plain):
@@ -195,8 +202,12 @@ def test_a_late_update_counts_in_the_next_round_for_less(federation):
 
 @pytest.mark.parametrize(("run", "by_prefect"), [("lossy-3", False), ("lossy-4", True)])
 def test_a_cancelled_run_stops_within_seconds_and_head_stays(federation, run, by_prefect):
+    """One party has so many steps to do that it would be at them when this test has given up."""
     store, server = coordinator_store(federation.home), api_url(federation.home)
-    training = _begin_lossy(federation, run, grace=30.0, epochs=100)
+    big = write_csv(federation.private / "long.csv", sentences("shop-a", LONG_ROWS))
+    training = _begin_lossy(federation, run, grace=30.0, epochs=100, batch_size=1, tables={"shop-a": big})
+    sessions = [read_message(store, session_key("shop-a", run), Session).session]
+    assert wait_for(lambda: first_said(sessions, FIRST_STEP, api_url=server), timeout=120)
     before = read_message(store, head_key(run), Head)
     if by_prefect:
         cancel(find_training(run, api_url=server), api_url=server)
@@ -205,6 +216,8 @@ def test_a_cancelled_run_stops_within_seconds_and_head_stays(federation, run, by
         assert federation.call("runs", "cancel", run).returncode == 0
     for role in ("coordinator", "shop-a"):
         assert wait_for(lambda role=role: not flow_runs(federation, role, run), timeout=90)
+    left = Signed.model_validate_json(store.read(receipt_key("shop-a", run, 1)))
+    assert Receipt.model_validate_json(left.payload).refusal == TRAINING_CANCELLED
     output, complaint = training.communicate(timeout=120)
     assert training.returncode == 0, complaint
     assert json.loads(output)["status"] == "cancelled"
@@ -224,16 +237,25 @@ def test_whatever_happened_to_them_all_runs_verify(federation, plain):
     assert not any(broken.values()), broken
 
 
-def _begin_lossy(federation: Federation, run: str, epochs: int = 30, **changes) -> subprocess.Popen:
-    """Begin a run of one round with three parties, of which two suffice; return when it is announced."""
+def _begin_lossy(
+    federation: Federation,
+    run: str,
+    epochs: int = 30,
+    batch_size: int = 4,
+    tables: dict[str, Path] | None = None,
+    **changes,
+) -> subprocess.Popen:
+    """Begin a run of one round with three parties, of which two suffice; return when it is announced.
+
+    Args:
+        tables: party to its table, where that is not the usual one.
+    """
+    files = {party: federation.private / f"{party}.csv" for party in PARTIES} | (tables or {})
     data = {
-        "parties": {
-            party: {"train": str(federation.private / f"{party}.csv")}
-            for party in ("shop-a", "shop-b", "shop-c")
-        },
+        "parties": {party: {"train": str(file)} for party, file in files.items()},
         "coordinator": {"table": str(federation.own)},
     }
-    changes |= {"data": data, "num_rounds": 1, "local": {"epochs": epochs, "batch_size": 4}}
+    changes |= {"data": data, "num_rounds": 1, "local": {"epochs": epochs, "batch_size": batch_size}}
     recipe = federation.recipe("lossy", **changes)
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     store = coordinator_store(federation.home)
