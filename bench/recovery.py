@@ -10,14 +10,16 @@ own, one of these is killed with SIGKILL in round 2:
 - `prefect`: server and coordinator are killed and the server's database is deleted; from the start of a new
   server, over the resume command, until the new coordinator holds the run.
 
-Every run must then end with all its rounds passed, or there is no figure.
+Every run must then end with all its rounds passed, or there is no figure. The exit status is 1 when one of
+the times was longer than is promised.
 """
 
 import argparse
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,18 @@ def main() -> None:
     if arguments.plot:
         bars = {f"{name} (at most {PROMISED_S[name]:.0f} s)": figures[name]["median_s"] for name in KILLS}
         plot_bars(arguments.plot, "From the restart until the run goes on", "s", bars)
+    if missed := promises_missed(figures):
+        sys.stderr.write("".join(f"{sentence}\n" for sentence in missed))
+        sys.exit(1)
+
+
+def promises_missed(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A sentence for each kind of kill after which a run took longer than promised to go on, if only once."""
+    return [
+        f"promise missed: {name} took {row['most_s']:.1f} s, and {row['promised_s']:.0f} s are promised"
+        for name, row in figures.items()
+        if row["most_s"] > row["promised_s"]
+    ]
 
 
 def measure(home: Path, repeats: int) -> dict[str, Any]:

@@ -94,21 +94,32 @@ def plot_lines(
     path: Path,
     title: str,
     horizontal: str,
-    vertical: str,
-    lines: Mapping[str, Sequence[tuple[float, float]]],
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]],
 ) -> None:
-    """Draw labelled lines through (x, y) points into a PNG or SVG file."""
+    """Draw labelled lines through (x, y) points into a PNG or SVG file.
+
+    Args:
+        path: of the file.
+        title: of the whole picture.
+        horizontal: name of the axis that the panels share.
+        panels: name of the vertical axis to its lines, one above the other. A line of the same name has the
+            same colour in each.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, points in lines.items():
-        axes.plot([x for x, _ in points], [y for _, y in points], label=name, linewidth=1.2)
-    axes.set_title(title, loc="left")
-    axes.set_xlabel(horizontal)
-    axes.set_ylabel(vertical)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure = Figure(figsize=(8, 1 + 3 * len(panels)), layout="constrained")
+    every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    for axes, (vertical, lines) in zip(every, panels.items(), strict=True):
+        for name, points in lines.items():
+            shade = f"C{names.index(name)}"
+            axes.plot([x for x, _ in points], [y for _, y in points], shade, label=name, linewidth=1.2)
+        axes.set_ylabel(vertical)
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    every[0].set_title(title, loc="left")
+    every[0].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    every[-1].set_xlabel(horizontal)
     figure.savefig(path, dpi=150)
 
 

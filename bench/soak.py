@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,15 +75,20 @@ def main() -> None:
         table=[("process", "MB early", "MB late", "files early", "files late"), *rows],
     )
     if arguments.plot:
-        kinds = sorted({kind for sample in samples for kind in sample["memory_mb"]})
-        lines = {
-            kind: [(s["round"], s["memory_mb"][kind]) for s in samples if kind in s["memory_mb"]]
-            for kind in kinds
-        }
-        plot_lines(arguments.plot, f"{arguments.rounds} rounds with faults", "round", "MB (PSS)", lines)
+        plot_samples(arguments.plot, f"{arguments.rounds} rounds with faults", samples)
     if figures["grew"] or figures["status"] != "finished":
         sys.stderr.write(f"grew: {', '.join(figures['grew']) or 'nothing'}; run {figures['status']}\n")
         sys.exit(1)
+
+
+def plot_samples(path: Path, title: str, samples: Sequence[Mapping[str, Any]]) -> None:
+    """Memory above open files, a line for each kind of process, by rounds that passed."""
+    kinds = sorted({kind for sample in samples for kind in sample["memory_mb"]})
+    panels = {
+        axis: {kind: [(s["round"], s[what][kind]) for s in samples if kind in s[what]] for kind in kinds}
+        for axis, what in (("MB (PSS)", "memory_mb"), ("open file descriptors", "files"))
+    }
+    plot_lines(path, title, "round", panels)
 
 
 def soak(home: Path, rounds: int, draw: random.Random) -> dict[str, Any]:
