@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tests.faults.points import ACTIONS, Case, Point
 from tests.faults.rows import Row
+from tests.faults.written import writes_in_code
 
 console = Console(width=150)
 WAYS = (*ACTIONS, "clock")
@@ -21,6 +22,9 @@ def document_of(
 ) -> dict[str, Any]:
     """`cases` are distinct and fired; `never_reached` were ordered, and the run ended before.
 
+    `uncovered_writes` are all that the code has and no case stood at, whichever run would pass them;
+    `missed_writes` are those of the runs that were played, at which one was to stand.
+
     Args:
         rows: of all cases that were played.
         passed_points: of the runs without a fault.
@@ -28,6 +32,7 @@ def document_of(
         everything: whether every case was to be played. Else writes at which none was begun are no gap.
     """
     fired = [row for row in rows if row.fired]
+    covered = [row.case for row in fired]
     begun = {row.case.point for row in rows}
     points = set(passed_points)
     open_writes = uncovered_writes([], [] if everything else points - begun)
@@ -36,9 +41,8 @@ def document_of(
         "survived": sum(row.survived for row in fired),
         "equal_hash": sum(row.equal_hash for row in fired),
         "proved": sum(row.happened for row in fired),
-        "uncovered_writes": uncovered_writes(
-            [row.case for row in fired], points if everything else points & begun
-        ),
+        "missed_writes": uncovered_writes(covered, points if everything else points & begun),
+        "uncovered_writes": uncovered_writes(covered, points | writes_in_code()),
         "writes_not_chosen": open_writes,
         "never_reached": [row.case.name for row in rows if not row.fired],
         "seconds": round(seconds, 1),
@@ -47,7 +51,7 @@ def document_of(
 
 
 def uncovered_writes(cases: Iterable[Case], passed_points: Iterable[Point]) -> list[str]:
-    """Writes of the run without a fault that no case stood before or after."""
+    """Those of these points that write, and that no case stood before or after."""
     covered = {case.point for case in cases}
     return sorted(f"{p.side} · {p}" for p in passed_points if p.writes and p not in covered)
 
