@@ -115,11 +115,11 @@ def check_unless_kept(
 
 
 def _sha256(path: Path | None) -> str | None:
-    """Of a file that can be read; whoever reads the table says why it cannot be."""
+    """Of a file that is named; empty where it cannot be read, and whoever reads it says why."""
     try:
         return None if path is None else file_sha256(path)
     except OSError:
-        return None
+        return ""
 
 
 def _read(folder: Path) -> _Kept | None:

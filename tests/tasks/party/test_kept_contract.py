@@ -1,5 +1,6 @@
 """A verdict is kept until something that decides it changes, in a folder that only the party may open."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -123,6 +124,12 @@ def test_the_key_changes_with_each_file(terms, name):
 def test_the_key_changes_with_the_suite(terms, changed):
     assert contract_key(Terms(changed, terms.labels, terms.tables)) != contract_key(terms)
     assert contract_key(Terms(RECIPE, ("0", "2"), terms.tables)) != contract_key(terms)
+
+
+def test_a_file_that_is_named_and_missing_is_not_like_none(terms):
+    without = replace(terms, tables=terms.tables.model_copy(update={"expectations": None}))
+    terms.tables.expectations.unlink()
+    assert contract_key(terms) != contract_key(without)
 
 
 def test_the_key_does_not_change_with_what_trains(terms):
