@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 import yaml
 
 from fedmodels.errors import InputError, StoreRefused
+from fedmodels.recipe import Recipe
 from infra.dvc import configure_remote
 from infra.settings import Settings, load_role_settings
 from infra.stores import store_from_settings
@@ -139,3 +141,60 @@ def test_every_named_parameter_stands_in_the_recipe():
                         for part in key.split("."):
                             assert part in found, f"{recipe} lacks {key}"
                             found = found[part]
+
+
+CANNOT_CHANGE_A_STAGE = {
+    "description": "is for people",
+    "release": "judges a kept model after the run is closed",
+}
+"""Fields of a recipe, each with the reason why no stage has to run again when it changes."""
+DECIDE_IN_PART = {"drift": {"drift.enabled", "drift.columns"}}
+"""A party whose tables lack a watched column sits out; bounds and counts are for checks after a training."""
+
+
+def test_every_field_that_can_change_the_model_is_a_parameter():
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    ((_, named),) = (entry for params in stages["federate"]["params"] for entry in params.items())
+    for field in Recipe.model_fields:
+        if field in CANNOT_CHANGE_A_STAGE:
+            assert not [key for key in named if key.split(".")[0] == field], f"{field} is on two lists"
+        else:
+            assert DECIDE_IN_PART.get(field, {field}) <= set(named), f"dvc repro does not see {field}"
+
+
+@pytest.mark.parametrize(
+    ("stage", "entries"),
+    [
+        ("fetch", ["infra.packages"]),
+        ("partition", ["flows.data_preparation"]),
+        ("federate", ["flows.data_preparation", "flows.federated_training", "flows.party_session"]),
+        ("evaluate", ["flows.prediction"]),
+    ],
+)
+def test_the_code_that_a_stage_runs_is_among_its_dependencies(stage, entries, modules):
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    deps = stages[stage]["deps"]
+    used = {module for entry in entries for module in (entry, *modules.find_upstream_modules(entry))}
+    assert len(used) > len(entries)
+    files = {Path(*module.split(".")).with_suffix(".py") for module in used}
+    unseen = {file for file in files if not any(file.is_relative_to(dep) for dep in deps)}
+    assert unseen <= (HOW_A_PACKAGE_IS_FETCHED if stage == "fetch" else set())
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """Which module imports which, imports inside functions included."""
+    return grimp.build_graph("flows", "tasks", "fedmodels", "validation", "infra")
+
+
+HOW_A_PACKAGE_IS_FETCHED = {
+    Path(file)
+    for file in (
+        "infra/pip_download.py",
+        "infra/file_hash.py",
+        "infra/locations.py",
+        "fedmodels/errors.py",
+        "fedmodels/full_disk.py",
+    )
+}
+"""What arrives is pinned by its hash, however it came."""
