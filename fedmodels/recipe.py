@@ -13,6 +13,7 @@ from fedmodels.contract_schema import KIND_OF, Contract, LabelledTextContract
 from fedmodels.drift_section import DriftSection
 from fedmodels.identifiers import Identifier
 from fedmodels.section import NonNegative, PositiveFloat, Section, Share
+from fedmodels.spelling import clean_label
 
 SALVAGING_STRATEGIES = frozenset({"fedavg"})
 """Strategies whose update still means something in the next round. One with control variates of its own
@@ -87,11 +88,29 @@ class CoordinatorData(Section):
         return self
 
 
+_YAML_WORDS: dict[object, str] = {True: "true", False: "false", None: "null"}
+
+
+def _ambiguous(labels: tuple[str, ...]) -> list[str]:
+    """A fault for each label that rows could not be told by: it is blank, or another one in other words."""
+    faults, first = [], dict[str, str]()
+    for label in labels:
+        clean = clean_label(label)
+        if not clean:
+            faults.append(f"labels has {label!r}, which is blank")
+        elif clean in first:
+            faults.append(f"labels has {first[clean]!r} and {label!r}, which are one label")
+        else:
+            first[clean] = label
+    return faults
+
+
 class DataConfig(Section):
     """What is learned from: labelled text, at two parties or more and at the coordinator.
 
-    `labels` fixes the classes and their order; without it they are those of the coordinator's table,
-    sorted. `min_rows` is the row count below which a party's contract fails.
+    `labels` fixes the classes and their order, each in the spelling of `clean_label`; without it they are
+    those of the coordinator's table, sorted. `min_rows` is the row count below which a party's contract
+    fails.
     """
 
     source: str | None = None
@@ -107,7 +126,15 @@ class DataConfig(Section):
     @field_validator("labels", mode="before")
     @classmethod
     def _labels_as_strings(cls, value: object) -> object:
-        return tuple(str(item) for item in value) if isinstance(value, list | tuple) else value
+        if not isinstance(value, list | tuple):
+            return value
+        read_as = dict.fromkeys(_YAML_WORDS[item] for item in value if item is None or isinstance(item, bool))
+        if read_as:
+            raise ValueError(
+                f"YAML reads a label without quotes as {' and as '.join(read_as)}; put each label in quotes, "
+                'as it stands in the tables: "no", or "False" where the column holds booleans'
+            )
+        return tuple(str(item) for item in value)
 
     @model_validator(mode="after")
     def _parties_and_sources_agree(self) -> Self:
@@ -116,6 +143,7 @@ class DataConfig(Section):
             faults.append(f"parties has {len(self.parties)} entry, at least 2 are needed")
         if self.labels is not None and len(set(self.labels)) < 2:
             faults.append("labels needs at least 2 different values")
+        faults += _ambiguous(self.labels or ())
         for party, data in self.parties.items():
             if self.source and not data.groups:
                 faults.append(f"parties.{party} needs groups, since data.source is {self.source}")

@@ -55,7 +55,7 @@ def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:
 
 def _labels(recipe: Recipe, home: Path) -> tuple[str, ...]:
     """The classes of the recipe, or those of the coordinator's prepared tables, if they lie here."""
-    from fedmodels.data.cleaning import clean_label
+    from fedmodels.spelling import clean_label
 
     if recipe.data.labels is not None:
         return tuple(clean_label(label) for label in recipe.data.labels)

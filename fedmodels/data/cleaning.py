@@ -5,13 +5,12 @@ changes nothing. What was changed is counted by kind; the counts are all that le
 """
 
 import html
-import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from fedmodels.data.rows import LabelledTexts
+from fedmodels.spelling import clean_label, drop_invisible, join_whitespace, normalise
 
 _BLOCK_TAGS = (
     "address|article|aside|blockquote|body|br|center|dd|div|dl|dt|footer|h[1-6]|head|header|hr|html|img|li|link|"
@@ -21,12 +20,6 @@ _INLINE_TAGS = "a|abbr|b|big|code|del|em|font|i|ins|mark|q|s|small|span|strike|s
 _DROPPED = re.compile(r"<!--.*?-->|<(script|style)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _BLOCK = re.compile(rf"</?(?:{_BLOCK_TAGS})\b[^<>]*>", re.IGNORECASE)
 _INLINE = re.compile(rf"</?(?:{_INLINE_TAGS})\b[^<>]*>", re.IGNORECASE)
-_INVISIBLE = re.compile(
-    "[\u0000-\u0008\u000e-\u001b\u007f-\u0084\u0086-\u009f"  # control characters that are no white space
-    "\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"  # soft hyphen, width and direction marks
-    "\ud800-\udfff]"  # halves of surrogate pairs, which UTF-8 cannot hold
-)
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?")
 
 TEXT_CHANGES = ("unicode", "invisible_characters", "markup", "whitespace")
 """The kinds of change to a text, each counted in rows."""
@@ -53,38 +46,13 @@ def clean_text(text: str) -> tuple[str, frozenset[str]]:
             return text, frozenset(changes)
 
 
-def _normalise(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
-
-def _drop_invisible(text: str) -> str:
-    return _INVISIBLE.sub("", text)
-
-
 def _drop_markup(text: str) -> str:
     if "<" in text:
         text = _INLINE.sub("", _BLOCK.sub(" ", _DROPPED.sub(" ", text)))
     return html.unescape(text) if "&" in text else text
 
 
-def _join_whitespace(text: str) -> str:
-    return " ".join(text.split())
-
-
-_STEPS = tuple(zip(TEXT_CHANGES, (_normalise, _drop_invisible, _drop_markup, _join_whitespace), strict=True))
-
-
-def clean_label(value: object) -> str:
-    """The label as a string: `1`, `1.0` and `"1"` are one label, and so are `" good "` and `"good"`.
-
-    `None`, NaN and blank strings become the empty string, which means that no label was given.
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    label = _join_whitespace(_drop_invisible(_normalise(str(value))))
-    if _NUMBER.fullmatch(label) and "." in label:
-        label = label.rstrip("0").rstrip(".")
-    return "0" if label == "-0" else label
+_STEPS = tuple(zip(TEXT_CHANGES, (normalise, drop_invisible, _drop_markup, join_whitespace), strict=True))
 
 
 def fold(text: str) -> str:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from fedmodels.data.cleaning import as_table, clean_each, clean_label, clean_text
+from fedmodels.data.cleaning import as_table, clean_each, clean_text
 from fedmodels.data.columns import Reading, column_batches, column_names
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import RawTable, read_row_batches, reading_of
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import DataConfig
+from fedmodels.spelling import clean_label
 
 ColumnKind = Literal["number", "category"]
 Column = list[float | None] | list[str | None]

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedmodels.data.cleaning import clean_each, clean_label, clean_text, distinct_rows
+from fedmodels.data.cleaning import clean_each, clean_text, distinct_rows
 from fedmodels.data.counts import positive
 from fedmodels.data.fresh import labelled_fresh_rows
 from fedmodels.data.recurring import repeated_texts
@@ -19,6 +19,7 @@ from fedmodels.data.splits import is_held_out, split_by_text
 from fedmodels.data.tables import RawTable, read_table
 from fedmodels.errors import DataRefused, FedcartError, InputError
 from fedmodels.recipe import DataConfig
+from fedmodels.spelling import clean_label
 
 __all__ = [
     "CoordinatorTables",

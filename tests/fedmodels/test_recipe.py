@@ -67,6 +67,33 @@ def test_labels_may_be_numbers():
     assert parse(data={**TABLES, "labels": [0, 1, 2]}).data.labels == ("0", "1", "2")
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [([False, True], "false and as true"), (["a", None], "null"), ([True, True, "a"], "true")],
+)
+def test_labels_that_yaml_does_not_read_as_text_are_to_be_quoted(labels, words):
+    said = faults(data={**TABLES, "labels": labels}, num_rounds=0)
+    assert said.startswith("2 faults")
+    assert f"data.labels: YAML reads a label without quotes as {words}; put each label in quotes" in said
+    assert "num_rounds is 0" in said
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (["1", "1.0", "2"], "'1' and '1.0', which are one label"),
+        ([1, 1.0, 2], "'1' and '1.0', which are one label"),
+        (["good", "bad", " good "], "'good' and ' good ', which are one label"),
+        (["good", "good", "bad"], "'good' and 'good', which are one label"),
+        (["good", " "], "' ', which is blank"),
+    ],
+)
+def test_labels_that_rows_cannot_be_told_by_are_refused_beside_other_faults(labels, said):
+    told = faults(data={**TABLES, "labels": labels, "parties": {"one": {"train": "a"}}})
+    assert f"labels has {said}" in told
+    assert "at least 2 are needed" in told
+
+
 def test_salvage_is_off_unless_asked_for_and_needs_a_strategy_that_can_have_it(monkeypatch):
     assert parse().salvage is None
     assert parse(salvage={}).salvage.exponent == 0.5

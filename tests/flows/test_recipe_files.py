@@ -114,6 +114,15 @@ def test_all_faults_at_once(tmp_path):
     assert "\n" not in said
 
 
+def test_yes_and_no_as_labels_need_quotes(tmp_path):
+    for labels, read in (("[no, yes]", "false and as true"), ("[on, ~]", "true and as null")):
+        with pytest.raises(InputError) as caught:
+            load_recipe(written(tmp_path, OWN + f"  labels: {labels}\n"))
+        assert caught.value.code == "recipe-invalid"
+        assert f"YAML reads a label without quotes as {read}; put each label in quotes" in str(caught.value)
+    assert load_recipe(written(tmp_path, OWN + "  labels: ['no', \"yes\"]\n")).data.labels == ("no", "yes")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

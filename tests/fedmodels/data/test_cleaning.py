@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmodels.data.cleaning import clean_label, clean_rows, clean_text, fold
+from fedmodels.data.cleaning import clean_rows, clean_text, fold
+from fedmodels.spelling import clean_label
 
 
 @pytest.mark.parametrize(
