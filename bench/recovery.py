@@ -88,7 +88,15 @@ def promises_missed(figures: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def measure(home: Path, repeats: int) -> dict[str, Any]:
     """Kill each in turn, `repeats` times, on one stack; figures by what was killed."""
     recipe = toy_recipe(
-        home, "recovery", PARTIES, 60, {}, num_rounds=ROUNDS, min_available_parties=2, gate=GATE_OF_NO_QUALITY
+        home,
+        "recovery",
+        PARTIES,
+        60,
+        {},
+        num_rounds=ROUNDS,
+        min_available_parties=2,
+        grace=10.0,
+        gate=GATE_OF_NO_QUALITY,
     )
     seconds: dict[str, list[float]] = {name: [] for name in KILLS}
     try:

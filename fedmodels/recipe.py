@@ -273,7 +273,12 @@ class EarlyStopping(Section):
 
 
 class Recipe(Section):
-    """A training, complete. The field names that users of Flower know keep their meaning."""
+    """A training, complete. The field names that users of Flower know keep their meaning.
+
+    A round waits for its whole cohort until `round_timeout`, and counts when `min_available_parties` updates
+    came. With `grace` it waits only so many seconds more once those are there: parties that always need
+    longer are then late in every round.
+    """
 
     name: Identifier
     use_case: Literal["review-sentiment"] = "review-sentiment"
@@ -290,7 +295,7 @@ class Recipe(Section):
     join_timeout: PositiveFloat = 180.0
     round_timeout: PositiveFloat = 3600.0
     train_timeout: PositiveFloat | None = None
-    grace: NonNegative = 10.0
+    grace: NonNegative | None = None
     evaluation_timeout: PositiveFloat = 600.0
     session_idle_timeout: NonNegative = 900.0
 
@@ -311,6 +316,14 @@ class Recipe(Section):
     def training_limit(self) -> float:
         """Seconds that one party's training may take: `train_timeout`, or as long as the whole round has."""
         return self.round_timeout if self.train_timeout is None else self.train_timeout
+
+    @property
+    def grace_limit(self) -> float:
+        """Seconds that the others get once enough have answered: `grace`, or as long as the whole round has.
+
+        A resumed round grants them anew, so that by default it has its whole time again.
+        """
+        return self.round_timeout if self.grace is None else self.grace
 
     @property
     def preparing_limit(self) -> float:

@@ -224,7 +224,7 @@ def _standing(run: CoordinatorRun, announcement: Announcement) -> CollectionStat
         run.watch.elapsed(),
         quorum=recipe.min_available_parties,
         round_timeout=announcement.round_timeout,
-        grace=recipe.grace,
+        grace=recipe.grace_limit,
         sat_out=run.watch.refused(),
         resumed_at=run.watch.resumed_at,
     )
@@ -242,7 +242,7 @@ def _wait(
         over = _standing(run, announcement).status != "waiting"
         return over or interrupted(run) or session.lost() is not None or None
 
-    longest = announcement.round_timeout + run.plan.recipe.grace
+    longest = announcement.round_timeout + run.plan.recipe.grace_limit
     found = wait_for(patient(found_or_over), timeout=longest, first_wait=run.poll_seconds)
     return found if isinstance(found, bytes) else None
 

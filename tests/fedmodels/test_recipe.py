@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from fedmodels.document_faults import describe_faults
+from fedmodels.protocol.collection import collection_state
 from fedmodels.recipe import Recipe
 
 TABLES = {
@@ -61,6 +62,27 @@ def test_all_faults_are_reported_at_once():
 )
 def test_each_fault_names_the_thing_and_the_bound(change, sentence):
     assert sentence in faults(**change)
+
+
+def test_by_default_a_round_waits_for_large_parties_until_its_timeout():
+    answers = {"small-1": 20.0, "small-2": 25.0, "large-1": 400.0}
+    cohort = ("large-1", "large-2", *answers)
+
+    def standing(recipe: Recipe, now: float):
+        return collection_state(
+            cohort,
+            answers,
+            now,
+            quorum=recipe.min_available_parties,
+            round_timeout=recipe.round_timeout,
+            grace=recipe.grace_limit,
+        )
+
+    assert standing(parse(), 3599.0).status == "waiting"
+    assert standing(parse(), 3600.0).missing == ("large-2",)
+    stated = parse(min_available_parties=2, grace=10)
+    assert (standing(stated, 34.9).status, standing(stated, 35.0).status) == ("waiting", "over")
+    assert standing(stated, 35.0).missing == ("large-1", "large-2")
 
 
 def test_labels_may_be_numbers():
