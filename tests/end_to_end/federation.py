@@ -1,7 +1,7 @@
 """One real stack for all end-to-end tests: Prefect server, SeaweedFS, a worker per party, tiny data.
 
-The coordinator's processes carry an audit hook that notes every file they open below a party's folder, and
-their own settings, so that a hook that is not there is noticed.
+The coordinator's processes carry a watcher that notes every file they open below a party's folder, and
+their own settings, so that a watcher that is not there is noticed.
 """
 
 import csv
@@ -32,19 +32,11 @@ WORDS = {"1": "awful", "2": "so so", "3": "great"}
 
 WATCHER_FOLDER = "watcher"
 WATCHER = """
-import os, sys
+from tests.end_to_end.watcher import watch
 
-def watch(event, arguments):
-    if event == "open" and isinstance(arguments[0], (str, bytes)):
-        path = os.fsdecode(arguments[0])
-        if path.startswith({watched!r}) and path != {log!r}:
-            # Asked at each opening: a flow run is forked, and learns its role after it was born.
-            if os.environ.get("FEDCART_CONFIG", "").endswith("coordinator/fedcart.toml"):
-                with os.fdopen(os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as log:
-                    log.write(path + "\\n")
-
-sys.addaudithook(watch)
+watch({watched!r}, {log!r})
 """
+"""The `sitecustomize` of the stack's processes."""
 
 
 @dataclass
