@@ -204,7 +204,7 @@ class RoundGate(Section):
     `max_metric_drop`: fall of `key_metric` on validation against the good model. `max_party_drop`: the
     same on any one party's holdout. `max_loss`: validation loss. `max_loss_ratio`: the same over the good
     model's, of which at least `LOSS_FLOOR` is counted. `max_norm_ratio`: largest accepted update norm over
-    the median one.
+    the median of the others'; of fewer than three updates nobody can tell which one is wrong.
 
     `after_refusal`: `retry` asks the same cohort again; `drop` leaves the worst contributor out of the next
     three rounds, as long as `min_available_parties` remain; `stop` closes the run as failed.

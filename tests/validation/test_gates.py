@@ -110,7 +110,10 @@ def test_the_loss_must_not_explode(before, after, passed):
     [
         ({"a": 1.0, "b": 1.0, "c": 5.0}, True),
         ({"a": 1.0, "b": 1.0, "c": 5.1}, False),
-        ({"a": 1.0, "b": 9.0}, True),  # of two, the median is 5
+        ({"a": 1.0, "b": 9.0, "c": 9.0}, True),  # the others of b: 1 and 9, whose median is 5
+        ({"a": 1.0, "b": 3.0, "c": 11.0}, False),  # the others of c: 1 and 3; with c itself the median was 3
+        ({"a": 1.0, "b": 1.0, "c": 1.0, "d": 5.1}, False),
+        ({"a": 1.0, "b": 1e9}, True),  # nobody can tell which one is wrong
         ({"a": 3.0}, True),
         ({"a": 0.0, "b": 0.0}, True),
         ({"a": 0.0, "b": 0.0, "c": 0.1}, False),
@@ -121,6 +124,19 @@ def test_the_loss_must_not_explode(before, after, passed):
 )
 def test_no_update_may_dwarf_the_others(norms, passed):
     assert judge(None, scores(0.9), norms=norms, max_norm_ratio=5.0).passed is passed
+
+
+def test_what_is_said_of_norms():
+    (said,) = judge(None, scores(0.9), norms={"a": 1.0, "b": 4.0, "c": 2.0}, max_norm_ratio=2.0).reasons
+    assert said == (
+        "The largest update (b) is 2.67 times the median of the others, above max_norm_ratio 2: refused."
+    )
+    for norms, whose in (({"a": 1.0, "b": 1e9}, "2 parties"), ({"a": 1.0}, "1 party")):
+        (said,) = judge(None, scores(0.9), norms=norms, max_norm_ratio=20.0).reasons
+        assert said == (
+            f"Updates of {whose} do not show whose norm is out of line, "
+            "for which max_norm_ratio 20 needs 3: not checked."
+        )
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
