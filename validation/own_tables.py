@@ -1,12 +1,14 @@
 """A party's tables as they are stored, against what the party itself expects of them."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fedmodels.contract_schema import Contract
-from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, csv_delimiter, is_parquet, most_rows
+from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, csv_layout, is_parquet, most_rows
 from fedmodels.data.disk import frames_to_disk, row_file
 from fedmodels.data.frames import table_frames
 from fedmodels.errors import DataRefused, InputError
@@ -85,7 +87,7 @@ def check_own_tables(
 @contextmanager
 def _batch(reading: Reading, table: OwnTable, contract: Contract, scratch: Path) -> Iterator[BatchOf]:
     if contract.engine == "spark":
-        yield spark_batch(reading.path, scratch, None if is_parquet(reading) else csv_delimiter(reading))
+        yield from _spark_batch(reading, scratch)
         return
     if most_rows(reading) <= contract.rows_in_memory:
         yield frame_batch(next(table_frames(reading, contract.rows_in_memory)))
@@ -93,6 +95,23 @@ def _batch(reading: Reading, table: OwnTable, contract: Contract, scratch: Path)
     with row_file(scratch) as path:
         frames_to_disk(path, table, table_frames(reading, BATCH_ROWS))
         yield sqlite_batch(path, table)
+
+
+def _spark_batch(reading: Reading, scratch: Path) -> Iterator[BatchOf]:
+    """Spark takes the first line of a CSV file for its header: what stands before it a copy leaves out."""
+    if is_parquet(reading):
+        yield spark_batch(reading.path, scratch)
+        return
+    layout = csv_layout(reading)
+    with TemporaryDirectory(dir=scratch) as private:
+        path = reading.path
+        if layout.skipped:
+            path = Path(private) / reading.path.name
+            with reading.path.open("rb") as whole, path.open("wb") as copy:
+                for _ in range(layout.skipped):
+                    whole.readline()
+                shutil.copyfileobj(whole, copy)
+        yield spark_batch(path, scratch, layout.delimiter)
 
 
 def _reading(path: Path, table: OwnTable, data: DataConfig) -> Reading:

@@ -6,13 +6,15 @@ It holds neither a path nor a value: at a party, its text travels to the coordin
 
 import csv
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import DataRefused, FedcartError
+from fedmodels.words import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,6 +28,11 @@ _LONGEST_FIELD = 16 * 2**20
 _BLOCK = 2**20
 _SHOWN = 20
 """Columns that are named to a person, at most."""
+_NAME = 40
+"""Characters of a column's name that are shown: without a header, it may be a text."""
+_DELIMITERS = ",;\t"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\r?\n?', re.IGNORECASE)
+"""With which Excel is told the separator, in a line before the header."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,15 @@ class Reading:
     def fault(self, sentence: str, fix: str, code: str) -> FedcartError:
         """The error to raise."""
         return self.error(f"{self.subject} {sentence}", fix=fix, code=code)
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """How a CSV file is laid out: what separates its fields, its columns, and the lines before its header."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    skipped: int
 
 
 def is_parquet(reading: Reading) -> bool:
@@ -76,25 +92,21 @@ def column_names(reading: Reading) -> list[str]:
     Raises:
         FedcartError: as `column_batches`.
     """
-    if is_parquet(reading):
-        names: list[str] = parquet_schema(reading).names
-    else:
-        names = next(csv.reader([_csv_header(reading)], delimiter=csv_delimiter(reading)))
-    return names
+    return list(parquet_schema(reading).names if is_parquet(reading) else csv_layout(reading).names)
 
 
-def csv_delimiter(reading: Reading) -> str:
-    """What separates the fields of a CSV file.
+def csv_layout(reading: Reading) -> CsvLayout:
+    """How a CSV file is laid out, as far as `column_batches` reads it.
 
     Raises:
         FedcartError: as `column_batches`.
     """
-    return _delimiter(_csv_header(reading), reading)
+    with _csv_stream(reading) as stream, _csv_faults(reading):
+        return _layout(stream, reading)
 
 
-def _csv_header(reading: Reading) -> str:
-    with reading.path.open(encoding="utf-8-sig", newline="") as stream, _csv_faults(reading):
-        return stream.readline()
+def _csv_stream(reading: Reading) -> IO[str]:
+    return reading.path.open(encoding="utf-8-sig", newline="")
 
 
 def parquet_schema(reading: Reading) -> "pa.Schema":
@@ -117,8 +129,8 @@ def parquet_schema(reading: Reading) -> "pa.Schema":
 def column_batches(reading: Reading) -> Iterator[tuple[list[Any], ...]]:
     """The values of the columns, in the order of the reading, `BATCH_ROWS` rows at a time.
 
-    CSV is UTF-8 with a header, fields separated by the one of comma, semicolon and tab under which the
-    header has the columns; its values are strings.
+    CSV is UTF-8 with a header, fields separated as a line `sep=;` before it says, or by the one of comma,
+    semicolon and tab under which the header has the columns; its values are strings.
 
     Raises:
         FedcartError: of the reading's class, one for each fault: the file is missing, unreadable, of another
@@ -160,11 +172,10 @@ def _parquet_batches(reading: Reading) -> Iterator[tuple[list[Any], ...]]:
 
 
 def _csv_batches(reading: Reading) -> Iterator[tuple[list[Any], ...]]:
-    with reading.path.open(encoding="utf-8-sig", newline="") as stream, _csv_faults(reading) as progress:
-        delimiter = _delimiter(stream.readline(), reading)
-        stream.seek(0)
+    with _csv_stream(reading) as stream, _csv_faults(reading) as progress:
+        layout = _layout(stream, reading)
         csv.field_size_limit(_LONGEST_FIELD)
-        rows = csv.reader(stream, delimiter=delimiter, strict=True)
+        rows = csv.reader(_from_header(stream, layout.skipped), delimiter=layout.delimiter, strict=True)
         header = next(rows)
         places = [header.index(name) for name in reading.columns]
         batch: tuple[list[Any], ...] = tuple([] for _ in places)
@@ -208,26 +219,37 @@ def _csv_faults(reading: Reading) -> Iterator[_Progress]:
         ) from None
 
 
-def _delimiter(header: str, reading: Reading) -> str:
-    """The first of comma, semicolon and tab under which the header has all columns."""
-    if not header.strip():
-        raise reading.fault("has no rows", "give a table with rows", "table-empty")
-    for delimiter in ",;\t":
-        names = next(csv.reader([header], delimiter=delimiter))
+def _layout(stream: IO[str], reading: Reading) -> CsvLayout:
+    """By the first separator under which the header has all columns; else it is told what was found."""
+    said = _SEPARATOR_LINE.fullmatch(stream.readline())
+    skipped = 1 if said else 0
+    most: list[str] = []
+    for delimiter in said[1] if said else _DELIMITERS:
+        names = next(csv.reader(_from_header(stream, skipped), delimiter=delimiter), [])
         if all(name in names for name in reading.columns):
-            _check_columns(reading, names)
-            return delimiter
-    _check_columns(reading, next(csv.reader([header])))
-    return ","
+            most = names
+            break
+        most = max(most, names, key=len)
+    if len(most) < 2 and not "".join(most).strip():
+        raise reading.fault("has no rows", "give a table with rows", "table-empty")
+    _check_columns(reading, most)
+    return CsvLayout(delimiter, tuple(most), skipped)
+
+
+def _from_header(stream: IO[str], skipped: int) -> IO[str]:
+    """The stream, at the line of its header."""
+    stream.seek(0)
+    for _ in range(skipped):
+        stream.readline()
+    return stream
 
 
 def _check_columns(reading: Reading, names: list[str]) -> None:
     for name in reading.columns:
         if name not in names:
+            among = f" among its {counted(len(names), 'column')}" if reading.error is DataRefused else ""
             raise reading.fault(
-                f"has no column {name!r}",
-                _which_there_are(names, reading.option),
-                "table-column-missing",
+                f"has no column {name!r}{among}", _which_there_are(reading, names), "table-column-missing"
             )
         if names.count(name) > 1:
             raise reading.fault(
@@ -239,9 +261,10 @@ def _damaged(reading: Reading) -> FedcartError:
     return reading.fault("is damaged or cut short", "write it again", "table-damaged")
 
 
-def _which_there_are(names: list[str], option: str) -> str:
-    """A party's own columns stay with it; who has just named a file may be told."""
-    if not option:
+def _which_there_are(reading: Reading, names: list[str]) -> str:
+    """A party's own columns stay with it; the coordinator, and who has just named a file, may be told."""
+    if reading.error is DataRefused:
         return "name the columns as the table does"
-    shown = ", ".join(map(repr, names[:_SHOWN])) + (", …" if len(names) > _SHOWN else "")
-    return f"name one that it has with {option}: {shown}"
+    cut = (f"{name[:_NAME]}…" if len(name) > _NAME else name for name in names[:_SHOWN])
+    shown = ", ".join(map(repr, cut)) + (", …" if len(names) > _SHOWN else "")
+    return f"name one that it has{f' with {reading.option}' * bool(reading.option)}: {shown}"

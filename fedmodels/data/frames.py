@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from fedmodels.data.columns import Reading, column_names, csv_delimiter, is_parquet
+from fedmodels.data.columns import Reading, column_names, csv_layout, is_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +42,12 @@ def _parquet_frames(reading: Reading, rows: int) -> Iterator["pd.DataFrame"]:
 def _csv_frames(reading: Reading, rows: int) -> Iterator["pd.DataFrame"]:
     import pandas as pd
 
-    delimiter = csv_delimiter(reading)
+    layout = csv_layout(reading)
     try:
         with pd.read_csv(
             reading.path,
-            sep=delimiter,
+            sep=layout.delimiter,
+            skiprows=layout.skipped,
             chunksize=rows,
             encoding="utf-8-sig",
             keep_default_na=False,

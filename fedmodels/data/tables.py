@@ -57,8 +57,8 @@ def read_table(
 ) -> RawTable:
     """Read the text and the label column of a Parquet or CSV file; nothing else of it is kept.
 
-    What begins like Parquet is read as Parquet. CSV is UTF-8 with a header, fields separated by the
-    one of comma, semicolon and tab under which the header has both columns.
+    What begins like Parquet is read as Parquet. CSV is UTF-8 with a header, fields separated as a line
+    `sep=;` before it says, or by the one of comma, semicolon and tab under which it has both columns.
 
     Args:
         path: the file.

@@ -3,8 +3,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fedmodels.data.columns import Reading
+from fedmodels.data.frames import table_frames
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.data.tables import read_table, read_texts, write_table
+from fedmodels.data.tables import read_table, read_text_table, read_texts, write_table
 from fedmodels.errors import DataRefused, InputError
 
 SECRET = "Jane Doe, jane@example.org"
@@ -120,9 +122,54 @@ def test_a_parquet_cut_anywhere_is_noticed(tmp_path, share):
 
 
 def test_parquet_without_the_column(tmp_path):
-    with pytest.raises(InputError, match="has no column 'label'") as caught:
-        read(parquet(tmp_path / "rows.parquet", text=["a"], stars=[1]))
+    path = parquet(tmp_path / "rows.parquet", text=["a"], stars=[1])
+    with pytest.raises(DataRefused, match="has no column 'label' among its 2 columns;") as caught:
+        read(path, error=DataRefused)
     assert "stars" not in str(caught.value), "a party's own columns stay with it"
+    with pytest.raises(InputError, match="has no column 'label'; name one that it has: 'text', 'stars'"):
+        read(path)
+
+
+@pytest.mark.parametrize("line", ["sep=;", "SEP=|", '"sep=;"', "sep=\t", "sep=,"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_the_line_with_which_excel_is_told_the_separator(tmp_path, line, start):
+    separator = line.strip('"')[-1]
+    rows = [line, f"text{separator}label", f'"a{separator} b"{separator}1', f"c{separator}2"]
+    path = text_file(tmp_path / "rows.csv", start + "\r\n".join(rows) + "\r\n")
+    raw = read(path)
+    assert (raw.texts, raw.labels) == ((f"a{separator} b", "c"), ("1", "2"))
+    frames = list(table_frames(Reading(path, ("text", "label"), "It", InputError), 10))
+    assert [list(frame.columns) for frame in frames] == [["text", "label"]]
+    assert frames[0].values.tolist() == [[f"a{separator} b", 1], ["c", 2]]
+    table = read_text_table(path, "text")
+    assert (table.columns, table.texts) == (("text", "label"), [f"a{separator} b", "c"])
+
+
+def test_a_separator_that_is_told_is_believed(tmp_path):
+    path = text_file(tmp_path / "rows.csv", "sep=;\ntext,label\na,1\n")
+    with pytest.raises(InputError, match="has no column 'text'; name one that it has: 'text,label'"):
+        read(path)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_header_with_a_line_break_in_quotes(tmp_path, separator):
+    header = separator.join(('"stars\nof five"', "text", "label"))
+    path = text_file(tmp_path / "rows.csv", f"{header}\n" + separator.join(("5", "good", "1")) + "\n")
+    assert read(path).texts == ("good",)
+    (frame,) = table_frames(Reading(path, ("text", "label"), "It", InputError), 10)
+    assert list(frame.columns) == ["stars\nof five", "text", "label"]
+    with pytest.raises(
+        InputError, match=r"name one that it has with --column: 'stars\\nof five', 'text', 'label'"
+    ):
+        read_texts(path, "review")
+
+
+def test_of_a_table_without_a_header_little_is_shown(tmp_path):
+    with pytest.raises(InputError) as caught:
+        read(text_file(tmp_path / "rows.csv", "word " * 50 + ",1\n"))
+    assert str(caught.value).endswith(
+        "name one that it has: 'word word word word word word word word …', '1'."
+    )
 
 
 def test_a_party_gets_its_own_class_of_error(tmp_path):
