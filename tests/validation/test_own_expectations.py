@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from fedmodels.contract_schema import LabelledTextContract
+from fedmodels.data.columns import Reading
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
 from validation import own_tables
@@ -191,3 +192,20 @@ def test_a_damaged_table_is_a_fault_of_the_data(tmp_path):
     with pytest.raises(DataRefused) as caught:
         own_suites(own(tmp_path, BETWEEN + "}"), {"train": path}, DATA)
     assert caught.value.code == "table-damaged"
+
+
+def test_spark_gets_a_table_without_the_line_that_names_the_separator(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        own_tables,
+        "spark_batch",
+        lambda path, _scratch, delimiter: given.append((path.name, path.read_text(), delimiter)),
+    )
+    table, scratch = tmp_path / "rows.csv", tmp_path / "scratch"
+    scratch.mkdir()
+    reading = Reading(table, ("text", "label"), "The train table", DataRefused)
+    for start in ("", "sep=;\n"):
+        table.write_text(f"{start}text;label\na;1\n")
+        list(own_tables._spark_batch(reading, scratch))
+    assert given == [("rows.csv", "text;label\na;1\n", ";")] * 2
+    assert list(scratch.iterdir()) == []
