@@ -11,18 +11,18 @@ from infra.layout import closed_key
 from infra.locations import kept_model_folder
 from infra.whole_files import check_place, whole_folder
 from tasks.exchange import read_message
-from tasks.model_folder import write_model_folder
+from tasks.model_folder import FACTS, write_model_folder
 from tasks.reading import read_plan
 
 
 def model_folder(home: Path, run: str) -> Path:
-    """The kept model's folder; made from the bucket when it is not there.
+    """The kept model's folder; made from the bucket when it is not there, or is one of an older form.
 
     Raises:
         InputError: there is no such run, or it kept no model yet.
     """
     folder = kept_model_folder(home, check_identifier("run", run))
-    if (folder / "model.safetensors").exists():
+    if all((folder / name).exists() for name in ("model.safetensors", FACTS)):
         return folder
     with open_store(home) as store:
         plan = read_plan(store, run)

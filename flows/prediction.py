@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fedmodels.data.cleaning import clean_text
 from fedmodels.data.tables import TextTable, read_text_table, read_texts
 from fedmodels.errors import InputError
+from fedmodels.words import counted
 from flows.model_folders import model_folder
 from flows.open_store import open_store
 from infra.settings import load_role_settings
@@ -20,22 +22,31 @@ ADDED = ("label", "probability")
 
 @dataclass(frozen=True)
 class Labelled:
-    """A text with the model's label and that label's probability."""
+    """A text with the model's label and that label's probability; `None` where cleaning leaves no text."""
 
     text: str
-    label: str
-    probability: float
+    label: str | None
+    probability: float | None
 
 
 def label_texts(home: Path, run: str, texts: Sequence[str]) -> list[Labelled]:
-    """Label texts, in order."""
+    """Label texts, in order; one of which cleaning leaves nothing gets no label."""
     from tasks.using import predict_texts
 
     found = predict_texts(model_folder(home, run), texts)
     return [
-        Labelled(text, label, round(probability, 4))
-        for text, (label, probability) in zip(texts, found, strict=True)
+        Labelled(text, item[0], round(item[1], 4)) if item else Labelled(text, None, None)
+        for text, item in zip(texts, found, strict=True)
     ]
+
+
+def unlabelled_in_words(labelled: Sequence[Labelled]) -> str:
+    """A sentence about texts that got no label; empty when all got one."""
+    without = sum(item.label is None for item in labelled)
+    if not without:
+        return ""
+    has = "has" if without == 1 else "have"
+    return f"Of {counted(len(labelled), 'row')} {without} {has} no text after cleaning, and got no label."
 
 
 def given_texts(texts: Sequence[str], file: Path | None, column: str, *, whole: bool) -> TextTable:
@@ -48,9 +59,14 @@ def given_texts(texts: Sequence[str], file: Path | None, column: str, *, whole: 
         whole: whether its other columns are kept, for `write_labels`.
 
     Raises:
-        InputError: the file is missing, no table, or has no such column; or it has one that `write_labels`
-            would write (`column-taken`).
+        InputError: a single text is empty, also when only markup or invisible characters are taken away
+            (`text-empty`); the file is missing, no table, or has no such column; or it has one that
+            `write_labels` would write (`column-taken`).
     """
+    if empty := [text for text in texts if not clean_text(text)[0]]:
+        raise InputError(
+            f"The text {empty[0][:60]!r} is empty once it is cleaned", fix="give a text", code="text-empty"
+        )
     table = TextTable((column,), (), column)
     if file and whole:
         table = read_text_table(file, column)
@@ -72,7 +88,7 @@ def _refuse_taken(table: TextTable, file: Path) -> None:
 
 
 def write_labels(table: TextTable, labelled: Sequence[Labelled], out: Path) -> None:
-    """Write the table as CSV, with label and probability as further columns."""
+    """Write the table as CSV, with label and probability as further columns, empty where there are none."""
     import csv
 
     content = io.StringIO(newline="")

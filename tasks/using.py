@@ -4,20 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-LONGEST = 512
-"""Tokens kept of a text when the tokenizer states no limit of its own."""
 
+def predict_texts(folder: Path, texts: Sequence[str]) -> list[tuple[str, float] | None]:
+    """Label and probability of each text, in order; `None` of one of which cleaning leaves nothing.
 
-def predict_texts(folder: Path, texts: Sequence[str]) -> list[tuple[str, float]]:
-    """Label and probability of each text, in order."""
+    Texts are cleaned, and cut to the `max_length` of the run, as those were that trained the model; the
+    folder's tokenizer states that length.
+    """
     from fedmodels.classifier import load_released_model
+    from fedmodels.data.cleaning import clean_text
     from fedmodels.training.evaluate import predict
     from fedmodels.training.tokenized import encode_texts
 
     model, tokenizer = load_released_model(folder)
-    limit = min(int(tokenizer.model_max_length), LONGEST)
-    found = predict(model, encode_texts(tokenizer, texts, limit))
-    return [(item.label, item.probability) for item in found]
+    cleaned = [clean_text(text)[0] for text in texts]
+    encoded = encode_texts(tokenizer, [text for text in cleaned if text], tokenizer.model_max_length)
+    found = ((item.label, item.probability) for item in predict(model, encoded))
+    return [next(found) if text else None for text in cleaned]
 
 
 def score_folder(folder: Path, tables: Mapping[str, Path], max_length: int) -> dict[str, Any]:

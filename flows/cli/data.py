@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table
+from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table, warn
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def fetching() -> Iterator[Callable[[str, int, int], None]]:
 
 def _show(manifest: "DataManifest", *, as_json: bool) -> None:
     if manifest.warning:
-        notes.print(f"[yellow]warning[/] {manifest.warning}", soft_wrap=True, highlight=False)
+        warn(manifest.warning)
     if as_json:
         print_json(manifest.model_dump(mode="json"))
         return

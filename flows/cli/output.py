@@ -44,6 +44,11 @@ def print_json(document: object) -> None:
     sys.stdout.flush()
 
 
+def warn(sentence: str) -> None:
+    """A warning on standard error, where it is in no program's way."""
+    notes.print("[yellow]warning[/]", Text(sentence), soft_wrap=True, highlight=False)
+
+
 def write_json_file(path: Path, document: object) -> None:
     """The same document as a file, whole or not at all."""
     from infra.whole_files import write_whole

@@ -13,6 +13,7 @@ from flows.cli.output import (
     notes,
     print_json,
     print_table,
+    warn,
     write_json_file,
 )
 
@@ -34,9 +35,9 @@ def predict(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Label texts with the model that a run kept."""
+    """Label texts with the model that a run kept. They are cleaned and cut as those that trained it."""
     from fedmodels.words import counted
-    from flows.prediction import given_texts, label_texts, write_labels
+    from flows.prediction import given_texts, label_texts, unlabelled_in_words, write_labels
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
 
@@ -47,6 +48,8 @@ def predict(
     table = given_texts(text or [], file, column, whole=out is not None)
     with notes.status(f"labelling {counted(len(table.rows), 'text')}"):
         labelled = label_texts(load_settings().home, run, table.texts)
+    if said := unlabelled_in_words(labelled):
+        warn(said)
     if out:
         write_labels(table, labelled, out)
     if as_json:
@@ -56,7 +59,10 @@ def predict(
     elif out:
         console.print(f"{counted(len(labelled), 'text')} labelled in {out}")
     else:
-        rows = [(item.label, f"{item.probability:.3f}", item.text) for item in labelled]
+        rows = [
+            (item.label or "", "" if item.probability is None else f"{item.probability:.3f}", item.text)
+            for item in labelled
+        ]
         print_table(f"Labels by {run}", [("label", "left"), ("probability", "right"), ("text", "left")], rows)
 
 

@@ -1,12 +1,16 @@
 """The kept model is copied to a folder that is free, or holds a model, and nowhere else."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 
 from fedmodels.errors import InputError
+from flows import model_folders
 from flows.model_folders import check_model_target, copy_model
 from infra.locations import kept_model_folder
 
-FILES = ("config.json", "model.safetensors")
+FILES = ("config.json", "model.safetensors", "fedcart.json")
 
 
 @pytest.fixture
@@ -42,3 +46,15 @@ def test_a_file_is_refused_with_a_sentence_and_stays(home, tmp_path):
     assert caught.value.code == "folder-taken"
     assert file.read_text() == "thesis"
     check_model_target(tmp_path / "free")
+
+
+def test_a_folder_of_an_older_form_is_made_anew(home, monkeypatch):
+    """Its tokenizer does not say where the run cut texts."""
+    (kept_model_folder(home, "run-1") / "fedcart.json").unlink()
+    closed = SimpleNamespace(final=object(), model_sha256="0" * 64)
+    monkeypatch.setattr(model_folders, "open_store", lambda _home: nullcontext())
+    monkeypatch.setattr(model_folders, "read_plan", lambda *_: "plan")
+    monkeypatch.setattr(model_folders, "read_message", lambda *_: closed)
+    monkeypatch.setattr(model_folders, "write_model_folder", lambda *given: given)
+    made = model_folders.model_folder(home, "run-1")
+    assert made == (None, "plan", "0" * 64, kept_model_folder(home, "run-1"))

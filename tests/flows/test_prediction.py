@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedmodels.errors import InputError
-from flows.prediction import Labelled, given_texts, write_labels
+from flows.prediction import Labelled, given_texts, unlabelled_in_words, write_labels
 
 
 def labelled_rows(table, out):
@@ -91,3 +91,21 @@ def test_faults_of_the_file_are_those_of_any_table(tmp_path, content, code):
     with pytest.raises(InputError) as caught:
         given_texts([], file, "text", whole=True)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("text", ["", "  ", "<br>", "&nbsp;\u200b"])
+def test_a_single_text_that_cleaning_empties_is_refused(text):
+    with pytest.raises(InputError, match="is empty once it is cleaned; give a text") as caught:
+        given_texts(["works", text], None, "text", whole=False)
+    assert caught.value.code == "text-empty"
+
+
+def test_rows_of_a_file_without_text_get_an_empty_cell_and_are_counted(tmp_path):
+    file = tmp_path / "in.csv"
+    file.write_text("id,text\n7,works\n8,<br>\n")
+    table = given_texts([], file, "text", whole=True)
+    labelled = [Labelled("works", "good", 0.9), Labelled("<br>", None, None)]
+    write_labels(table, labelled, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["7,works,good,0.9", "8,<br>,,"]
+    assert unlabelled_in_words(labelled) == "Of 2 rows 1 has no text after cleaning, and got no label."
+    assert unlabelled_in_words(labelled[:1]) == ""
