@@ -117,8 +117,12 @@ class Workbench:
         seed: tuple[int, str, int],
         should_stop: Callable[[], bool],
         on_step: Callable[[int, int, float], None] = lambda *_: None,
+        table: str = "train table",
     ) -> TrainingResult:
-        """Train the loaded weights in place; `loaded` is empty afterwards."""
+        """Train the loaded weights in place; `loaded` is empty afterwards.
+
+        `table` is what an error calls the rows; the rest is as of `train_local`.
+        """
         encoded, targets = self.encode(rows), self.targets(rows)
         self.loaded = None
         return train_local(
@@ -130,6 +134,7 @@ class Workbench:
             seed=seed,
             should_stop=should_stop,
             on_step=on_step,
+            table=table,
         )
 
     def evaluate(self, rows: LabelledTexts) -> tuple[Metrics, tuple[Interval, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fedmodels.data.counts import few_rows
+from fedmodels.data.counts import few_rows, no_public_rows
 from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import SETS, Recipe
@@ -56,7 +56,7 @@ class DataManifest(BaseModel):
     cleaned: dict[str, int]
     """What cleaning changed in the coordinator's tables, in rows."""
     warning: str = ""
-    """About sets of the coordinator that are too small to say much; empty when there are none."""
+    """About sets of the coordinator that are too small to score, or to fine-tune; empty when all will do."""
 
 
 def prepare_data(
@@ -231,8 +231,15 @@ def _manifest(recipe: Recipe, documents: Mapping[str, dict[str, Any]], *, unchan
             if party in documents
         },
         cleaned=own["cleaned"],
-        warning=few_rows({name: own["tables"][name]["rows"] for name in SETS}),
+        warning=_warning(recipe, {name: own["tables"][name]["rows"] for name in SETS}),
     )
+
+
+def _warning(recipe: Recipe, sizes: Mapping[str, int]) -> str:
+    said = [few_rows(sizes)]
+    if recipe.fine_tuning is not None:
+        said.append(no_public_rows(sizes))
+    return " ".join(filter(None, said))
 
 
 def _source_facts(name: str) -> dict[str, str]:

@@ -61,6 +61,16 @@ def few_rows(sizes: Mapping[str, int]) -> str:
     )
 
 
+def no_public_rows(sizes: Mapping[str, int]) -> str:
+    """A sentence for a recipe that fine-tunes when the coordinator has nothing to do it on; else empty."""
+    if sizes["public"]:
+        return ""
+    return (
+        "The coordinator has no row for public, so that global fine-tuning is left out; give it a public "
+        "table, a larger share in data.coordinator.shares, or say fine_tuning: null."
+    )
+
+
 def positive(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts that are not zero, sorted by name."""
     return {name: count for name, count in sorted(counts.items()) if count}

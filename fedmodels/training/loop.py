@@ -58,6 +58,7 @@ def train_local(
     should_stop: Callable[[], bool] = lambda: False,
     on_step: Callable[[int, int, float], None] = lambda *_: None,
     device: torch.device | None = None,
+    table: str = "train table",
 ) -> TrainingResult:
     """Train a sequence classifier in place for one round.
 
@@ -75,12 +76,13 @@ def train_local(
         should_stop: asked before each step; true ends the training with an error.
         on_step: told (steps done, steps of this round, loss) after each step.
         device: where to compute; the model is moved there. By default the GPU when there is one.
+        table: what an error calls the examples.
 
     Raises:
         TrainingFailed: `training-no-examples`, `training-labels`, `training-not-finite`,
             `training-out-of-memory` or `training-cancelled`. The weights are then of no use.
     """
-    _check(model, examples, labels)
+    _check(model, examples, labels, table)
     if config.epochs == 0:
         return TrainingResult(0, None, len(examples), ())
     device = device or pick_device()
@@ -212,9 +214,13 @@ class _Round:
             torch._foreach_mul_(gradients, self.config.max_grad_norm / norm)
 
 
-def _check(model: Any, examples: EncodedTexts, labels: Sequence[int]) -> None:
+def _check(model: Any, examples: EncodedTexts, labels: Sequence[int], table: str) -> None:
     if not len(examples):
-        raise TrainingFailed("There are no texts to train on", code="training-no-examples")
+        raise TrainingFailed(
+            f"The {table} holds no text to train on",
+            fix="give it at least one row with a text and a label",
+            code="training-no-examples",
+        )
     classes = model.config.num_labels
     if len(labels) != len(examples) or min(labels) < 0 or max(labels) >= classes:
         raise TrainingFailed(

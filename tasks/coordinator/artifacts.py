@@ -16,6 +16,8 @@ from fedmodels.protocol.dropping import dropped_in_words
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
 from tasks.coordinator.run import CoordinatorRun
+from tasks.coordinator.sets import own_set
+from tasks.coordinator.tuning import LEFT_OUT
 from tasks.policy import LOCAL
 from tasks.showing import best_effort, plain
 from tasks.tagging import tagged
@@ -33,7 +35,7 @@ def show_round(run: CoordinatorRun, record: Record) -> None:
             description=parties_description(record, run.sessions),
         ),
         lambda: create_markdown_artifact(
-            markdown=gate_markdown(record),
+            markdown=gate_markdown(record, left_out=_left_out(run, record)),
             key=f"{key}-gate",
             description=f"Round {record.round}: why the gate let the model pass, or did not.",
         ),
@@ -95,12 +97,19 @@ def verdict(record: Record, party: str) -> str:
     return codes[0] if codes else "not asked"
 
 
-def gate_markdown(record: Record) -> str:
-    """The gate's verdict and a sentence for each of its checks."""
+def gate_markdown(record: Record, *, left_out: bool = False) -> str:
+    """The gate's verdict and a sentence for each of its checks.
+
+    Args:
+        record: of the round.
+        left_out: whether the recipe fine-tunes and there was no public row for it.
+    """
     lines = [f"## Round {record.round}: {record.outcome}", ""]
     lines += [f"- {reason}" for reason in record.gate.reasons]
     if record.fine_tuning:
         lines.append(f"- {record.fine_tuning.in_words()}")
+    elif left_out:
+        lines.append(f"- {LEFT_OUT}")
     if record.dropped:
         lines.append(f"- {dropped_in_words(record.dropped)}")
     lines += [
@@ -108,6 +117,13 @@ def gate_markdown(record: Record) -> str:
         for refusal in record.refused
     ]
     return "\n".join(lines)
+
+
+def _left_out(run: CoordinatorRun, record: Record) -> bool:
+    """Whether the round's model would have been fine-tuned, had there been a public row."""
+    recipe = run.plan.recipe
+    asked = recipe.fine_tuning is not None and record.candidate_sha256 is not None
+    return asked and not len(own_set(run, recipe, "public"))
 
 
 def run_markdown(records: list[Record], closed: Closed) -> str:

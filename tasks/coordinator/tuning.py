@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fedmodels.workbench import Workbench
 
 FILE = "fine-tuned.safetensors"
+LEFT_OUT = "global fine-tuning left out: the coordinator has no public row"
 
 
 class Tuned(BaseModel):
@@ -48,17 +49,21 @@ def fine_tune(run: CoordinatorRun, round_number: int, aggregate_sha256: str) -> 
     """Score the aggregate on validation, train it on public, score again, keep the better one.
 
     The model that is scored last is probably the candidate, and is uploaded meanwhile. An average without
-    finite scores goes to the gate as it is, which refuses it.
+    finite scores goes to the gate as it is, which refuses it. Without a public row nothing is trained.
     """
     recipe, bench = run.plan.recipe, loaded_workbench(run)
     aggregated = run.round_folder(round_number) / AGGREGATE
     bench.load(aggregated, aggregate_sha256)
-    if recipe.fine_tuning is None:
+    config = recipe.fine_tuning
+    if config and not len(own_set(run, recipe, "public")):
+        get_run_logger().warning("%s.", LEFT_OUT.capitalize())
+        config = None
+    if config is None:
         run.publisher.publish_ahead(aggregated, aggregate_sha256)
     before = finite_scores(run, bench, "validation")
-    if before is None or recipe.fine_tuning is None:
+    if before is None or config is None:
         return _untuned(aggregate_sha256, before, None)
-    tuned_sha256, after = _tune(run, bench, recipe.fine_tuning, round_number)
+    tuned_sha256, after = _tune(run, bench, config, round_number)
     kept = after is not None and helps(recipe.key_metric, after, before)
     verdict = FineTuningResult(kept=kept, before=before, after=after)
     if kept and after:
@@ -102,6 +107,7 @@ def _tune(
             num_rounds=recipe.num_rounds,
             seed=(recipe.seed, "coordinator", round_number),
             should_stop=lambda: interrupted(run),
+            table="coordinator's public set",
         )
         run.watch.computed(result.compute)
         sha256 = bench.write(tuned)

@@ -194,7 +194,8 @@ def test_a_table_that_is_too_small_for_scores_is_told_each_time(own_recipe, tmp_
     first = prepare_data(recipe, tmp_path / "home")
     sizes = {name: facts.rows for name, facts in first.coordinator.items()}
     assert f"{sizes['validation']} row" in first.warning
-    assert first.warning.endswith("give it more rows, or a larger share in data.coordinator.shares.")
+    assert "give it more rows, or a larger share in data.coordinator.shares." in first.warning
+    assert ("has no row for public" in first.warning) is (sizes["public"] == 0)
     again = prepare_data(recipe, tmp_path / "home")
     assert (again.unchanged, again.warning) == (True, first.warning)
 
@@ -273,3 +274,13 @@ def test_a_recipe_that_names_another_table_than_was_noted_is_told(tmp_path):
     parties["b"]["train"] = str(tmp_path / "newer.csv")
     assert other_tables(recipe(), home) == ("b",)
     assert other_tables(load_recipe("smoke"), home) == ()
+
+
+@pytest.mark.parametrize(("line", "warned"), [("", True), ("fine_tuning: null\n", False)])
+def test_a_recipe_that_fine_tunes_on_nothing_is_warned_of_it(own_recipe, tmp_path, line, warned):
+    own_recipe.write_text(
+        own_recipe.read_text().replace("{table: own.csv}", "{table: own.csv, shares: [0, 0.4, 0.6]}") + line
+    )
+    manifest = prepare_data(load_recipe(str(own_recipe)), tmp_path / "home")
+    assert manifest.coordinator["public"].rows == 0
+    assert ("global fine-tuning is left out" in manifest.warning) is warned

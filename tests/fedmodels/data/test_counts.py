@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedmodels.data.counts import FEW_ROWS, few_rows
+from fedmodels.data.counts import FEW_ROWS, few_rows, no_public_rows
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,8 @@ def test_few_rows_are_told(validation, holdout, told):
 
 def test_enough_rows_are_not():
     assert few_rows({"public": 0, "validation": FEW_ROWS, "holdout": FEW_ROWS}) == ""
+
+
+def test_sets_without_a_public_row_are_told():
+    assert no_public_rows({"public": 0}).startswith("The coordinator has no row for public, so that global")
+    assert no_public_rows({"public": 1}) == ""

@@ -242,9 +242,9 @@ def test_memory_that_does_not_suffice_is_named(train, monkeypatch):
 
 def test_no_texts(tiny, encoded):
     empty = type(encoded)(encoded.ids[:0], encoded.offsets[:1], encoded.pad_id)
-    assert code_of(
-        train_local, model=tiny[0], examples=empty, labels=[], config=FAST, schedule=(0, 1), seed=SEED
-    ) == ("training-no-examples")
+    with pytest.raises(TrainingFailed, match=r"^The public set holds no text to train on; give it") as caught:
+        train_local(tiny[0], empty, [], FAST, schedule=(0, 1), seed=SEED, table="public set")
+    assert caught.value.code == "training-no-examples"
 
 
 @pytest.mark.parametrize("bad", [[0] * 39, [2] * 40, [-1] * 40])
