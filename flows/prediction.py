@@ -1,7 +1,7 @@
 """Using the kept model: label texts, or score it again."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,19 @@ def write_labels(table: TextTable, labelled: Sequence[Labelled], out: Path) -> N
 
 
 def score_model(home: Path, run: str) -> dict[str, Any]:
-    """Scores of the kept model on the coordinator's validation and holdout sets."""
+    """Scores of the kept model on the coordinator's validation and holdout sets, as they stand now.
+
+    `same_rows` of each says whether it is what the run was judged on; `None` of a run that did not note it.
+
+    Raises:
+        InputError: there is no such run, or it kept no model; or there are no sets.
+    """
     from tasks.using import score_folder
 
     folder = model_folder(home, run)
     with open_store(home) as store:
-        recipe = read_plan(store, run).recipe
+        plan = read_plan(store, run)
+    recipe = plan.recipe
     tables = load_role_settings(home, "coordinator").tables.get(recipe.name)
     if tables is None or tables.validation is None or tables.holdout is None:
         raise InputError(
@@ -113,6 +120,16 @@ def score_model(home: Path, run: str) -> dict[str, Any]:
             fix=f"run fedcart data prepare --recipe {recipe.name}",
             code="table-missing",
         )
-    return score_folder(
-        folder, {"validation": tables.validation, "holdout": tables.holdout}, recipe.model.max_length
+    sets = {"validation": tables.validation, "holdout": tables.holdout}
+    return score_folder(folder, sets, recipe.model.max_length, plan.sets)
+
+
+def other_rows_in_words(run: str, scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """A sentence about sets that changed since the run; empty when there are none, or it is not known."""
+    changed = [name for name, score in scores.items() if score["same_rows"] is False]
+    if not changed:
+        return ""
+    return (
+        f"The coordinator's rows for {' and '.join(changed)} are not those on which {run} was judged: "
+        "these scores are not to be compared with the run's own."
     )

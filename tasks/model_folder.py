@@ -9,8 +9,8 @@ from infra.object_store import ObjectStore
 from infra.whole_files import whole_folder
 
 FACTS = "fedcart.json"
-"""File of the folder that says which run's model it is. A folder without it was written before the tokenizer
-stated the run's `max_length`."""
+"""File of the folder that says which model it holds, whatever the run. A folder without it was written before
+the tokenizer stated the run's `max_length`."""
 
 
 def write_model_folder(store: ObjectStore, plan: Plan, model_sha256: str, folder: Path) -> Path:
@@ -35,7 +35,7 @@ def write_model_folder(store: ObjectStore, plan: Plan, model_sha256: str, folder
         weights.unlink()
         max_length = plan.recipe.model.max_length
         tokenizer.model_max_length = max_length
-        facts = {"run": plan.run, "model_sha256": model_sha256, "max_length": max_length}
+        facts = {"model_sha256": model_sha256, "max_length": max_length}
         (part / FACTS).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
         save_released_model(model, tokenizer, part)
     return folder

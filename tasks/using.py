@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedmodels.protocol.messages import PinnedSet
+
 
 def predict_texts(folder: Path, texts: Sequence[str]) -> list[tuple[str, float] | None]:
     """Label and probability of each text, in order; `None` of one of which cleaning leaves nothing.
@@ -23,9 +25,15 @@ def predict_texts(folder: Path, texts: Sequence[str]) -> list[tuple[str, float] 
     return [next(found) if text else None for text in cleaned]
 
 
-def score_folder(folder: Path, tables: Mapping[str, Path], max_length: int) -> dict[str, Any]:
-    """Scores of a model folder on tables that `fedcart data prepare` wrote."""
+def score_folder(
+    folder: Path, tables: Mapping[str, Path], max_length: int, pinned: Mapping[str, PinnedSet] | None
+) -> dict[str, Any]:
+    """Scores of a model folder on tables that `fedcart data prepare` wrote.
+
+    `same_rows` says of each whether it holds what the plan pins: `None` when that pins nothing.
+    """
     from fedmodels.classifier import load_released_model
+    from fedmodels.data.pinned import changed_sets
     from fedmodels.data.prepared import read_prepared
     from fedmodels.training.evaluate import evaluate
     from fedmodels.training.tokenized import encode_texts
@@ -37,5 +45,6 @@ def score_folder(folder: Path, tables: Mapping[str, Path], max_length: int) -> d
         rows = read_prepared(path, f"coordinator's {name}")
         encoded = encode_texts(tokenizer, rows.texts, max_length)
         metrics, _ = evaluate(model, encoded, [index[label] for label in rows.labels])
-        scores[name] = metrics.model_dump()
+        same = None if pinned is None else not changed_sets(pinned, {name: rows})
+        scores[name] = {**metrics.model_dump(), "same_rows": same}
     return scores

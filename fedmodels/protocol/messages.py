@@ -43,6 +43,13 @@ class TensorSpec(Message):
     shape: tuple[Count, ...]
 
 
+class PinnedSet(Message):
+    """One of the coordinator's own sets when the run was opened: its rows, and their hash in their order."""
+
+    rows: Count
+    sha256: Sha256
+
+
 class Plan(Message):
     """`plan.json`: what is fixed for the whole run. The recipe in it holds no path."""
 
@@ -56,6 +63,9 @@ class Plan(Message):
     architecture_sha256: Sha256
     """Blob with the model's configuration and tokenizer files, without weights."""
     base_model_sha256: Sha256
+    sets: Annotated[dict[str, PinnedSet] | None, Field(exclude_if=lambda sets: sets is None)] = None
+    """The coordinator's own sets: those that judge the first round judge the last. `None`, and then not
+    written: of a plan of before the field."""
     fedcart_version: str
 
 

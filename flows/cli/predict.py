@@ -72,7 +72,7 @@ def evaluate(
     as_json: JsonFlag = False,
 ) -> None:
     """Score the model that a run kept on the coordinator's validation and holdout sets."""
-    from flows.prediction import score_model
+    from flows.prediction import other_rows_in_words, score_model
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
 
@@ -80,6 +80,8 @@ def evaluate(
         check_file_target(out)
     with notes.status("scoring the model on validation and holdout"):
         scores = score_model(load_settings().home, run)
+    if said := other_rows_in_words(run, scores):
+        warn(said)
     if out:
         write_json_file(out, scores)
     if as_json:

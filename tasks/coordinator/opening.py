@@ -20,7 +20,7 @@ from fedmodels.protocol.messages import (
 )
 from fedmodels.protocol.progress import opening_head, refuse_closed, takeover
 from fedmodels.protocol.state import RunState
-from fedmodels.recipe import SETS, Recipe
+from fedmodels.recipe import Recipe
 from infra.layout import (
     COORDINATOR,
     architecture_key,
@@ -34,7 +34,7 @@ from infra.packages import MODEL_PREFIX, fetch_model
 from infra.store_checks import refuse_unfit
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
-from tasks.coordinator.sets import own_set
+from tasks.coordinator.sets import own_sets, refuse_changed_sets
 from tasks.exchange import AnyMessage, parse, read_message
 from tasks.models import adopt_model, model_file
 from tasks.policy import STORE
@@ -94,7 +94,8 @@ def resume_run(run: CoordinatorRun) -> int:
 
     Raises:
         InputError: there is no such run.
-        RunConflict: the run is over, or another coordinator took it at the same moment.
+        RunConflict: the run is over, or another coordinator took it at the same moment; or the coordinator's
+            sets are no longer those that its plan pins.
         IntegrityError: the chain of its records is broken, or its plan or HEAD is another run's.
     """
     stored = run.store.read(plan_key(run.run))
@@ -113,6 +114,7 @@ def resume_run(run: CoordinatorRun) -> int:
             fix="see fedcart runs verify, and start a new run",
             code="run-foreign",
         )
+    refuse_changed_sets(run, plan)
     records = tuple(_standing_record(run, number) for number in range(1, head.round + 1))
     check_chain(head, records)
     run.hold(RunState(plan=plan, head=head, records=records, took_over_at=head.round), version)
@@ -194,6 +196,8 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
     """The plan, and the architecture's archive; archive and base model are in the store."""
     from fedmodels.architecture import pack_architecture
     from fedmodels.classifier import build_classifier, parameter_specs, save_architecture, write_parameters
+    from fedmodels.data.pinned import pin
+    from fedmodels.data.prepared import CoordinatorTables, class_names
 
     missing = [party for party in parties if party not in run.party_keys]
     if missing:
@@ -202,7 +206,8 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
             fix="run fedcart up with this recipe, or add them to party_keys in its fedcart.toml",
             code="party-unknown",
         )
-    labels = _labels(run, recipe)
+    sets = own_sets(run, recipe)
+    labels = class_names(recipe.data, CoordinatorTables(sets["public"], sets["validation"], sets["holdout"]))
     model, tokenizer = build_classifier(_model_source(run, recipe), recipe.model, labels, recipe.seed)
     with tempfile.TemporaryDirectory(dir=run.own_folder) as folder:
         save_architecture(model, tokenizer, Path(folder))
@@ -221,6 +226,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         parameters=parameter_specs(model),
         architecture_sha256=architecture_sha256,
         base_model_sha256=base_sha256,
+        sets={name: pin(rows) for name, rows in sets.items()},
         fedcart_version=version("fedcart"),
     )
     return plan, archive
@@ -233,10 +239,3 @@ def _model_source(run: CoordinatorRun, recipe: Recipe) -> Path | str:
     if source.startswith(FOLDER_PREFIX):
         return run.model_folders[recipe.name]
     return source
-
-
-def _labels(run: CoordinatorRun, recipe: Recipe) -> tuple[str, ...]:
-    from fedmodels.data.prepared import CoordinatorTables, class_names
-
-    public, validation, holdout = (own_set(run, recipe, name) for name in SETS)
-    return class_names(recipe.data, CoordinatorTables(public, validation, holdout))

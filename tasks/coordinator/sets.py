@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from prefect import task
 
-from fedmodels.errors import InputError, TrainingFailed
-from fedmodels.protocol.messages import Metrics
+from fedmodels.errors import InputError, RunConflict, TrainingFailed
+from fedmodels.protocol.messages import Metrics, Plan
 from fedmodels.recipe import SETS, Recipe
 from infra.settings import coordinator_table
 from tasks.coordinator.run import CoordinatorRun
@@ -30,6 +30,35 @@ def own_set(run: CoordinatorRun, recipe: Recipe, name: str) -> "LabelledTexts":
         path = coordinator_table(run.tables, recipe.name, name)
         run.sets[name] = read_prepared(path, f"coordinator's {name}")
     return run.sets[name]
+
+
+def own_sets(run: CoordinatorRun, recipe: Recipe) -> dict[str, "LabelledTexts"]:
+    """All three, by name.
+
+    Raises:
+        InputError: as `own_set`.
+    """
+    return {name: own_set(run, recipe, name) for name in SETS}
+
+
+def refuse_changed_sets(run: CoordinatorRun, plan: Plan) -> None:
+    """See that the sets are those by which the run was judged so far; a plan of long ago pins none.
+
+    Raises:
+        RunConflict: they are others (`sets-changed`), so that scores of earlier rounds say nothing beside new
+            ones.
+        InputError: as `own_set`.
+    """
+    from fedmodels.data.pinned import changed_sets
+
+    if plan.sets is None:
+        return
+    if changed := changed_sets(plan.sets, own_sets(run, plan.recipe)):
+        raise RunConflict(
+            f"The coordinator's rows for {' and '.join(changed)} are not those with which {plan.run} began",
+            fix="put its old table back and run fedcart data prepare, or start a new run",
+            code="sets-changed",
+        )
 
 
 def finite_scores(run: CoordinatorRun, bench: "Workbench", name: str) -> Metrics | None:

@@ -136,6 +136,7 @@ def test_runs_show_prints_the_same_document(mixed, federation):
 def test_evaluate_repeats_the_final_score(mixed, federation):
     scores = federation.document("evaluate", "mixed")
     assert scores["holdout"]["accuracy"] == pytest.approx(mixed["final"]["accuracy"], abs=1e-6)
+    assert [scores[name]["same_rows"] for name in ("validation", "holdout")] == [True, True]
 
 
 def _prefect_database(home: Path) -> Path:

@@ -7,7 +7,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from fedmodels.errors import InputError
-from flows.prediction import Labelled, given_texts, unlabelled_in_words, write_labels
+from flows.prediction import (
+    Labelled,
+    given_texts,
+    other_rows_in_words,
+    unlabelled_in_words,
+    write_labels,
+)
 
 
 def labelled_rows(table, out):
@@ -109,3 +115,12 @@ def test_rows_of_a_file_without_text_get_an_empty_cell_and_are_counted(tmp_path)
     assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["7,works,good,0.9", "8,<br>,,"]
     assert unlabelled_in_words(labelled) == "Of 2 rows 1 has no text after cleaning, and got no label."
     assert unlabelled_in_words(labelled[:1]) == ""
+
+
+def test_other_rows_than_those_that_judged_a_run_are_told():
+    scores = {"validation": {"same_rows": True}, "holdout": {"same_rows": False}}
+    assert other_rows_in_words("run-1", scores) == (
+        "The coordinator's rows for holdout are not those on which run-1 was judged: "
+        "these scores are not to be compared with the run's own."
+    )
+    assert other_rows_in_words("run-1", {"holdout": {"same_rows": None}}) == ""

@@ -7,11 +7,14 @@ import pytest
 from fedmodels.architecture import pack_architecture
 from fedmodels.classifier import build_classifier, load_tokenizer, save_architecture, write_parameters
 from fedmodels.data.cleaning import clean_text
+from fedmodels.data.pinned import pin
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.data.tables import write_table
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.recipe import ModelConfig
 from infra.layout import architecture_key, model_key
 from tasks.model_folder import FACTS, write_model_folder
-from tasks.using import predict_texts
+from tasks.using import predict_texts, score_folder
 from tests.fedmodels.conftest import write_tiny_bert
 from tests.fedmodels.protocol.builders import plan_for, recipe_for
 
@@ -77,3 +80,21 @@ def test_a_text_that_cleaning_empties_gets_no_label_and_moves_no_other(folder):
     assert [mixed[place] for place in (0, 2, 4)] == [None] * 3
     assert [mixed[1][0], mixed[3][0]] == [label for label, _ in alone]
     assert [mixed[1][1], mixed[3][1]] == pytest.approx([probability for _, probability in alone])
+
+
+ROWS = LabelledTexts(("the camera is good", "a bad player"), ("good", "bad"))
+
+
+def test_scores_say_whether_the_rows_are_those_that_judged_the_run(folder, tmp_path):
+    tables = {"validation": tmp_path / "validation.parquet", "holdout": tmp_path / "holdout.parquet"}
+    write_table(ROWS, tables["validation"])
+    write_table(ROWS.take([1]), tables["holdout"])
+    pinned = {"validation": pin(ROWS), "holdout": pin(ROWS)}
+    scores = score_folder(folder, tables, MAX_LENGTH, pinned)
+    assert {name: score["same_rows"] for name, score in scores.items()} == {
+        "validation": True,
+        "holdout": False,
+    }
+    assert scores["holdout"]["num_examples"] == 1
+    unknown = score_folder(folder, tables, MAX_LENGTH, None)
+    assert {score["same_rows"] for score in unknown.values()} == {None}

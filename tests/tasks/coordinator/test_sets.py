@@ -1,0 +1,71 @@
+"""A run goes on with the sets that it began with, or not at all."""
+
+import pytest
+
+from fedmodels.data.pinned import pin
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.data.tables import write_table
+from fedmodels.errors import RunConflict
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.messages import Head
+from fedmodels.recipe import SETS
+from infra.layout import head_key, plan_key
+from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
+from tasks.coordinator.opening import resume_run
+from tasks.coordinator.run import CoordinatorRun
+
+ROWS = {name: LabelledTexts((f"good {name}", f"bad {name}"), ("good", "bad")) for name in SETS}
+
+
+@pytest.fixture
+def tables(home, tmp_path):
+    """Write the coordinator's sets and name them in its settings."""
+
+    def write(sets):
+        for name, rows in sets.items():
+            write_table(rows, tmp_path / f"{name}.parquet")
+        paths = {name: str(tmp_path / f"{name}.parquet") for name in sets}
+        update_role_settings(home, "coordinator", {"tables": {"tiny": paths}})
+
+    write(ROWS)
+    yield write
+    update_role_settings(home, "coordinator", {"tables": {"tiny": dict.fromkeys(SETS)}})
+
+
+def resumed(home, played, *, pinned):
+    """Resume the run as a coordinator that starts now; return HEAD's epoch."""
+    if pinned:
+        plan = played.plan.model_copy(update={"sets": {name: pin(rows) for name, rows in ROWS.items()}})
+        played.store.delete(plan_key(played.run))
+        assert played.store.create(plan_key(played.run), canonical_json(plan)) == canonical_json(plan)
+    run = CoordinatorRun(played.run, load_role_settings(home, "coordinator"))
+    try:
+        resume_run.fn(run)
+    finally:
+        epoch = Head.model_validate_json(played.store.read(head_key(played.run))).epoch
+    return epoch
+
+
+def test_the_same_sets_go_on(home, played, tables):
+    assert resumed(home, played, pinned=True) == 2
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_another_set_is_refused_before_the_run_is_taken_over(home, played, tables, name):
+    tables({**ROWS, name: ROWS[name].take([1, 0])})
+    with pytest.raises(RunConflict) as caught:
+        resumed(home, played, pinned=True)
+    assert caught.value.code == "sets-changed"
+    assert str(caught.value) == (
+        f"The coordinator's rows for {name} are not those with which {played.run} began; "
+        "put its old table back and run fedcart data prepare, or start a new run."
+    )
+    assert Head.model_validate_json(played.store.read(head_key(played.run))).epoch == 1
+    tables(ROWS)
+    assert resumed(home, played, pinned=False) == 2, "the old rows are back"
+
+
+def test_a_plan_of_before_the_pins_goes_on_with_any_set(home, played, tables):
+    tables({name: rows.take([1]) for name, rows in ROWS.items()})
+    assert resumed(home, played, pinned=False) == 2
