@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fedmodels.architecture import unpack_architecture
 from fedmodels.classifier import empty_classifier, load_tokenizer, read_parameters, write_parameters
 from fedmodels.data.prepared import LabelledTexts
+from fedmodels.data.rows import class_indices
 from fedmodels.protocol.messages import Metrics, TensorSpec
 from fedmodels.recipe import LocalTraining
 from fedmodels.row_scores import RowScores
@@ -154,5 +155,9 @@ class Workbench:
         return embed_texts(self.model, encode_texts(self.tokenizer, texts, self.max_length, self.cache))
 
     def targets(self, rows: LabelledTexts) -> list[int]:
-        """Class indices of the rows' labels."""
-        return [self.index[label] for label in rows.labels]
+        """Class indices of the rows' labels.
+
+        Raises:
+            DataRefused: a label is no class of the model's (`labels-unknown`).
+        """
+        return class_indices(rows, self.index, "table")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedmodels.errors import InputError
 from fedmodels.protocol.messages import PinnedSet
 
 
@@ -31,10 +32,14 @@ def score_folder(
     """Scores of a model folder on tables that `fedcart data prepare` wrote.
 
     `same_rows` says of each whether it holds what the plan pins: `None` when that pins nothing.
+
+    Raises:
+        InputError: a table has a label that the model does not know (`labels-unknown`).
     """
     from fedmodels.classifier import load_released_model
     from fedmodels.data.pinned import changed_sets
     from fedmodels.data.prepared import read_prepared
+    from fedmodels.data.rows import class_indices
     from fedmodels.training.evaluate import evaluate
     from fedmodels.training.tokenized import encode_texts
 
@@ -43,8 +48,8 @@ def score_folder(
     scores = {}
     for name, path in tables.items():
         rows = read_prepared(path, f"coordinator's {name}")
-        encoded = encode_texts(tokenizer, rows.texts, max_length)
-        metrics, _ = evaluate(model, encoded, [index[label] for label in rows.labels])
+        targets = class_indices(rows, index, f"coordinator's {name} set", InputError)
+        metrics, _ = evaluate(model, encode_texts(tokenizer, rows.texts, max_length), targets)
         same = None if pinned is None else not changed_sets(pinned, {name: rows})
         scores[name] = {**metrics.model_dump(), "same_rows": same}
     return scores

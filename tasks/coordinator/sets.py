@@ -80,11 +80,18 @@ def finite_scores(run: CoordinatorRun, bench: "Workbench", name: str) -> Metrics
 @task(task_run_name="load_model · coordinator", **STORE)
 @tagged
 def load_workbench(run: CoordinatorRun) -> str:
-    """Build the model that stays in memory for all rounds, and encode the coordinator's sets."""
+    """Build the model that stays in memory for all rounds, and encode the coordinator's sets.
+
+    Raises:
+        InputError: as `own_set`; or a set has a label that the plan does not know (`labels-unknown`).
+    """
+    from fedmodels.data.rows import class_indices
+
     plan = run.plan
     run.workbench = open_workbench(run.store, plan, run.cache, run.threads)
-    for name in SETS:
-        run.workbench.encode(own_set(run, plan.recipe, name))
+    for name, rows in own_sets(run, plan.recipe).items():
+        class_indices(rows, run.workbench.index, f"coordinator's {name} set", InputError)
+        run.workbench.encode(rows)
     return plan.architecture_sha256
 
 

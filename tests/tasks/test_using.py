@@ -10,6 +10,7 @@ from fedmodels.data.cleaning import clean_text
 from fedmodels.data.pinned import pin
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import write_table
+from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.recipe import ModelConfig
 from infra.layout import architecture_key, model_key
@@ -98,3 +99,15 @@ def test_scores_say_whether_the_rows_are_those_that_judged_the_run(folder, tmp_p
     assert scores["holdout"]["num_examples"] == 1
     unknown = score_folder(folder, tables, MAX_LENGTH, None)
     assert {score["same_rows"] for score in unknown.values()} == {None}
+
+
+def test_a_label_that_the_model_does_not_know_is_one_sentence(folder, tmp_path):
+    path = tmp_path / "holdout.parquet"
+    write_table(LabelledTexts(("the camera", "a player", "the phone"), ("good", "4", "bad")), path)
+    with pytest.raises(InputError) as caught:
+        score_folder(folder, {"holdout": path}, MAX_LENGTH, None)
+    assert caught.value.code == "labels-unknown"
+    assert str(caught.value) == (
+        "Of 3 rows of the coordinator's holdout set 1 has a label that the model does not know; "
+        "put the rows of its run back, or train a new run with the labels of now."
+    )

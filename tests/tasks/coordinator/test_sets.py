@@ -1,19 +1,23 @@
 """A run goes on with the sets that it began with, or not at all."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from fedmodels.data.pinned import pin
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import write_table
-from fedmodels.errors import RunConflict
+from fedmodels.errors import InputError, RunConflict
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Head
 from fedmodels.recipe import SETS
 from infra.layout import head_key, plan_key
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
+from tasks.coordinator import sets
 from tasks.coordinator.opening import resume_run
 from tasks.coordinator.run import CoordinatorRun
+from tasks.coordinator.sets import load_workbench
 
 ROWS = {name: LabelledTexts((f"good {name}", f"bad {name}"), ("good", "bad")) for name in SETS}
 
@@ -69,3 +73,17 @@ def test_another_set_is_refused_before_the_run_is_taken_over(home, played, table
 def test_a_plan_of_before_the_pins_goes_on_with_any_set(home, played, tables):
     tables({name: rows.take([1]) for name, rows in ROWS.items()})
     assert resumed(home, played, pinned=False) == 2
+
+
+def test_a_label_that_the_plan_does_not_know_ends_the_resume_with_a_code(run, tables, home, monkeypatch):
+    """What a plan without pins lets through; it was a KeyError in every resume."""
+    tables({**ROWS, "public": LabelledTexts(("fine",), ("4",))})
+    bench = SimpleNamespace(index={"bad": 0, "good": 1}, encode=lambda _rows: None)
+    monkeypatch.setattr(sets, "open_workbench", lambda *_: bench)
+    run.tables = load_role_settings(home, "coordinator").tables
+    with pytest.raises(InputError, match="of the coordinator's public set 1 has a label that") as caught:
+        load_workbench.fn(run)
+    assert caught.value.code == "labels-unknown"
+    tables(ROWS)
+    run.sets.clear()
+    assert load_workbench.fn(run) == run.plan.architecture_sha256
