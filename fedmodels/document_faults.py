@@ -11,12 +11,15 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fedmodels.identifiers import ID_PATTERN
+from fedmodels.identifiers import ID_PATTERN, PRINTABLE_PATTERN
 from fedmodels.words import counted
 
 Location = tuple[int | str, ...]
 Schema = Mapping[str, Any]
-FORMS = {ID_PATTERN: "an id of 1 to 31 lower-case letters, digits or hyphens"}
+FORMS = {
+    ID_PATTERN: "an id of 1 to 31 lower-case letters, digits or hyphens",
+    PRINTABLE_PATTERN: "a name of 1 to 64 printable characters",
+}
 """Patterns in words."""
 _KEY = "[key]"
 """What pydantic appends to the location of a faulty key."""

@@ -7,12 +7,12 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from fedmodels.identifiers import PrintableName
 from fedmodels.section import NonNegative, PositiveFloat, Section, Share
 
 WatchedFeature = Literal["text", "label", "embedding", "loss", "calibration"]
 """What labelled text and the released model have in any recipe."""
 WATCHED: tuple[WatchedFeature, ...] = get_args(WatchedFeature)
-ColumnName = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class DriftBounds(Section):
@@ -42,7 +42,7 @@ class DriftSection(Section):
 
     enabled: bool = True
     features: tuple[WatchedFeature, ...] = WATCHED
-    columns: dict[ColumnName, Literal["number", "category"]] = Field({})
+    columns: dict[PrintableName, Literal["number", "category"]] = Field({})
     alpha: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.01
     min_rows: int = Field(100, ge=20)
     design_effect: Annotated[float, Field(ge=1.0)] = 1.0

@@ -1,4 +1,4 @@
-"""Ids of parties and runs: checked once, where they enter; part of bucket keys afterwards."""
+"""Ids of parties and runs, part of bucket keys, and names of columns: checked once, where they enter."""
 
 import re
 from datetime import datetime
@@ -9,6 +9,13 @@ from pydantic import StringConstraints
 from fedmodels.errors import InputError
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,30}$"
+PRINTABLE_PATTERN = r"^[^\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]{1,64}$"
+PrintableName = Annotated[str, StringConstraints(pattern=PRINTABLE_PATTERN)]
+"""Somebody's name for a column, in any script and with any punctuation, on one line: no control character,
+and none that turns or hides what stands beside it. It is no key, and is escaped where it is shown.
+
+The pattern is in the syntax of pydantic's own engine, which `re` does not know.
+"""
 Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 

@@ -13,22 +13,21 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from fedmodels.errors import UpdateRefused
-from fedmodels.identifiers import Identifier
+from fedmodels.identifiers import Identifier, PrintableName
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.messages import Count, Message, Seconds, Sha256, Signed
 
 NOTICE_LIMIT = 64 * 1024
 """Bytes above which an object is no notice."""
 MOST_SCORES = 100
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_. -]{1,64}$")]
 Effect = Annotated[float, Field(ge=0.0, le=1e9)]
 
 
 class DriftScore(Message):
     """One measure of one feature beyond its bound; units as in `validation/drift/policy.py`."""
 
-    feature: Name
-    measure: Name
+    feature: PrintableName
+    measure: PrintableName
     effect: Effect
     bound: Effect
     p_value: Annotated[float, Field(ge=0.0, le=1.0)]
@@ -63,7 +62,7 @@ class SeenNotice(Message):
     recipe: Identifier | None = None
     """Of a valid notice, as all that follows."""
     model_sha256: Sha256 | None = None
-    features: tuple[Name, ...] = ()
+    features: tuple[PrintableName, ...] = ()
     age: Seconds = 0.0
     """Of the notice when it was noted, by the store's clock."""
     code: str = ""

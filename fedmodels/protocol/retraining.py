@@ -11,12 +11,14 @@ from pydantic import Field
 
 from fedmodels.drift_section import DriftSection
 from fedmodels.errors import RunConflict
-from fedmodels.identifiers import Identifier
-from fedmodels.protocol.drift import MOST_SCORES, Name, SeenNotice
+from fedmodels.identifiers import Identifier, PrintableName
+from fedmodels.protocol.drift import MOST_SCORES, SeenNotice
 from fedmodels.protocol.messages import Message, Plan, Sha256
 from fedmodels.words import counted
 
 LONGEST_KEY = 1024
+MOST_NAMED = 12
+"""Features that the sentence of a reason names."""
 START_TIMEOUT = 600.0
 """Seconds after which a retraining whose run has no plan never began, unless its training still waits."""
 TELL_AGAIN = 300.0
@@ -28,12 +30,14 @@ class RetrainingReason(Message):
     """What an event says of why to train again; untrusted until the notice that it names was seen."""
 
     party: Identifier
-    features: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST_SCORES)]
+    features: Annotated[tuple[PrintableName, ...], Field(min_length=1, max_length=MOST_SCORES)]
     notice: Annotated[str, Field(max_length=LONGEST_KEY)]
 
     def in_words(self) -> str:
-        """`drift at shop-a: embedding, text`."""
-        return f"drift at {self.party}: {', '.join(self.features)}"
+        """`drift at shop-a: embedding, text`; of very many features the first ones, and how many more."""
+        named, more = self.features[:MOST_NAMED], len(self.features) - MOST_NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        return f"drift at {self.party}: {', '.join(named)}{rest}"
 
 
 class RetrainingRequest(Message):

@@ -73,7 +73,7 @@ def test_a_key_that_may_not_be_one():
         f"1 fault: data.parties has the key 'Shop C', but each key must be {an_id}"
     )
     assert told_of({"drift.columns": {"": "number"}}) == (
-        "1 fault: drift.columns has the key '', but each key must be text of 1 to 64 characters"
+        "1 fault: drift.columns has the key '', but each key must be a name of 1 to 64 printable characters"
     )
 
 

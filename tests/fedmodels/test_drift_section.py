@@ -34,6 +34,11 @@ def test_the_defaults_are_those_of_the_comparison():
         ({"features": ["text", "text"]}, "names text more than once"),
         ({"features": ["price"]}, "features.0 is 'price'"),
         ({"columns": {"price": "text"}}, "columns.price is 'text'"),
+        (
+            {"columns": {"two\nlines": "number"}},
+            r"'two\nlines', but each key must be a name of 1 to 64 printable characters",
+        ),
+        ({"columns": {"x" * 65: "number"}}, "but each key must be a name of 1 to 64 printable"),
         ({"alpha": 0.7}, "alpha is 0.7"),
         ({"min_rows": 5}, "min_rows is 5"),
         ({"bounds": {"psi": -1}}, "bounds.psi is -1"),
@@ -43,6 +48,11 @@ def test_each_fault_is_named(change, said):
     with pytest.raises(ValidationError) as caught:
         DriftSection.model_validate(change)
     assert said in describe_faults(caught.value, DriftSection)
+
+
+def test_a_column_may_have_any_printable_name():
+    names = ("größe", "preis (EUR)", "price/unit", "it's €", "数量", "<b>|[x]`", "x" * 64)
+    assert set(DriftSection(columns=dict.fromkeys(names, "number")).columns) == set(names)
 
 
 def test_a_recipe_does_not_ask_for_more_parties_than_it_has():

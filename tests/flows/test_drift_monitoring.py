@@ -1,18 +1,26 @@
 """The flow at a party: a notice when drift has lasted, a sentence when nothing can be compared."""
 
 import itertools
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from prefect.utilities.schema_tools.hydration import HydrationContext, hydrate
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused, StoreUnavailable, TrainingFailed
+from fedmodels.protocol.drift import open_notice
 from flows import drift_monitoring
 from flows.drift_monitoring import monitor
+from infra.deployments.drift_automation import retraining_parameters
+from infra.keys import public_key, verify
 from infra.layout import drift_prefix
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
+from tasks.drift.artifacts import check_markdown
 from tasks.drift.checking import check_drift
+from tasks.retraining.asking import read_reason
+from tasks.retraining.watching import event_payload
 from tests.store_alone import store_alone
 from tests.tasks.drift.champion import PARTIES, REVIEWS, TWEETS, Champion, sentences
 
@@ -65,6 +73,52 @@ def test_rows_of_the_same_kind_leave_none(champion):
     champion.write("shop-a", "fresh", sentences(REVIEWS, 150, 7, start=1000))
     assert monitor(champion.desk("shop-a"))["notice"] is None
     assert notices(champion) == []
+
+
+NAMED = ("größe", "preis (EUR)", "price/unit", "it's €", "<b>|[x](y)")
+
+
+def test_a_column_of_any_printable_name_is_told_as_far_as_the_event(home, tmp_path, monkeypatch):
+    made = Champion(
+        home,
+        f"recipe-{next(NAMES)}",
+        tmp_path,
+        needed=1,
+        of=1,
+        features=["text"],
+        columns=dict.fromkeys(NAMED, "number"),
+    )
+
+    def table(name, rows, mean):
+        path = tmp_path / f"{name}.parquet"
+        values = {"text": rows.texts, "label": rows.labels}
+        values |= {column: [mean + n % 7 for n in range(len(rows))] for column in NAMED}
+        pd.DataFrame(values).to_parquet(path)
+        update_role_settings(home, "shop-a", {"tables": {made.recipe.name: {name: str(path)}}})
+
+    table("train", sentences(REVIEWS, 200, 0), 10)
+    made.release()
+    table("fresh", sentences(TWEETS, 100, 8), 18)
+    for step in ("compare_rows", "notify"):
+        monkeypatch.setattr(drift_monitoring, step, getattr(drift_monitoring, step).fn)
+    monkeypatch.setattr(
+        drift_monitoring, "show_drift", lambda _desk, check: pages.append(check_markdown(check))
+    )
+    pages = []
+    desk = made.desk("shop-a")
+    told = monitor(desk)
+    assert set(told["lasting"]) == {"text", *NAMED}
+    assert "| \\<b\\>\\|\\[x\\]\\(y\\) |" in pages[0]
+    key = told["notice"]
+    place = (made.recipe.name, key.rpartition("/")[2].removesuffix(".json"))
+    public = public_key(made.keys["shop-a"])
+    notice = open_notice(
+        made.store.read(key), "shop-a", place, lambda data, signed: verify(public, data, signed)
+    )
+    event = SimpleNamespace(payload=event_payload(notice, key))
+    context = HydrationContext(render_jinja=True, jinja_context={"event": event}, raise_on_error=True)
+    given = hydrate(retraining_parameters(), context)
+    assert set(read_reason(given["reason"]).features) == {"text", *NAMED}
 
 
 def test_a_party_that_may_not_speak_of_it_says_nothing(champion):

@@ -7,6 +7,7 @@ import pytest
 from fedmodels.errors import UpdateRefused
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.drift import (
+    MOST_SCORES,
     NOTICE_LIMIT,
     DriftNotice,
     DriftScore,
@@ -82,7 +83,12 @@ def test_what_is_not_is_refused_with_a_code(envelope, party, place, key, code):
         {"rows": -1},
         {"scores": []},
         {"values": [1]},
-        {"scores": [{**json.loads(PAYLOAD)["scores"][0], "feature": "<script>"}]},
+    ]
+    + [
+        {"scores": [{**json.loads(PAYLOAD)["scores"][0], "feature": name}]}
+        for name in ("", "two\nlines", "a\x00b", "\u202eback", "\u200bunseen", "x" * 65)
+    ]
+    + [
         {"scores": [json.loads(PAYLOAD)["scores"][0]] * 101},
     ],
 )
@@ -90,6 +96,15 @@ def test_a_signed_notice_beyond_its_bounds_is_none(change):
     payload = canonical_json({**json.loads(PAYLOAD), **change})
     place = ("tiny", sha256_hex(payload))
     assert code_of(open_notice, enveloped(payload), "shop-a", place, verify) == "drift-notice-invalid"
+
+
+def test_a_notice_of_the_longest_names_is_within_the_limit():
+    score = NOTICE.scores[0].model_copy(update={"effect": 123.45678901234567, "p_value": 0.00012345678901234})
+    for letter in ("\\", '"', "\U0001f6d2"):
+        scores = [score.model_copy(update={"feature": letter * 64}).model_dump()] * MOST_SCORES
+        payload = canonical_json(DriftNotice.model_validate({**NOTICE.model_dump(), "scores": scores}))
+        opened = open_notice(enveloped(payload), "shop-a", ("tiny", sha256_hex(payload)), verify)
+        assert opened.features == (letter * 64,)
 
 
 @pytest.mark.parametrize(

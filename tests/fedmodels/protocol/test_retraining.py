@@ -121,7 +121,14 @@ def test_the_reason_is_told_in_words_and_tags():
     assert retraining_tags(request) == ["retraining:3", "reason:drift", "drift:a", "drift:b"]
 
 
-@pytest.mark.parametrize("change", [{"party": "A b"}, {"features": []}, {"features": ["<b>"]}, {"run": "x"}])
+def test_of_very_many_features_a_reason_names_the_first_ones():
+    features = tuple(f"{'spalte größe €' * 4} {number}"[-64:] for number in range(100))
+    said = reason_in_words(RetrainingReason(party="a", features=features, notice="k"), ("a",))
+    assert said.endswith(f"{features[11]} and 88 more (told by a)")
+    assert len(said) < 2000
+
+
+@pytest.mark.parametrize("change", [{"party": "A b"}, {"features": []}, {"features": ["a\nb"]}, {"run": "x"}])
 def test_a_reason_that_is_none_is_refused(change):
     with pytest.raises(ValidationError):
         RetrainingReason.model_validate({"party": "a", "features": ["text"], "notice": "k", **change})
