@@ -91,7 +91,7 @@ def build_reference(
 def pack(reference: Reference) -> tuple[dict[str, Any], Arrays]:
     """A reference as a document that JSON can hold, and the arrays that it names."""
     arrays: Arrays = {}
-    features = {name: _pack(profile, name, arrays) for name, profile in reference.profiles.items()}
+    features = {name: _pack(profile, _place(name), arrays) for name, profile in reference.profiles.items()}
     return {"format": FORMAT, "features": features}, arrays
 
 
@@ -120,6 +120,11 @@ def reference_hash(reference: Reference) -> str:
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()
+
+
+def _place(feature: str) -> str:
+    """Where the arrays of a feature lie: a column `text/length` is not the length of `text`."""
+    return feature.replace("%", "%25").replace("/", "%2F")
 
 
 def _pack(profile: Any, place: str, arrays: Arrays) -> dict[str, Any]:

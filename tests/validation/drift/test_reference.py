@@ -52,6 +52,20 @@ def test_a_round_trip_through_json_and_arrays_changes_nothing(tmp_path):
     assert reports[0] == reports[1]
 
 
+def test_a_column_named_like_a_part_of_another_feature_is_its_own():
+    columns = {
+        **rows(),
+        "text/length": rows(seed=3)["price"],
+        "a%2Fb": rows(4)["price"],
+        "a/b": rows(5)["price"],
+    }
+    reference = build(columns, {"text": "text", **dict.fromkeys(("text/length", "a%2Fb", "a/b"), "number")})
+    again = unpack(*pack(reference)).profiles
+    for name, profile in reference.profiles.items():
+        kept, built = (each.length if name == "text" else each for each in (again[name], profile))
+        assert kept.sample.tolist() == built.sample.tolist()
+
+
 def test_the_hash_follows_the_rows():
     assert reference_hash(build()) == reference_hash(build())
     assert reference_hash(build()) != reference_hash(build(rows(seed=1)))
