@@ -6,9 +6,12 @@ from pathlib import Path
 
 from fedmodels.data.columns import Reading, column_batches
 from fedmodels.errors import FedcartError
+from fedmodels.spelling import clean_label
 
 
-def newest_time(paths: Iterable[Path], column: str, *, error: type[FedcartError]) -> datetime | None:
+def newest_time(
+    paths: Iterable[Path], column: str, *, error: type[FedcartError], label: str | None = None
+) -> datetime | None:
     """The latest time that any of a party's tables holds in a column; `None` when none has one.
 
     A time is a timestamp or a date of Parquet, or a string by ISO 8601; without a zone it is UTC. Rows
@@ -18,6 +21,7 @@ def newest_time(paths: Iterable[Path], column: str, *, error: type[FedcartError]
         paths: the party's tables.
         column: name of the column, the same in each.
         error: class of what is raised.
+        label: name of the column of labels, where only rows with a label count.
 
     Raises:
         FedcartError: of class `error`: a table is missing or damaged, has no such column, or holds there
@@ -25,9 +29,11 @@ def newest_time(paths: Iterable[Path], column: str, *, error: type[FedcartError]
     """
     newest: datetime | None = None
     for path in paths:
-        reading = Reading(path, (column,), "The party's table", error)
-        for (values,) in column_batches(reading):
-            for value in values:
+        reading = Reading(path, (column, label or column), "The party's table", error)
+        for values, labels in column_batches(reading):
+            for value, its_label in zip(values, labels, strict=True):
+                if label is not None and not clean_label(its_label):
+                    continue
                 moment = _moment(value, reading)
                 if moment is not None and (newest is None or moment > newest):
                     newest = moment

@@ -65,11 +65,13 @@ def check_terms(terms: Terms) -> None:
     from validation.own_tables import own_suites
 
     require_engine(terms.recipe.contract)
-    paths = {name: path for name, path in terms.paths.items() if path.exists()}
+    paths: dict[str, Path] = {name: path for name, path in terms.paths.items() if path.exists()}
     own, fresh = _own(terms), terms.recipe.contract.freshness
     if own is not None and len(paths) == len(terms.paths):
-        own_suites(own, paths, terms.recipe.data)
+        own_suites(own, terms.paths, terms.recipe.data)
     if fresh is not None:
+        if (labelled := _labelled_fresh(terms)) is not None:
+            paths["fresh"] = labelled
         for name, path in paths.items():
             column_names(Reading(path, (fresh.column,), f"The {name} table", DataRefused))
 
@@ -135,7 +137,7 @@ def _check(terms: Terms, rows: "PartyRows", now: datetime, scratch: Path) -> Out
 
     data, contract, age, until = terms.recipe.data, terms.recipe.contract, None, None
     if fresh := contract.freshness:
-        newest = newest_time(terms.paths.values(), fresh.column, error=DataRefused)
+        newest = _newest(terms, fresh.column)
         age = age_in_days(newest, now)
         until = freshness_ends(newest, fresh.max_age_days, now)
     verdict, full = check_contract(rows, data, terms.labels, contract, age)
@@ -143,6 +145,23 @@ def _check(terms: Terms, rows: "PartyRows", now: datetime, scratch: Path) -> Out
         of_own, of_own_full = check_own_tables(own, terms.paths, data, contract, scratch)
         verdict, full = verdict + of_own, {**full, **of_own_full}
     return Outcome(verdict, full, rows.counts, until)
+
+
+def _newest(terms: Terms, column: str) -> datetime | None:
+    """Time of the newest row that the contract is about; fresh rows without a label are not among them."""
+    found = [newest_time(terms.paths.values(), column, error=DataRefused)]
+    if (fresh := _labelled_fresh(terms)) is not None:
+        found.append(newest_time((fresh,), column, error=DataRefused, label=terms.recipe.data.label))
+    return max((each for each in found if each is not None), default=None)
+
+
+def _labelled_fresh(terms: Terms) -> Path | None:
+    """The fresh table, once there is one with a column of labels: without, it brings no row to train on."""
+    fresh, data = terms.tables.fresh, terms.recipe.data
+    if fresh is None or not fresh.exists():
+        return None
+    names = column_names(Reading(fresh, (data.text,), "The fresh table", DataRefused))
+    return fresh if data.label in names else None
 
 
 def _most_rows(terms: Terms) -> int:

@@ -21,7 +21,7 @@ from infra.private_files import read_json, write_json, write_private
 from tasks.party.contract import Outcome, Terms
 from validation.verdict import ContractVerdict, Finding
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised when the same data and expectations would get another verdict."""
 _VERDICT = "verdict.json"
 

@@ -1,6 +1,7 @@
 """What a session knows of its party's rows once they are prepared."""
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 
 import pytest
@@ -147,6 +148,44 @@ def test_old_rows_are_not_fresh(tmp_path):
     prepare_data.fn(session)
     with pytest.raises(DataRefused, match=r"critical:expect_column_values_to_be_between:facts\.age_days"):
         validate_data.fn(session)
+
+
+FRESH_DAYS = [("1", 1, True), ("", 1, False), ("1", 100, False)]
+
+
+@pytest.mark.parametrize(("label", "days", "passes"), FRESH_DAYS)
+def test_labelled_fresh_rows_count_for_freshness_and_no_others(tmp_path, label, days, passes):
+    fresh = tmp_path / "fresh.csv"
+    contract = {"freshness": {"column": "written", "max_age_days": 30, "severity": "critical"}}
+    session = make_session(tmp_path, contract, fresh=fresh)
+
+    def rows(name, labels, age):
+        day = (datetime.now(UTC) - timedelta(days=age)).date()
+        lines = [f"{name} {number},{each},{day}\n" for number, each in enumerate(labels)]
+        (tmp_path / f"{name}.csv").write_text("text,label,written\n" + "".join(lines))
+
+    rows("train", "01" * 20, 400)
+    rows("fresh", [label] * 4, days)
+    assert check_expectations.fn(session) == "shop-a"
+    prepare_data.fn(session)
+    if passes:
+        assert validate_data.fn(session).contract_passed
+        return
+    with pytest.raises(DataRefused, match=r"facts\.age_days"):
+        validate_data.fn(session)
+
+
+def test_a_fresh_table_with_labels_and_without_times_is_seen_while_joining(tmp_path):
+    fresh = tmp_path / "fresh.csv"
+    session = make_session(tmp_path, {"freshness": {"column": "written", "max_age_days": 30}}, fresh=fresh)
+    (tmp_path / "train.csv").write_text("text,label,written\na,1,2026-01-01\n")
+    assert check_expectations.fn(session) == "shop-a", "no file yet"
+    fresh.write_text("text\nb\n")
+    assert check_expectations.fn(session) == "shop-a", "no labels yet"
+    fresh.write_text("text,label\nb,1\n")
+    with pytest.raises(DataRefused, match="fresh table") as caught:
+        check_expectations.fn(session)
+    assert caught.value.code == "table-column-missing"
 
 
 def test_unchanged_data_are_not_validated_twice(tmp_path):
