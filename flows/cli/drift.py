@@ -84,6 +84,7 @@ def document(found: "DriftCheck") -> dict[str, Any]:
         "alpha": found.report.alpha,
         "tests": found.report.tests,
         "not_checked": list(found.report.not_checked),
+        "not_compared": [asdict(each) for each in found.report.not_compared],
         "findings": [asdict(finding) for finding in found.report.findings],
     }
 
@@ -110,4 +111,7 @@ def _show(found: "DriftCheck") -> None:
         console.print("Champion and fresh rows are those of the last check: nothing was compared again.")
     if found.report.not_checked:
         console.print(f"Not checked for want of labels: {', '.join(found.report.not_checked)}.")
+    for each in found.report.not_compared:
+        said = f"Not compared: {each.feature}. {each.sentence}"
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
     console.print(f"{verdict_in_words(found)}.", soft_wrap=True, markup=False, highlight=False)

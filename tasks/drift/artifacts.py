@@ -40,6 +40,7 @@ def visible(check: DriftCheck, allowed: tuple[str, ...] | None) -> DriftCheck:
         findings=findings,
         drifted=any(finding.drifted for finding in findings),
         not_checked=tuple(name for name in check.report.not_checked if name in allowed),
+        not_compared=tuple(each for each in check.report.not_compared if each.feature in allowed),
     )
     return replace(check, report=report, lasting=tuple(name for name in check.lasting if name in allowed))
 
@@ -65,4 +66,6 @@ def check_markdown(check: DriftCheck) -> str:
         lines.append(f"| {plain(finding.feature)} | {numbers} | {bar(measure)} | {plain(finding.sentence)} |")
     if check.report.not_checked:
         lines += ["", f"Not checked for want of labels: {', '.join(check.report.not_checked)}."]
+    for each in check.report.not_compared:
+        lines += ["", f"Not compared: {plain(each.feature)}. {plain(each.sentence)}"]
     return "\n".join(lines)

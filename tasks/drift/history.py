@@ -17,7 +17,7 @@ from fedmodels.errors import InputError
 from infra.private_files import read_json, read_npz, write_json, write_npz
 from tasks.drift.desk import DriftDesk
 from tasks.party.kept_rows import private_folder
-from validation.drift.findings import DriftReport, Finding, Measure
+from validation.drift.findings import DriftReport, Finding, Measure, NotCompared
 from validation.drift.persistence import PastCheck
 
 MOST_CHECKS, MOST_ROWS = 400, 2000
@@ -117,4 +117,9 @@ def _report_of(document: dict[str, Any]) -> DriftReport:
         Finding(**{**each, "measures": tuple(Measure(**measure) for measure in each["measures"])})
         for each in document["findings"]
     )
-    return DriftReport(**{**document, "findings": findings, "not_checked": tuple(document["not_checked"])})
+    rest = {
+        "findings": findings,
+        "not_checked": tuple(document["not_checked"]),
+        "not_compared": tuple(NotCompared(**each) for each in document.get("not_compared", ())),
+    }
+    return DriftReport(**{**document, **rest})

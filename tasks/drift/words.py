@@ -4,7 +4,12 @@ from tasks.drift.checking import DriftCheck
 
 
 def verdict_in_words(check: DriftCheck) -> str:
-    """One line: what drifted, and whether it has lasted."""
+    """One line: what drifted, whether it has lasted, and what could not be compared."""
+    left_out = ", ".join(each.feature for each in check.report.not_compared)
+    return _drift_in_words(check) + (f"; not compared: {left_out}" if left_out else "")
+
+
+def _drift_in_words(check: DriftCheck) -> str:
     place = f"{check.recipe} at {check.party}"
     if check.lasting:
         lasted = f"in {check.needed} of the last {check.of} checks" if check.of > 1 else "in the last check"

@@ -147,8 +147,11 @@ def test_fewer_rows_than_the_tests_need_are_no_fault_of_a_scheduled_check(flow, 
 
 
 def test_what_is_refused_fails_with_one_sentence(flow, champion):
-    champion.write("shop-a", "fresh", LabelledTexts(tuple("?" * n for n in range(1, 151)), ("good",) * 150))
-    state = flow()
+    made = Champion(champion.home, f"recipe-{next(NAMES)}", champion.folder, features=["text"])
+    made.write("shop-a", "train", sentences(REVIEWS, 200, 0))
+    made.release()
+    made.write("shop-a", "fresh", LabelledTexts(tuple("?" * n for n in range(1, 151)), ("good",) * 150))
+    state = flow(made.recipe.name)
     assert state.is_failed()
     assert state.message.startswith("drift-too-few-values: Feature text has 0 rows with a word")
     assert flow("No Id").message.startswith("id-invalid: ")

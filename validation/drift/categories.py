@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from fedmodels.errors import DataRefused
-from validation.drift.columns import Values, read_categories
+from validation.drift.columns import Values, hardly_filled, read_categories
 from validation.drift.distances import population_stability_index, total_variation
 from validation.drift.findings import Measure
 from validation.drift.numbers import measure_missing
@@ -52,11 +52,14 @@ def measure_categories(
 
     Returns:
         Fresh rows with a category, and the measures `psi` (for a label `label_shift`), `new_category`, and
-        `missing` where a row of either side lacks a category.
+        `missing` where a row of either side lacks a category; `missing` alone where too few rows have one.
 
     Raises:
         DataRefused: as `profile_categories`, or the type is not the reference's (`drift-wrong-type`).
     """
+    reference = profile.rows, profile.missing
+    if filled := hardly_filled(name, values, policy.min_rows):
+        return filled[0], measure_missing(reference, filled, policy)
     read = read_categories(name, values, policy.min_rows)
     if read.type_name != profile.type_name:
         raise DataRefused(
@@ -78,9 +81,7 @@ def measure_categories(
         mix = Measure("psi", "chi_squared", statistic, p, population_stability_index(*cells), policy.psi)
     new = sum(rows for each, rows in read.counts.items() if each not in known)
     measures = [mix, _measure_new(profile, new, fresh_rows, policy)]
-    return fresh_rows, measures + measure_missing(
-        (profile.rows, profile.missing), (fresh_rows, read.missing), policy
-    )
+    return fresh_rows, measures + measure_missing(reference, (fresh_rows, read.missing), policy)
 
 
 def _measure_new(profile: CategoryProfile, new: int, fresh_rows: int, policy: DriftPolicy) -> Measure:

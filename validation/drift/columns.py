@@ -129,6 +129,20 @@ def read_texts(name: str, values: Values, least: int) -> tuple[list[str], int]:
     return present, missing
 
 
+def hardly_filled(name: str, values: Values, least: int) -> tuple[int, int] | None:
+    """(present, missing) rows of a column that has rows enough and too few values to compare; else `None`.
+
+    Raises:
+        DataRefused: `drift-wrong-type`: it is no column of single values.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.ndim == 1:
+        present, missing = int((~np.isnan(values)).sum()), int(np.isnan(values).sum())
+    else:
+        filled, missing = _present(name, values)
+        present = len(filled)
+    return (present, missing) if present < least <= present + missing else None
+
+
 def too_few_rows(name: str, rows: int, least: int, what: str = "with a value") -> DataRefused:
     """The error for a feature that no test can use."""
     return DataRefused(

@@ -7,7 +7,7 @@ import numpy as np
 from fedmodels.errors import DataRefused, InputError
 from validation.drift import categories, embeddings, numbers, outcomes, texts
 from validation.drift.columns import Values
-from validation.drift.findings import DriftReport, Kind, Measure, Measured, judge
+from validation.drift.findings import DriftReport, Kind, Measure, Measured, NotCompared, judge
 from validation.drift.policy import DriftPolicy
 from validation.drift.reference import Profile, Reference
 from validation.drift.significance import resamples_for
@@ -41,11 +41,13 @@ def compare(
         rng: draws samples, permutations and resamples; the same seed gives the same report.
 
     Returns:
-        The verdict. Nothing in it is a value of a row.
+        The verdict. Nothing in it is a value of a row. A column that is hardly filled any more is compared
+        by its missing values alone; one that cannot be used at all, here or in the reference, is named in
+        `not_compared` and holds up no other.
 
     Raises:
         InputError: `drift-no-reference`.
-        DataRefused: `drift-feature-missing`, or a column cannot be used; its code says why.
+        DataRefused: `drift-feature-missing`, or no column can be used; the code says why the first cannot.
     """
     if reference is None or not reference.profiles:
         raise InputError(
@@ -70,11 +72,18 @@ def compare(
         )
     most_tests = sum(_MOST_TESTS[profile.kind] for profile in present.values())
     resamples = resamples_for(most_tests, policy.alpha)
-    measured = []
+    measured, refused = [], dict[str, DataRefused]()
     for name, profile in present.items():
-        rows, measures = _measure(name, profile, fresh[name], policy, resamples, rng)
+        try:
+            rows, measures = _measure(name, profile, fresh[name], policy, resamples, rng)
+        except DataRefused as error:
+            refused[name] = error
+            continue
         measured.append(Measured(name, profile.kind, rows, tuple(measures)))
-    return judge(measured, policy.alpha, absent)
+    if not measured:
+        raise next(iter(refused.values()))
+    left_out = dict(reference.left_out) | {name: f"{error.sentence}." for name, error in refused.items()}
+    return judge(measured, policy.alpha, absent, [NotCompared(*each) for each in sorted(left_out.items())])
 
 
 def _measure(

@@ -46,6 +46,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class NotCompared:
+    """A feature that the check had to leave out, on either side, and why in one sentence."""
+
+    feature: str
+    sentence: str
+
+
+@dataclass(frozen=True)
 class DriftReport:
     """The whole check's verdict. `dataclasses.asdict` makes it JSON; it holds no value of a row."""
 
@@ -56,6 +64,8 @@ class DriftReport:
     findings: tuple[Finding, ...]
     not_checked: tuple[str, ...] = ()
     """Labels, losses or calibration of the reference, for which no fresh labels were given."""
+    not_compared: tuple[NotCompared, ...] = ()
+    """Features with values that no test can use."""
 
     @property
     def drifted_features(self) -> tuple[str, ...]:
@@ -73,7 +83,12 @@ class Measured:
     measures: tuple[Measure, ...]
 
 
-def judge(measured: Sequence[Measured], alpha: float, not_checked: Sequence[str] = ()) -> DriftReport:
+def judge(
+    measured: Sequence[Measured],
+    alpha: float,
+    not_checked: Sequence[str] = (),
+    not_compared: Sequence[NotCompared] = (),
+) -> DriftReport:
     """Correct the p-values over all tests of all features, and give each measure its verdict."""
     tests = list(dict.fromkeys((each.feature, one.test) for each in measured for one in each.measures))
     p_of = {(each.feature, one.test): one.p_value for each in measured for one in each.measures}
@@ -85,6 +100,7 @@ def judge(measured: Sequence[Measured], alpha: float, not_checked: Sequence[str]
         tests=len(tests),
         findings=findings,
         not_checked=tuple(not_checked),
+        not_compared=tuple(not_compared),
     )
 
 
@@ -105,6 +121,8 @@ def _judge_feature(measured: Measured, adjusted: dict[tuple[str, str], float], a
 
 def _sentence(measured: Measured, measures: Sequence[Measure], alpha: float) -> str:
     over = f"over {counted(measured.rows, 'row')}"
+    if measures and all(measure.name == "missing" for measure in measures):
+        over = f"and its {counted(measured.rows, 'row')} with a value are too few to compare"
     found = [measure for measure in measures if measure.drifted]
     if found:
         facts = " and ".join(

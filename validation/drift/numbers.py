@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.drift.columns import Floats, Values, read_numbers
+from validation.drift.columns import Floats, Values, hardly_filled, read_numbers
 from validation.drift.distances import distribution_distances, in_spreads, population_stability_index
 from validation.drift.findings import Measure
 from validation.drift.policy import DriftPolicy
@@ -72,16 +72,17 @@ def measure_numbers(
 
     Returns:
         Fresh rows with a number, and the measures `psi`, `ks`, `wasserstein`, and `missing` where a row of
-        either side lacks a number.
+        either side lacks a number; `missing` alone where too few rows have one.
 
     Raises:
         DataRefused: as `profile_numbers`.
     """
+    reference = profile.rows, profile.missing
+    if filled := hardly_filled(name, values, policy.min_rows):
+        return filled[0], measure_missing(reference, filled, policy)
     present, missing = read_numbers(name, values, policy.min_rows)
     measures = measure_sorted(profile, present, policy)
-    return len(present), measures + measure_missing(
-        (profile.rows, profile.missing), (len(present), missing), policy
-    )
+    return len(present), measures + measure_missing(reference, (len(present), missing), policy)
 
 
 def measure_sorted(

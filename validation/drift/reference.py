@@ -6,13 +6,13 @@ A reference holds values of the party's rows (numbers, names of categories): it 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmodels.errors import InputError
+from fedmodels.errors import DataRefused, InputError
 from validation.drift.categories import CategoryProfile, profile_categories
 from validation.drift.columns import Values
 from validation.drift.embeddings import EmbeddingProfile, profile_embeddings
@@ -52,6 +52,8 @@ class Reference:
     """Profiles by feature."""
 
     profiles: Mapping[str, Profile]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """By feature, a sentence on why its column could not be profiled: it was hardly filled, say."""
 
     def __repr__(self) -> str:
         return f"Reference({len(self.profiles)} features)"
@@ -65,6 +67,8 @@ def build_reference(
 ) -> Reference:
     """Profile every column that `kinds` names; what stands beside them is left out.
 
+    A column that cannot be used is noted in `left_out`, and the others are profiled.
+
     Args:
         columns: values by feature. Losses and calibration are those on rows that trained nothing.
         kinds: kind by feature.
@@ -73,7 +77,7 @@ def build_reference(
 
     Raises:
         InputError: `drift-no-features`, or `drift-feature-missing`: a feature has no column.
-        DataRefused: a column cannot be used; its code says why.
+        DataRefused: no column can be used; the code says why the first cannot.
     """
     if not kinds:
         raise InputError("No feature is watched for drift", fix="name some", code="drift-no-features")
@@ -84,15 +88,31 @@ def build_reference(
             fix="name features that the table has",
             code="drift-feature-missing",
         )
-    profiles = {name: _PROFILERS[kind](name, columns[name], policy, rng) for name, kind in kinds.items()}
-    return Reference(profiles)
+    profiles, refused = dict[str, Profile](), dict[str, DataRefused]()
+    for name, kind in kinds.items():
+        try:
+            profiles[name] = _PROFILERS[kind](name, columns[name], policy, rng)
+        except DataRefused as error:
+            refused[name] = error
+    if not profiles:
+        raise next(iter(refused.values()))
+    return Reference(
+        profiles, {name: f"Of the reference: {_clause(error)}." for name, error in refused.items()}
+    )
+
+
+def _clause(error: DataRefused) -> str:
+    return error.sentence[:1].lower() + error.sentence[1:]
 
 
 def pack(reference: Reference) -> tuple[dict[str, Any], Arrays]:
     """A reference as a document that JSON can hold, and the arrays that it names."""
     arrays: Arrays = {}
     features = {name: _pack(profile, _place(name), arrays) for name, profile in reference.profiles.items()}
-    return {"format": FORMAT, "features": features}, arrays
+    document: dict[str, Any] = {"format": FORMAT, "features": features}
+    if reference.left_out:  # others keep their hash
+        document["left_out"] = dict(reference.left_out)
+    return document, arrays
 
 
 def unpack(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Reference:
@@ -106,9 +126,10 @@ def unpack(document: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> R
     try:
         features: Mapping[str, Any] = document["features"]
         profiles = {name: _unpack(packed, arrays) for name, packed in features.items()}
-    except (KeyError, TypeError, AttributeError):
+        left_out = dict(document.get("left_out", {}))
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise _damaged("lacks a part") from None
-    return Reference(profiles)
+    return Reference(profiles, left_out)
 
 
 def reference_hash(reference: Reference) -> str:
@@ -129,18 +150,18 @@ def _place(feature: str) -> str:
 
 def _pack(profile: Any, place: str, arrays: Arrays) -> dict[str, Any]:
     packed: dict[str, Any] = {}
-    for field in fields(profile):
-        value = getattr(profile, field.name)
+    for each in fields(profile):
+        value = getattr(profile, each.name)
         if isinstance(value, np.ndarray):
-            key = f"{place}/{field.name}"
+            key = f"{place}/{each.name}"
             arrays[key] = value
-            packed[field.name] = {"array": key}
+            packed[each.name] = {"array": key}
         elif isinstance(value, NumberProfile):
-            packed[field.name] = _pack(value, f"{place}/{field.name}", arrays)
+            packed[each.name] = _pack(value, f"{place}/{each.name}", arrays)
         elif isinstance(value, tuple):
-            packed[field.name] = [list(pair) for pair in value]
+            packed[each.name] = [list(pair) for pair in value]
         else:
-            packed[field.name] = value
+            packed[each.name] = value
     return packed
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from validation.drift.columns import Floats, Values, read_texts, too_few_rows
+from validation.drift.columns import Floats, Values, hardly_filled, read_texts, too_few_rows
 from validation.drift.findings import Measure
 from validation.drift.numbers import NumberProfile, measure_missing, measure_sorted, profile_sorted
 from validation.drift.policy import DriftPolicy
@@ -74,11 +74,15 @@ def measure_texts(
 
     Returns:
         Fresh rows with a text, and the measures `length_psi`, `length_ks`, `length_wasserstein`,
-        `out_of_vocabulary`, and `missing` where a row of either side lacks a text.
+        `out_of_vocabulary`, and `missing` where a row of either side lacks a text; `missing` alone where too
+        few rows have one.
 
     Raises:
         DataRefused: as `profile_texts`.
     """
+    reference = profile.length.rows, profile.missing
+    if filled := hardly_filled(name, values, policy.min_rows):
+        return filled[0], measure_missing(reference, filled, policy)
     texts, missing = read_texts(name, values, policy.min_rows)
     drawn = texts
     if len(texts) > policy.text_rows:
@@ -91,9 +95,7 @@ def measure_texts(
     p = mean_rise(rise, *variances, *worth)
     unknown = Measure("out_of_vocabulary", "welch_unknown", rise, p, max(0.0, rise), policy.out_of_vocabulary)
     measures = [*measure_sorted(profile.length, _lengths(texts), policy, "length_"), unknown]
-    return len(texts), measures + measure_missing(
-        (profile.length.rows, profile.missing), (len(texts), missing), policy
-    )
+    return len(texts), measures + measure_missing(reference, (len(texts), missing), policy)
 
 
 def words_of(text: str) -> list[str]:

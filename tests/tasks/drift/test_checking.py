@@ -1,6 +1,7 @@
 """A party's drift check from its tables to the signed notice: real store, real toy encoder."""
 
 import json
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused, FedcartError, InputError
 from fedmodels.protocol.drift import DriftNotice, open_notice
+from flows.cli.drift import document
 from infra.keys import public_key, verify
 from infra.layout import drift_prefix
 from infra.role_settings import update_role_settings
@@ -16,6 +18,7 @@ from tasks.drift.artifacts import check_markdown, visible
 from tasks.drift.checking import check_drift
 from tasks.drift.history import read_history
 from tasks.drift.noticing import leave_notice, notice_of
+from tasks.drift.words import verdict_in_words
 from tests.tasks.drift.champion import REVIEWS, TWEETS, sentences
 
 
@@ -227,6 +230,45 @@ def test_further_columns_are_watched(champion):
     assert not check_drift(made.desk("shop-a")).report.drifted
     table("fresh", sentences(REVIEWS, 150, 8, start=2000), 18, "y")
     assert check_drift(made.desk("shop-a")).report.drifted_features == ("brand", "price")
+
+
+def test_a_feed_that_stops_filling_a_column_is_told_beside_what_else_drifted(champion):
+    kinds = {"price": "number", "brand": "category", "stock": "number"}
+    made = champion(columns=kinds, features=["text"])
+    folder = made.folder / "shop-a"
+    folder.mkdir()
+
+    def table(name, rows, price, brand, stock):
+        path = folder / f"{name}.csv"
+        lines = [
+            f"{text},{label},{price},{brand},{stock(n)}\n"
+            for n, (text, label) in enumerate(zip(rows.texts, rows.labels, strict=True))
+        ]
+        path.write_text("text,label,price,brand,stock\n" + "".join(lines))
+        update_role_settings(made.home, "shop-a", {"tables": {made.recipe.name: {name: str(path)}}})
+
+    table("train", sentences(REVIEWS, 300, 0), 10, "x", lambda n: n if n < 20 else "")
+    made.release()
+    for seed in (7, 8):
+        rows = sentences(REVIEWS, 150, seed, start=1000 * seed)
+        table("fresh", rows, "", "y", lambda n: n)
+        check = check_drift(made.desk("shop-a"))
+    assert check.lasting == ("brand", "price")
+    notice = notice_of(check, None)
+    assert [each.measure for each in notice.scores if each.feature == "price"] == ["missing"]
+    (left_out,) = check.report.not_compared
+    assert left_out.feature == "stock"
+    assert re.fullmatch(
+        r"Of the reference: feature stock has \d+ rows with a value, and the tests need 50\.",
+        left_out.sentence,
+    )
+    assert verdict_in_words(check).endswith(
+        "brand, price drifted in 2 of the last 2 checks; not compared: stock"
+    )
+    assert "\nNot compared: stock. Of the reference" in check_markdown(check)
+    assert document(check)["not_compared"] == [{"feature": "stock", "sentence": left_out.sentence}]
+    assert "stock" not in check_markdown(visible(check, ("price", "brand")))
+    assert check_drift(made.desk("shop-a")).report == check.report, "as it is kept"
 
 
 def test_what_cannot_be_compared_is_refused_by_its_code(released, champion):

@@ -12,7 +12,7 @@ from validation.drift.columns import Scored
 from validation.drift.comparing import compare
 from validation.drift.findings import Measure, Measured, judge
 from validation.drift.policy import DriftPolicy
-from validation.drift.reference import Reference, build_reference
+from validation.drift.reference import Reference, build_reference, pack, reference_hash, unpack
 
 POLICY = DriftPolicy()
 SHIFTED = World(delivery_mean=5.5, brand_slope=0.5, positive=0.5, missing=0.08, words=20.0, loss_factor=1.3)
@@ -68,6 +68,86 @@ def test_fewer_rows_than_the_tests_can_use(reference):
     with pytest.raises(DataRefused) as refused:
         check(reference, draw_rows(World(), 80, rng(1)))
     assert refused.value.code == "drift-too-few-values"
+
+
+def measures_of(report, feature):
+    (found,) = (each for each in report.findings if each.feature == feature)
+    return {each.name: each for each in found.measures}
+
+
+@pytest.mark.parametrize("filled", [90, 0])
+@pytest.mark.parametrize("column", ["price", "brand", "text"])
+def test_a_column_that_is_filled_no_more_has_drifted_and_blinds_no_other(reference, column, filled):
+    held = Reference(without_embeddings(reference.profiles))
+    fresh = draw_rows(World(), ROWS, rng(1))
+    other = "delivery_days" if column != "delivery_days" else "price"
+    fresh[other] = fresh[other] + 1000.0
+    fresh[column] = [*list(fresh[column])[:filled], *[None] * (ROWS - filled)]
+    report = check(held, fresh)
+    assert set(report.drifted_features) == {column, other}
+    missing = measures_of(report, column)
+    assert missing.keys() == {"missing"}
+    assert missing["missing"].effect == pytest.approx(1 - filled / ROWS, abs=0.05)
+    (finding,) = (each for each in report.findings if each.feature == column)
+    assert f"{filled} rows with a value are too few to compare" in finding.sentence
+    assert set(measures_of(report, other)) >= {"psi", "ks"}
+    assert report.not_compared == ()
+
+
+def test_a_column_that_was_always_sparse_has_not_drifted():
+    source = rng(0)
+
+    def sparse():
+        return np.where(source.random(ROWS) < 0.2, source.normal(size=ROWS), np.nan)
+
+    policy = DriftPolicy(min_rows=90)
+    held = build_reference(
+        {"price": np.concatenate([sparse(), sparse()])}, {"price": "number"}, policy, source
+    )
+    fresh = sparse()
+    fresh[np.flatnonzero(~np.isnan(fresh))[80:]] = np.nan
+    report = compare(held, {"price": fresh}, policy, source)
+    assert not report.drifted
+    assert measures_of(report, "price").keys() == {"missing"}
+
+
+def test_what_the_reference_hardly_filled_is_left_out_with_a_sentence():
+    kinds = {"price": "number", "brand": "category", "delivery_days": "number"}
+    kept, fresh = draw_rows(World(), ROWS, rng(0)), draw_rows(World(), ROWS, rng(1))
+    kept["price"] = np.where(np.arange(2 * ROWS) < 30, 1.0, np.nan)
+    kept["brand"] = [None] * ROWS
+    held = build_reference(kept, kinds, POLICY, rng(0))
+    assert tuple(held.profiles) == ("delivery_days",)
+    again = unpack(*pack(held))
+    assert again.left_out == held.left_out
+    assert reference_hash(again) == reference_hash(held)
+    for one in (held, again):
+        report = check(one, fresh)
+        assert [each.feature for each in report.findings] == ["delivery_days"]
+        assert [(each.feature, each.sentence) for each in report.not_compared] == [
+            ("brand", "Of the reference: all 500 rows of feature brand lack a value."),
+            ("price", "Of the reference: feature price has 30 rows with a value, and the tests need 100."),
+        ]
+
+
+def test_what_no_test_can_use_holds_up_no_other_feature(reference):
+    held = Reference(without_embeddings(reference.profiles))
+    fresh = draw_rows(World(), ROWS, rng(1))
+    fresh["price"] = np.full(ROWS, np.inf)
+    report = check(held, fresh)
+    assert [each.feature for each in report.not_compared] == ["price"]
+    assert "price" not in {each.feature for each in report.findings}
+    assert len(report.findings) == len(held.profiles) - 1
+    only = Reference({"price": held.profiles["price"]})
+    with pytest.raises(DataRefused) as refused:
+        check(only, fresh)
+    assert refused.value.code == "drift-not-finite"
+
+
+def test_a_reference_of_nothing_that_can_be_used_is_refused():
+    with pytest.raises(DataRefused) as refused:
+        build_reference({"price": [None] * ROWS}, {"price": "number"}, POLICY, rng(0))
+    assert refused.value.code == "drift-all-null"
 
 
 def test_the_same_seed_gives_the_same_report(reference):
