@@ -47,6 +47,9 @@ _ABOUT_COLUMNS = frozenset(
 _SETTINGS = frozenset({"severity", "result_format", "catch_exceptions", "id", "batch_id", "rendered_content"})
 """What an expectation of Great Expectations takes besides, and the file does not say in `kwargs`."""
 
+_PARAMETER = "$PARAMETER"
+"""Key with which Great Expectations leaves a value open until a suite is run, by whoever runs it."""
+
 
 class OwnExpectation(BaseModel):
     """One entry of the file."""
@@ -75,11 +78,12 @@ def read_own_expectations(path: Path) -> OwnExpectations:
     """Read the file; whether Great Expectations has such expectations is seen when the suite is built.
 
     Raises:
-        InputError: the file is missing, no YAML, or of another form; names neither path nor value.
+        InputError: the file is missing, no YAML, or of another form, or leaves a value open; names neither
+            path nor value.
     """
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return OwnExpectations.model_validate(document)
+        own = OwnExpectations.model_validate(document)
     except OSError:
         raise InputError(
             f"The party's {FILE} cannot be read",
@@ -96,6 +100,32 @@ def read_own_expectations(path: Path) -> OwnExpectations:
             fix="correct it",
             code="expectations-invalid",
         ) from None
+    for number, entry in enumerate(own.expectations, start=1):
+        if _holds_parameter(entry.kwargs):
+            raise InputError(
+                f"Expectation {number} of the party's {FILE} has an argument that is a {_PARAMETER}, "
+                "and nothing here gives it a value",
+                fix="write the value itself",
+                code="expectation-arguments",
+            )
+    return own
+
+
+def _holds_parameter(arguments: Any) -> bool:
+    """Whether a key, however deep, asks for a value that Great Expectations takes at run time."""
+    waiting, seen = [arguments], set[int]()  # YAML's aliases may make one part stand in many places
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, dict):
+            if any(isinstance(key, str) and key.startswith(_PARAMETER) for key in part):
+                return True
+            waiting += part.values()
+        elif isinstance(part, (list, tuple)):
+            waiting += part
+    return False
 
 
 def own_suite(own: OwnExpectations, table: OwnTable, columns: Sequence[str]) -> "ExpectationSuite":

@@ -164,6 +164,27 @@ def test_each_fault_is_one_sentence_with_its_code_and_no_value(tmp_path, train, 
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        "{column: label, value_set: {$PARAMETER: jane}}",
+        "{column: label, value_set: [a, [{$PARAMETER: jane}]]}",
+        "{column: label, value_set: {$PARAMETER.upstream: jane}}",
+        "{$PARAMETER: jane}",
+        "{column: label, value_set: [&again [a, *again], {x: {$PARAMETER: jane}}]}",
+    ],
+)
+def test_a_value_that_is_left_open_is_refused_when_the_file_is_read(tmp_path, arguments):
+    entry = f"{{type: expect_column_values_to_be_in_set, kwargs: {arguments}}}"
+    with pytest.raises(InputError) as caught:
+        own(tmp_path, BETWEEN + "}", entry)
+    assert caught.value.code == "expectation-arguments"
+    assert str(caught.value) == (
+        "Expectation 2 of the party's expectations.yaml has an argument that is a $PARAMETER, "
+        "and nothing here gives it a value; write the value itself."
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "code", "said"),
     [
         (None, "expectations-missing", "cannot be read"),

@@ -108,6 +108,7 @@ def test_a_partys_own_expectations_count_like_the_recipes(tmp_path, severity):
         ("{type: expect_nothing}", "expectation-unknown"),
         ("{type: expect_column_values_to_be_unique, kwargs: {column: nope}}", "expectation-column-missing"),
         ("{type: expect_column_values_to_be_unique, kwargs: {colum: text}}", "expectation-arguments"),
+        (IN_SET % ("{$PARAMETER: x}", "critical"), "expectation-arguments"),
     ],
 )
 def test_wrong_expectations_are_seen_while_joining(tmp_path, entry, code):
