@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes | memoryview) -> None:
     """Replace `path` by `data`; a crash leaves the old content or the new, and mode 0600 throughout.
 
     Raises:

@@ -3,28 +3,24 @@
 A table goes on changing while its model waits to be released. What fresh rows are held against is what that
 model has seen, so a party keeps a copy of the rows of its last trainings; a receipt names them.
 
-    rows/HASH/train.parquet, holdout.parquet, columns.npz    the rows
-    rows/HASH/repeated.parquet                               texts of which a table had several rows
-    rows/HASH/runs/RUN                                       a run that they were prepared for
-    rows/HASH/trained                                        when they were last trained on
+    rows/HASH/train.parquet, holdout.parquet, columns.parquet    the rows
+    rows/HASH/repeated.parquet                                   texts of which a table had several rows
+    rows/HASH/runs/RUN                                           a run that they were prepared for
+    rows/HASH/trained                                            when they were last trained on
 """
 
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fedmodels.data.fresh import Column, ColumnKind, Window, read_window
 from fedmodels.data.prepared import LabelledTexts, PreparedTables, read_prepared
 from fedmodels.data.tables import write_table
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
-from infra.private_files import read_npz, write_npz
 from infra.settings import Tables
+from tasks.party.kept_columns import read_columns, write_columns
 
 KEPT_TRAININGS = 8
 """Different sets of rows that were trained on, beside those that a run or the champion refers to."""
@@ -95,7 +91,7 @@ def keep_rows(
     write_table(prepared.holdout, own / "holdout.parquet")
     repeated = tuple(sorted(prepared.repeated))
     write_table(LabelledTexts(repeated, ("",) * len(repeated)), own / _REPEATED)
-    write_npz(own / "columns.npz", _packed(columns))
+    write_columns(own, columns)
     write_table(prepared.train, own / _MARK)
 
 
@@ -131,14 +127,14 @@ def read_rows(folder: Path, data_hash: str) -> TrainedRows | None:
     own = rows_folder(folder, data_hash)
     if not _are_whole(own):
         return None
-    arrays = read_npz(own / "columns.npz")
-    if arrays is None:
+    columns = read_columns(own)
+    if columns is None:
         return None
     train = read_prepared(own / _MARK, "kept train")
     holdout = read_prepared(own / "holdout.parquet", "kept holdout")
     repeated = frozenset(read_prepared(own / _REPEATED, "kept repeated").texts)
     return TrainedRows(
-        Window(train.without_texts(repeated), _unpacked(arrays)),
+        Window(train.without_texts(repeated), columns),
         holdout.without_texts(repeated),
         repeated.union(train.texts, holdout.texts),
         len(train),
@@ -164,26 +160,6 @@ def _columns(rows: LabelledTexts, tables: Tables, recipe: Recipe) -> dict[str, C
         for column, values in window.columns.items():
             found[column] += values
     return found  # type: ignore[return-value]  # each is of one kind
-
-
-def _packed(columns: dict[str, Column]) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, values in columns.items():
-        texts = [value for value in values if isinstance(value, str)]
-        if texts:
-            arrays[f"category/{name}"] = np.array([value or "" for value in values], dtype=np.str_)
-        else:
-            arrays[f"number/{name}"] = np.array(values, dtype=np.float64)
-    return arrays
-
-
-def _unpacked(arrays: dict[str, NDArray[Any]]) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
-    for key, array in arrays.items():
-        kind, _, name = key.partition("/")
-        values = array.tolist()
-        columns[name] = [value or None for value in values] if kind == "category" else values
-    return columns
 
 
 def no_rows(party: str) -> DataRefused:
