@@ -153,11 +153,20 @@ def too_few_rows(name: str, rows: int, least: int, what: str = "with a value") -
 
 
 def _present(name: str, values: Values) -> tuple[list[Any], int]:
-    if isinstance(values, (str, bytes, Scored)) or np.ndim(values) != 1:
+    if isinstance(values, Scored) or not _is_column(values):
         raise _wrong_type(name, type(values).__name__, "one value a row")
     rows = values.tolist() if isinstance(values, np.ndarray) else list(values)
     present = [value for value in rows if value is not None and value == value]
     return present, len(rows) - len(present)
+
+
+def _is_column(values: Values) -> bool:
+    """Whether it is one value a row. A list is looked through: an array pads each text to the longest."""
+    if isinstance(values, np.ndarray):
+        return values.ndim == 1
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence):
+        return False
+    return not any(isinstance(value, (list, tuple, np.ndarray)) for value in values)
 
 
 def _floats(name: str, values: Values, dimensions: int) -> Floats:
