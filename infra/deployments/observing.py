@@ -38,6 +38,15 @@ class SeenRun:
 
 
 @dataclass(frozen=True)
+class GoingRetraining:
+    """A retraining that has not ended: it runs, waits for its turn, or, `suspended`, for a person."""
+
+    id: str
+    recipe: str
+    suspended: bool
+
+
+@dataclass(frozen=True)
 class SeenEvent:
     """An event, and when it occurred (seconds since 1970)."""
 
@@ -101,14 +110,19 @@ def unfinished_trainings(recipe: str, *, api_url: str | None = None) -> frozense
     return frozenset(run for run in runs if run is not None)
 
 
-def unfinished_retrainings(*, api_url: str | None = None) -> frozenset[str]:
-    """Recipes of which a retraining has not ended: it runs, waits for its turn, or for a person.
+def unfinished_retrainings(*, api_url: str | None = None) -> tuple[GoingRetraining, ...]:
+    """Retrainings that have not ended, of any recipe.
 
     Raises:
         PrefectAway: the server does not answer.
     """
     found = _unfinished(RETRAINING_FLOW, None, api_url)
-    return frozenset(str(run.parameters.get("recipe")) for run in found)
+    return tuple(
+        GoingRetraining(
+            str(run.id), str(run.parameters.get("recipe")), bool(run.state and run.state.is_paused())
+        )
+        for run in found
+    )
 
 
 def _unfinished(flow: str, tag: str | None, api_url: str | None) -> "list[FlowRun]":

@@ -161,6 +161,17 @@ def read_release(
     return ReleaseView(request, found, standing_of(found.report, found.approval, found.waited, past))
 
 
+def waits_for_a_person(store: ObjectStore, recipe: str, ticket: str) -> bool:
+    """Whether a release that this ticket asked for may still be answered, or has no report yet.
+
+    A ticket that is suspended and asked for none is taken to wait: nothing in the bucket says otherwise.
+    """
+    numbers = release_numbers(store, recipe)
+    begun = [number for number in numbers if read_request(store, recipe, number).ticket == ticket]
+    waiting = ("no report yet", "awaiting approval")
+    return not begun or any(read_release(store, recipe, number).standing in waiting for number in begun)
+
+
 def list_releases(store: ObjectStore, recipe: str) -> list[ReleaseView]:
     """All releases of a recipe, oldest first."""
     history = read_history(store, recipe)

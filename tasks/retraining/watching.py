@@ -22,7 +22,11 @@ from fedmodels.protocol.retraining import (
     to_tell,
 )
 from infra.deployments.drift_automation import EVENT, recipe_resource
-from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
+from infra.deployments.observing import (
+    GoingRetraining,
+    unfinished_retrainings,
+    unfinished_trainings,
+)
 from infra.deployments.starting import server_answers
 from infra.layout import told_key
 from infra.object_store import ObjectStore
@@ -31,7 +35,7 @@ from infra.stores import store_from_settings
 from tasks.exchange import read_message
 from tasks.policy import STORE
 from tasks.reading import read_plan
-from tasks.release.reading import read_champion, released_recipes
+from tasks.release.reading import read_champion, released_recipes, waits_for_a_person
 from tasks.retraining.asking import NO_BUDGET, gather, heard
 from tasks.retraining.notices import Notes, look_again, new_sightings, note
 from tasks.retraining.standing import read_retrainings
@@ -97,7 +101,7 @@ def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
 def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     """Notices about the recipe's champion that are to be told now: see `to_tell`.
 
-    None while a retraining of it has not ended, or waits for a person: what remains is told afterwards.
+    None while a retraining of it is under way (`held_up`): what remains is told afterwards.
 
     Raises:
         PrefectAway: the server does not say which trainings wait there.
@@ -110,7 +114,9 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     valid = heard(notes, plan, champion)
     if not valid:
         return ()
-    if recipe in unfinished_retrainings():  # one more would wait for its turn, and find this one
+    if held_up(
+        store, recipe, unfinished_retrainings()
+    ):  # one more would wait for its turn, and find this one
         return ()
     unfinished = unfinished_trainings(recipe)
     known = read_retrainings(store, recipe, unfinished)
@@ -130,6 +136,16 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
 
     overdue = any(since >= TELL_AGAIN for _, since in told.values())  # only then the runs have to be read
     return to_tell(unanswered, told, allowed=overdue and allowed())
+
+
+def held_up(store: ObjectStore, recipe: str, going: tuple[GoingRetraining, ...]) -> bool:
+    """Whether a retraining of the recipe is still under way.
+
+    One that is suspended for a person is not once the bucket has that person's word, or the release is over:
+    whoever answers from the command line resumes no flow run.
+    """
+    ours = [each for each in going if each.recipe == recipe]
+    return any(not each.suspended or waits_for_a_person(store, recipe, each.id) for each in ours)
 
 
 def tell(notice: DriftNotice, key: str) -> None:

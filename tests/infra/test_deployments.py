@@ -233,7 +233,8 @@ def test_trainings_and_retrainings_that_have_not_ended_are_known(running: Stack,
     assert unfinished_trainings("others", api_url=running.api_url) == frozenset()
     for recipe, state in {"asks": Suspended(timeout_seconds=300), "ended": Completed()}.items():
         made(RETRAINING_FLOW, state, parameters={"recipe": recipe})
-    assert unfinished_retrainings(api_url=running.api_url) == {"asks"}
+    (going,) = unfinished_retrainings(api_url=running.api_url)
+    assert (going.recipe, going.suspended) == ("asks", True)
 
 
 def on_the_server(client: SyncPrefectClient) -> dict[str, list[str]]:

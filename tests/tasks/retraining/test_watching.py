@@ -12,12 +12,16 @@ from fedmodels.protocol.drift import NOTICE_LIMIT
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT, TELL_AGAIN, RetrainingRequest
 from infra.deployments.drift_automation import EVENT
+from infra.deployments.observing import GoingRetraining
 from infra.layout import closed_key, drift_prefix, retraining_key, seen_notices_prefix
 from infra.settings import load_role_settings
+from tasks.release.answering import approve, reject
+from tasks.release.requesting import open_release
 from tasks.retraining import notices, watching
 from tasks.retraining.notices import Notes
 from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
 from tests.store_alone import store_of
+from tests.tasks.release.released_models import reported
 
 
 @pytest.fixture
@@ -35,8 +39,8 @@ def watch(home, monkeypatch):
 
     monkeypatch.setattr(watching, "emit_event", emit)
     monkeypatch.setattr(watching, "unfinished_trainings", lambda _recipe: frozenset())
-    retraining = set()
-    monkeypatch.setattr(watching, "unfinished_retrainings", lambda: frozenset(retraining))
+    retraining: set[GoingRetraining] = set()
+    monkeypatch.setattr(watching, "unfinished_retrainings", lambda: tuple(retraining))
 
     def look(keys=None):
         desk = WatchDesk.__new__(WatchDesk)
@@ -260,12 +264,28 @@ def test_a_notice_that_a_rule_held_up_is_told_once_it_no_longer_does(telling, wa
 
 
 def test_while_a_retraining_runs_or_waits_nothing_is_told_and_all_that_remains_afterwards(over, watch):
-    watch.retraining.add(over.recipe.name)
+    watch.retraining.add(GoingRetraining("flow-run-1", over.recipe.name, suspended=False))
     first, other = over.tell("shop-a"), over.tell("shop-b")
     assert told_by(watch, over) == []
     begin(over, 1, first)
     watch.retraining.clear()
     assert told_by(watch, over) == [other]
+
+
+@pytest.mark.parametrize("answer", [approve, reject])
+def test_a_suspended_retraining_whose_release_is_answered_holds_up_nothing(over, watch, answer):
+    """From the command line the bucket is told, and the flow run stays suspended until the deadline."""
+    name, key = over.recipe.name, over.tell("shop-a")
+    watch.retraining.add(GoingRetraining("flow-run-1", name, suspended=True))
+    assert told_by(watch, over) == [], "it has asked for no release yet"
+    request = open_release(
+        over.store, name, "flow-run-1", run=f"{name}-again", round_number=1, model_sha256="d" * 64
+    )
+    assert told_by(watch, over) == [], "its checks are being made"
+    reported(over.store, request, approval="person", deadline=1000.0)
+    assert told_by(watch, over) == [], "it waits for a person"
+    answer(over.store, name, request.release, "ann")
+    assert told_by(watch, over) == [key]
 
 
 def test_a_new_notice_is_told_at_once_and_the_answered_one_no_more(over, watch, later):
