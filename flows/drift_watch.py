@@ -7,7 +7,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from fedmodels.errors import FedcartError, write_coded
+from fedmodels.errors import FedcartError, IntegrityError, write_coded
+from fedmodels.protocol.drift import SeenNotice
 from infra.settings import load_settings
 from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
 from tasks.tracebacks import silence_tracebacks
@@ -26,11 +27,21 @@ def drift_watch() -> dict[str, Any] | State[Any]:
     silence_tracebacks()
     try:
         desk = WatchDesk(load_settings())
-        noted = note_notices(desk)
+        noted, damaged = noted_of(desk)
         told = tell_of_drift(desk)
+        if damaged:
+            raise damaged
     except FedcartError as error:
         return Failed(message=write_coded(error))
     return {
         "told": [f"{each.recipe}/{each.party}" for each in told],
         "refused": dict(Counter(each.code for each in noted if not each.valid)),
     }
+
+
+def noted_of(desk: WatchDesk) -> tuple[tuple[SeenNotice, ...], IntegrityError | None]:
+    """What was noted; or what of a recipe is damaged, which holds up no other recipe."""
+    try:
+        return note_notices(desk), None
+    except IntegrityError as error:
+        return (), error

@@ -5,12 +5,14 @@ from typing import Any
 
 from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.messages import Plan
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
 from fedmodels.protocol.releasing import Standing, standing_of
 from infra.layout import (
     all_releases_prefix,
     champion_key,
     past_champion_key,
+    plan_key,
     release_key,
     releases_prefix,
 )
@@ -66,6 +68,26 @@ def release_numbers(store: ObjectStore, recipe: str) -> list[int]:
 def read_champion(store: ObjectStore, recipe: str) -> Champion | None:
     """The released model, or `None` before the first release."""
     return read_message(store, champion_key(recipe), Champion)
+
+
+def read_released(store: ObjectStore, recipe: str) -> tuple[Champion, Plan] | None:
+    """The released model and the plan of its run, or `None` before the first release.
+
+    Raises:
+        IntegrityError: either is damaged, or of another version of fedcart, or the plan is gone
+            (`plan-missing`).
+    """
+    champion = read_champion(store, recipe)
+    if champion is None:
+        return None
+    plan = read_message(store, plan_key(champion.run), Plan)
+    if plan is None:
+        raise IntegrityError(
+            f"The plan of run {champion.run}, from which the champion of {recipe} comes, is gone",
+            fix="restore it from a backup, or release another model",
+            code="plan-missing",
+        )
+    return champion, plan
 
 
 def read_history(store: ObjectStore, recipe: str, newest: bytes | None = None) -> list[Champion]:

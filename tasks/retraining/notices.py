@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 
-from fedmodels.errors import UpdateRefused
+from fedmodels.errors import IntegrityError, UpdateRefused
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.drift import NOTICE_LIMIT, DriftNotice, SeenNotice, check_timely, open_notice
@@ -20,8 +20,7 @@ from infra.layout import drift_prefix, parties_prefix, seen_notice_key, seen_not
 from infra.leftovers import StoredObject, list_objects
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_bytes_from_party, read_message
-from tasks.reading import read_plan
-from tasks.release.reading import read_champion
+from tasks.release.reading import read_released
 
 MOST_NEW = 20
 """New notices of a party that one look judges: a party that floods the bucket holds up nobody's but its own.
@@ -44,14 +43,51 @@ class Sighting:
     """Why it is refused."""
 
 
-def new_sightings(store: ObjectStore, party_keys: Mapping[str, str]) -> Iterator[Sighting]:
+class Released:
+    """Champion and longest age of a notice, by recipe; read once for each look.
+
+    `damaged`: recipes of which either cannot be read, and why.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._known: dict[str, tuple[str | None, float]] = {}
+        self.damaged: dict[str, IntegrityError] = {}
+
+    def readable(self, recipe: str) -> bool:
+        """Whether `of` has an answer."""
+        if recipe not in self._known and recipe not in self.damaged:
+            try:
+                found = read_released(self._store, recipe)
+            except IntegrityError as error:
+                self.damaged[recipe] = error
+            else:
+                age = found[1].recipe.drift.max_notice_age if found else 0.0
+                self._known[recipe] = (found[0].model_sha256 if found else None, age)
+        return recipe in self._known
+
+    def of(self, recipe: str) -> tuple[str | None, float]:
+        """The champion's model, `None` before the first release, and seconds.
+
+        Raises:
+            IntegrityError: it cannot be read.
+        """
+        if not self.readable(recipe):
+            raise self.damaged[recipe]
+        return self._known[recipe]
+
+
+def new_sightings(
+    store: ObjectStore, party_keys: Mapping[str, str], released: Released
+) -> Iterator[Sighting]:
     """Every notice that was not noted, party by party, judged but not noted yet.
 
     Args:
         store: the bucket with the coordinator's credentials.
         party_keys: party id to public key, base64. Others' notices are refused.
+        released: what is known of the recipes; notices of one that is damaged are passed over, and are still
+            new once it is repaired.
     """
-    released = _Released(store)
     folders = {name for name in store.list_folders(parties_prefix()) if re.fullmatch(ID_PATTERN, name)}
     for party in sorted(folders | set(party_keys)):
         noted = {key.rpartition("/")[2] for key in store.list_keys(seen_notices_prefix(party))}
@@ -59,6 +95,7 @@ def new_sightings(store: ObjectStore, party_keys: Mapping[str, str]) -> Iterator
             found
             for found in list_objects(store, drift_prefix(party))
             if f"{sha256_hex(found.key.encode())}.json" not in noted
+            and ((place := _place(found.key, party)) is None or released.readable(place[0]))
         )
         for found in islice(unseen, MOST_NEW):
             if sighting := _look(store, found, party, party_keys.get(party), released):
@@ -124,26 +161,8 @@ def look_again(store: ObjectStore, seen: SeenNotice, public: str | None) -> Drif
         return None
 
 
-class _Released:
-    """Champion and longest age of a notice, by recipe; read once for each look."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        self._store = store
-        self._known: dict[str, tuple[str | None, float]] = {}
-
-    def of(self, recipe: str) -> tuple[str | None, float]:
-        if recipe not in self._known:
-            champion = read_champion(self._store, recipe)
-            section = read_plan(self._store, champion.run).recipe.drift if champion else None
-            self._known[recipe] = (
-                champion.model_sha256 if champion else None,
-                section.max_notice_age if section else 0.0,
-            )
-        return self._known[recipe]
-
-
 def _look(
-    store: ObjectStore, found: StoredObject, party: str, public: str | None, released: _Released
+    store: ObjectStore, found: StoredObject, party: str, public: str | None, released: Released
 ) -> Sighting | None:
     envelope = read_bytes_from_party(store, found.key, NOTICE_LIMIT)
     if envelope is None:  # its party took it back
@@ -171,5 +190,10 @@ def _open(envelope: bytes, key: str, party: str, public: str | None) -> DriftNot
         UpdateRefused: as `open_notice`.
     """
     check: Callable[[bytes, str], bool] | None = partial(verify, public) if public else None
+    return open_notice(envelope, party, _place(key, party) or ("", ""), check)
+
+
+def _place(key: str, party: str) -> tuple[str, str] | None:
+    """Recipe and hash, as a notice's key states them."""
     place = _PLACE.fullmatch(key.removeprefix(drift_prefix(party)))
-    return open_notice(envelope, party, (place[1], place[2]) if place else ("", ""), check)
+    return (place[1], place[2]) if place else None

@@ -34,10 +34,9 @@ from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.exchange import read_message
 from tasks.policy import STORE
-from tasks.reading import read_plan
-from tasks.release.reading import read_champion, released_recipes, waits_for_a_person
+from tasks.release.reading import read_released, released_recipes, waits_for_a_person
 from tasks.retraining.asking import NO_BUDGET, gather, heard
-from tasks.retraining.notices import Notes, look_again, new_sightings, note
+from tasks.retraining.notices import Notes, Released, look_again, new_sightings, note
 from tasks.retraining.standing import read_retrainings
 
 
@@ -53,15 +52,23 @@ class WatchDesk:
 
 @task(task_run_name="note_notices", **STORE)
 def note_notices(desk: WatchDesk) -> tuple[SeenNotice, ...]:
-    """Judge every notice that is new, and note what it is."""
+    """Judge every notice that is new, and note what it is.
+
+    Raises:
+        IntegrityError: champion or plan of a recipe cannot be read. Notices of it are left for later; all
+            others are noted first.
+    """
     log, noted = get_run_logger(), []
-    for sighting in new_sightings(desk.store, desk.party_keys):
+    released = Released(desk.store)
+    for sighting in new_sightings(desk.store, desk.party_keys, released):
         seen = note(desk.store, sighting.seen)
         if sighting.notice is None:
             log.warning("A drift notice is refused with %s: %s", seen.code, sighting.sentence)
         else:
             log.info("Party %s tells of drift of %s: %s", seen.party, seen.recipe, ", ".join(seen.features))
         noted.append(seen)
+    if released.damaged:
+        raise next(iter(released.damaged.values()))
     return tuple(noted)
 
 
@@ -107,10 +114,10 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
         PrefectAway: the server does not say which trainings wait there.
     """
     store = desk.store
-    champion = read_champion(store, recipe)
-    if champion is None:  # models of it were proposed, and none was released
+    released = read_released(store, recipe)
+    if released is None:  # models of it were proposed, and none was released
         return ()
-    plan = read_plan(store, champion.run)
+    champion, plan = released
     valid = heard(notes, plan, champion)
     if not valid:
         return ()

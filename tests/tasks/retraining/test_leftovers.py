@@ -16,7 +16,7 @@ from infra.layout import (
 )
 from infra.settings import load_role_settings
 from tasks.reading import read_plan
-from tasks.retraining.notices import new_sightings, note
+from tasks.retraining.notices import Released, new_sightings, note
 from tasks.sweeping import sweep
 from tests.store_alone import store_of
 
@@ -28,7 +28,12 @@ WHY = "drift long past"
 def watch(made):
     """Note what is new; how many notices that was."""
     keys = load_role_settings(made.home, "coordinator").party_keys
-    return len([note(made.store, sighting.seen) for sighting in new_sightings(made.store, keys)])
+    return len(
+        [
+            note(made.store, sighting.seen)
+            for sighting in new_sightings(made.store, keys, Released(made.store))
+        ]
+    )
 
 
 def swept(made, role, older_than=WEEK):

@@ -11,9 +11,10 @@ from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.drift import NOTICE_LIMIT
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT, TELL_AGAIN, RetrainingRequest
+from flows import drift_watch
 from infra.deployments.drift_automation import EVENT
 from infra.deployments.observing import GoingRetraining
-from infra.layout import closed_key, drift_prefix, retraining_key, seen_notices_prefix
+from infra.layout import champion_key, closed_key, drift_prefix, plan_key, retraining_key, seen_notices_prefix
 from infra.settings import load_role_settings
 from tasks.release.answering import approve, reject
 from tasks.release.requesting import open_release
@@ -50,6 +51,17 @@ def watch(home, monkeypatch):
         look.told = tell_of_drift.fn(desk)
         return noted
 
+    def flow():
+        """The flow over the same two steps."""
+        desk = WatchDesk.__new__(WatchDesk)
+        desk.store, desk.party_keys = store, load_role_settings(home, "coordinator").party_keys
+        monkeypatch.setattr(drift_watch, "load_settings", lambda: None)
+        monkeypatch.setattr(drift_watch, "WatchDesk", lambda _settings: desk)
+        monkeypatch.setattr(drift_watch, "note_notices", note_notices.fn)
+        monkeypatch.setattr(drift_watch, "tell_of_drift", tell_of_drift.fn)
+        return drift_watch.drift_watch.fn()
+
+    look.flow = flow
     look()
     emitted.clear()
     look.emitted, look.retraining = emitted, retraining
@@ -306,6 +318,32 @@ def test_what_is_damaged_of_one_recipe_holds_up_no_other(over, telling, watch):
             watch()
     assert [event.payload["recipe"] for event in watch.emitted] == [over.recipe.name]
     broken.store.delete(retraining_key(broken.recipe.name, 1))
+
+
+@pytest.mark.parametrize("damage", ["champion damaged", "plan damaged", "plan gone"])
+def test_a_champion_that_cannot_be_read_holds_up_no_other_recipe(over, telling, watch, monkeypatch, damage):
+    """Not even at a party whose first new notices are all of the damaged one."""
+    monkeypatch.setattr(notices, "MOST_NEW", 1)
+    broken = telling()
+    name, key = broken.recipe.name, plan_key(broken.run)
+    if damage.startswith("champion"):
+        key = champion_key(name)
+    data = broken.store.read(key)
+    broken.tell("shop-a")
+    told = over.tell("shop-a")
+    late = broken.tell("shop-a")
+    broken.store.delete(key)
+    if damage.endswith("damaged"):
+        broken.store.put_blob(key, b"{}")
+    outcome = watch.flow()
+    assert outcome.is_failed()
+    assert name in outcome.message
+    assert [event.payload["notice"] for event in watch.emitted] == [told]
+    broken.store.delete(key)
+    broken.store.put_blob(key, data)
+    watch()
+    watch()
+    assert late in heard(broken, 1e6)
 
 
 def test_a_notice_that_its_party_took_back_is_not_told_again(over, watch, later):
