@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from fedmodels.errors import UpdateRefused
 from fedmodels.identifiers import Identifier, PrintableName
-from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Count, Message, Seconds, Sha256, Signed
 
 NOTICE_LIMIT = 64 * 1024
@@ -47,6 +47,14 @@ class DriftNotice(Message):
     """Names the fresh rows, under the party's own key."""
     rows: Count
     scores: Annotated[tuple[DriftScore, ...], Field(min_length=1, max_length=MOST_SCORES)]
+    mark: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    """Drawn at random: a notice that is told anew has a key of its own."""
+
+    @property
+    def drift(self) -> str:
+        """Names the drift that it tells of, however often it is told: these rows against that champion."""
+        facts = ["drift", self.party, self.recipe, self.model_sha256, self.reference, self.window]
+        return sha256_hex(canonical_json(facts))
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -62,6 +70,8 @@ class SeenNotice(Message):
     recipe: Identifier | None = None
     """Of a valid notice, as all that follows."""
     model_sha256: Sha256 | None = None
+    drift: Sha256 | None = None
+    """Which drift it tells of: the same in a notice and in those that renew it."""
     features: tuple[PrintableName, ...] = ()
     age: Seconds = 0.0
     """Of the notice when it was noted, by the store's clock."""

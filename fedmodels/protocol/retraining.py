@@ -52,7 +52,9 @@ class RetrainingRequest(Message):
     parties: tuple[Identifier, ...]
     """Parties with a valid notice."""
     notices: tuple[Annotated[str, Field(max_length=LONGEST_KEY)], ...] = ()
-    """Keys of those notices: this is the answer to them, and nothing else will be."""
+    """Keys of those notices: this is the answer to them, unless the run fails or is cancelled."""
+    drifts: tuple[Sha256, ...] = ()
+    """What they tell of: this answers notices that renew them, too."""
     reason: Annotated[str, Field(max_length=2000)]
 
 
@@ -60,6 +62,8 @@ class ToldNotice(Message):
     """`told/RECIPE/PARTY.json`: the notice of a party that was told last, by an event. Its age says when."""
 
     key: Annotated[str, Field(max_length=LONGEST_KEY)]
+    drift: Sha256 | None = None
+    """What it tells of: a notice that renews it is no news."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ def check_alone(recipe: str, runs: Sequence[RunAge]) -> None:
 
 
 def to_tell(
-    unanswered: Sequence[ValidNotice], told: Mapping[str, tuple[str, float]], *, allowed: bool
+    unanswered: Sequence[ValidNotice], told: Mapping[str, tuple[ToldNotice, float]], *, allowed: bool
 ) -> tuple[SeenNotice, ...]:
     """The notices about a champion that are to be told now: one a party at most, its youngest.
 
@@ -184,18 +188,21 @@ def to_tell(
 
     Args:
         unanswered: valid notices that no retraining has answered, of one recipe about its champion.
-        told: party to the key of the notice that was told last, and the seconds since then.
+        told: party to what was told last, and the seconds since then.
         allowed: whether a retraining might begin now.
     """
     youngest: dict[str, ValidNotice] = {}
     for notice in sorted(unanswered, key=lambda each: (each.age, each.seen.key), reverse=True):
         youngest[notice.seen.party] = notice
 
-    def due(party: str, key: str) -> bool:
-        last, since = told.get(party, ("", 0.0))
-        return key != last or (allowed and since >= TELL_AGAIN)
+    def due(seen: SeenNotice) -> bool:
+        if seen.party not in told:
+            return True
+        last, since = told[seen.party]
+        known = seen.key == last.key or (seen.drift is not None and seen.drift == last.drift)
+        return not known or (allowed and since >= TELL_AGAIN)
 
-    return tuple(notice.seen for party, notice in sorted(youngest.items()) if due(party, notice.seen.key))
+    return tuple(notice.seen for _, notice in sorted(youngest.items()) if due(notice.seen))
 
 
 def reason_in_words(given: RetrainingReason | None, parties: Sequence[str]) -> str:

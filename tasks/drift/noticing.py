@@ -1,11 +1,17 @@
 """A party's notice that drift has lasted: signed, below its own prefix, without a value of a row."""
 
+import secrets
+
+from pydantic import ValidationError
+
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.drift import MOST_SCORES, DriftNotice, DriftScore
-from infra.layout import drift_notice_key
+from fedmodels.protocol.drift import MOST_SCORES, NOTICE_LIMIT, DriftNotice, DriftScore
+from fedmodels.protocol.messages import Signed
+from infra.layout import drift_notice_key, drift_prefix
+from infra.leftovers import list_objects
 from tasks.drift.checking import DriftCheck
 from tasks.drift.desk import DriftDesk
-from tasks.exchange import create_signed
+from tasks.exchange import create_signed, read_from_party
 
 LARGEST_EFFECT = 1e9
 
@@ -44,8 +50,31 @@ def notice_of(check: DriftCheck, allowed: tuple[str, ...] | None) -> DriftNotice
     )
 
 
-def leave_notice(desk: DriftDesk, notice: DriftNotice) -> str:
-    """Put the notice, once for each window; return its key."""
-    key = drift_notice_key(desk.party, desk.recipe, sha256_hex(canonical_json(notice)))
-    create_signed(desk.store, key, notice, desk.signing_key)
+def leave_notice(desk: DriftDesk, notice: DriftNotice, lasts: float) -> str:
+    """Put the notice, or find one that says the same and is younger than half of `lasts`; return its key.
+
+    So a party whose rows go on to differ is heard for as long as they do, with two notices in each span of
+    `lasts` at most; older ones are swept. A check that is tried again finds what it left.
+
+    Args:
+        desk: of the party.
+        notice: what is to be said, without a mark.
+        lasts: seconds for which a notice counts, by the store's clock.
+    """
+    for found in list_objects(desk.store, f"{drift_prefix(desk.party)}{desk.recipe}/"):
+        if found.age < lasts / 2 and _left(desk, found.key) == notice:
+            return found.key
+    marked = notice.model_copy(update={"mark": secrets.token_hex(16)})
+    key = drift_notice_key(desk.party, desk.recipe, sha256_hex(canonical_json(marked)))
+    create_signed(desk.store, key, marked, desk.signing_key)
     return key
+
+
+def _left(desk: DriftDesk, key: str) -> DriftNotice | None:
+    """What this party said at `key`, without its mark; `None` where no notice lies."""
+    signed = read_from_party(desk.store, key, Signed, NOTICE_LIMIT)
+    try:
+        left = DriftNotice.model_validate_json(signed.payload) if signed else None
+    except ValidationError:
+        return None
+    return left and left.model_copy(update={"mark": ""})

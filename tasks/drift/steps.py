@@ -10,6 +10,7 @@ from tasks.drift.released import find_released
 from tasks.party.boundary import bordered
 from tasks.party.discretion import discreet
 from tasks.policy import LOCAL, STORE
+from tasks.reading import read_plan
 from tasks.tagging import tagged
 
 
@@ -41,6 +42,11 @@ def show_drift(desk: DriftDesk, check: DriftCheck) -> str:
 @tagged
 @bordered("notice")
 def notify(desk: DriftDesk, check: DriftCheck) -> str | None:
-    """Leave a signed notice if drift has lasted of which the party's policy lets it speak; return its key."""
+    """Leave a signed notice if drift has lasted of which the party's policy lets it speak; return its key.
+
+    The check need not be a new one: what an unchanged one said is renewed before it becomes too old.
+    """
     notice = notice_of(check, desk.policy.drift_features)
-    return leave_notice(desk, notice) if notice else None
+    if notice is None:
+        return None
+    return leave_notice(desk, notice, read_plan(desk.store, check.run).recipe.drift.max_notice_age)

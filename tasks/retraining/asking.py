@@ -96,6 +96,7 @@ def ask_for_retraining(
             champion_sha256=champion.model_sha256,
             parties=tuple(sorted(facts.noticed)),
             notices=tuple(sorted(each.seen.key for each in valid)),
+            drifts=tuple(sorted({each.seen.drift for each in valid if each.seen.drift})),
             reason=reason_in_words(reason, sorted(facts.noticed)),
         )
         if create_message(store, retraining_key(recipe, request.number), request) == request:
@@ -166,10 +167,10 @@ def check_event(
             fix="do nothing: the party tells again when its data still differ",
             code="drift-notice-late",
         )
-    if seen.key in known.answered:
+    if known.answer(seen):
         raise RunConflict(
             f"{what} has been answered by a retraining",
-            fix="do nothing: the party tells again when its data still differ",
+            fix="do nothing: the party tells again when newer rows differ from the champion's",
             code="drift-answered",
         )
 

@@ -177,6 +177,7 @@ def _look(
         party=party,
         recipe=notice.recipe,
         model_sha256=notice.model_sha256,
+        drift=notice.drift,
         features=notice.features,
         age=found.age,
     )

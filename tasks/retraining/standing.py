@@ -8,12 +8,17 @@ runs of the recipe whose training Prefect has and has not seen end.
 from collections.abc import Set
 from dataclasses import dataclass
 
+from fedmodels.protocol.drift import SeenNotice
+from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT, RetrainingRequest, RunAge
 from infra.layout import closed_key, plan_key, retraining_key, retrainings_prefix
 from infra.leftovers import list_objects
 from infra.object_store import ObjectStore
-from tasks.exchange import read_message
+from tasks.exchange import read_from_party, read_message
 from tasks.reading import PlannedRun, look_at_runs
+
+CLOSED_LIMIT = 4 * 1024 * 1024
+"""Bytes above which an object does not say how a run ended."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,13 @@ class BegunRetraining:
     """Seconds since its run has a plan; `None` while there is none."""
     starting: bool
     """Whether it may still get one."""
+    in_vain: bool = False
+    """Whether its run failed or was cancelled."""
 
     @property
-    def counts(self) -> bool:
-        """Whether it began, or will: else it is as if nobody had asked for it."""
-        return self.starting or self.planned is not None
+    def answers(self) -> bool:
+        """Whether it answers its notices: it will begin, or began and has not ended without a model."""
+        return self.starting or (self.planned is not None and not self.in_vain)
 
 
 @dataclass(frozen=True)
@@ -52,10 +59,13 @@ class Retrainings:
         ages = [RunAge(run, planned, open=False) for planned, run in found if planned is not None]
         return min(ages, key=lambda run: run.age, default=None)
 
-    @property
-    def answered(self) -> frozenset[str]:
-        """Keys of the notices that one of them answers."""
-        return frozenset(key for each in self.begun if each.counts for key in each.request.notices)
+    def answer(self, seen: SeenNotice) -> bool:
+        """Whether one of them answers a notice, or one that it renews."""
+        return any(
+            seen.key in each.request.notices or seen.drift in each.request.drifts
+            for each in self.begun
+            if each.answers
+        )
 
     def of(self, ticket: str) -> RetrainingRequest | None:
         """What this ticket began."""
@@ -82,7 +92,9 @@ def read_retrainings(store: ObjectStore, recipe: str, unfinished: Set[str]) -> R
             return None
         planned = store.age(plan_key(request.run))
         starting = planned is None and (ages[number] <= START_TIMEOUT or request.run in unfinished)
-        return BegunRetraining(request, ages[number], planned, starting)
+        closed = read_from_party(store, closed_key(request.run), Closed, CLOSED_LIMIT) if planned else None
+        in_vain = closed is not None and closed.status != "finished"
+        return BegunRetraining(request, ages[number], planned, starting, in_vain)
 
     begun = tuple(found for found in map(look, sorted(ages)) if found is not None)
     return Retrainings(begun, max(ages, default=0) + 1)

@@ -127,7 +127,7 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
         return ()
     unfinished = unfinished_trainings(recipe)
     known = read_retrainings(store, recipe, unfinished)
-    unanswered = [notice for notice in valid if notice.seen.key not in known.answered]
+    unanswered = [notice for notice in valid if not known.answer(notice.seen)]
     told = {
         party: found
         for party in sorted({notice.seen.party for notice in unanswered})
@@ -177,15 +177,15 @@ def tell(notice: DriftNotice, key: str) -> None:
         )
 
 
-def last_told(store: ObjectStore, recipe: str, party: str) -> tuple[str, float] | None:
-    """Key of the party's notice that was told last, and the seconds since then."""
+def last_told(store: ObjectStore, recipe: str, party: str) -> tuple[ToldNotice, float] | None:
+    """The party's notice that was told last, and the seconds since then."""
     told = read_message(store, told_key(recipe, party), ToldNotice)
-    return None if told is None else (told.key, store.age(told_key(recipe, party)) or 0.0)
+    return None if told is None else (told, store.age(told_key(recipe, party)) or 0.0)
 
 
 def remember(store: ObjectStore, recipe: str, seen: SeenNotice) -> None:
     """Put down that a notice was told now. One watch runs at a time; of two, either may be the last."""
-    key, data = told_key(recipe, seen.party), canonical_json(ToldNotice(key=seen.key))
+    key, data = told_key(recipe, seen.party), canonical_json(ToldNotice(key=seen.key, drift=seen.drift))
     standing = store.read_version(key)
     if standing is None:
         store.create(key, data)

@@ -1,6 +1,7 @@
 """The flow at a party: a notice when drift has lasted, a sentence when nothing can be compared."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pandas as pd
@@ -17,6 +18,7 @@ from infra.keys import public_key, verify
 from infra.layout import drift_prefix
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
+from tasks.drift import noticing
 from tasks.drift.artifacts import check_markdown
 from tasks.drift.checking import check_drift
 from tasks.retraining.asking import read_reason
@@ -67,6 +69,25 @@ def test_drift_that_has_lasted_leaves_one_notice_though_it_cannot_be_shown(champ
     assert {"text", "embedding"} <= set(found["lasting"])
     assert monitor(champion.desk("shop-a"))["notice"] == found["notice"]
     assert notices(champion) == [found["notice"]]
+
+
+def test_drift_that_goes_on_renews_its_notice_before_it_is_too_old(champion, monkeypatch):
+    """The file is the same, so the check is; a notice counts for a day, by the store's clock."""
+    champion.write("shop-a", "fresh", sentences(TWEETS, 150, 8))
+    first = monitor(champion.desk("shop-a"))["notice"]
+    listed, passed = noticing.list_objects, 0.0
+
+    def aged(*asked):
+        grow = {first: passed}
+        return [replace(each, age=each.age + grow.get(each.key, 0.0)) for each in listed(*asked)]
+
+    monkeypatch.setattr(noticing, "list_objects", aged)
+    passed = 11 * 3600.0
+    assert monitor(champion.desk("shop-a"))["notice"] == first
+    passed = 13 * 3600.0
+    second = monitor(champion.desk("shop-a"))["notice"]
+    assert monitor(champion.desk("shop-a"))["notice"] == second != first
+    assert sorted(notices(champion)) == sorted([first, second])
 
 
 def test_rows_of_the_same_kind_leave_none(champion):

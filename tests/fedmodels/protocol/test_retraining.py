@@ -13,6 +13,7 @@ from fedmodels.protocol.retraining import (
     RetrainingReason,
     RetrainingRequest,
     RunAge,
+    ToldNotice,
     ValidNotice,
     check_retraining,
     reason_in_words,
@@ -78,7 +79,8 @@ def valid(key, party="a", age=10.0):
 
 
 def keys(unanswered, told, *, allowed):
-    return [seen.key for seen in to_tell(unanswered, told, allowed=allowed)]
+    last = {party: (ToldNotice(key=key), since) for party, (key, since) in told.items()}
+    return [seen.key for seen in to_tell(unanswered, last, allowed=allowed)]
 
 
 @pytest.mark.parametrize("allowed", [False, True])

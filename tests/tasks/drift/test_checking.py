@@ -75,14 +75,15 @@ def test_rows_of_another_kind_have_and_only_lasting_drift_is_told(released):
     second = fresh(released, sentences(TWEETS, 150, 8, start=500))
     assert {"text", "embedding"} <= set(second.lasting)
     notice = notice_of(second, None)
-    key = leave_notice(released.desk("shop-a"), notice)
-    assert leave_notice(released.desk("shop-a"), notice) == key
+    key = leave_notice(released.desk("shop-a"), notice, 100.0)
+    assert leave_notice(released.desk("shop-a"), notice, 100.0) == key
     assert list(released.store.list_keys(f"{drift_prefix('shop-a')}{released.recipe.name}/")) == [key]
     place = (released.recipe.name, key.rpartition("/")[2].removesuffix(".json"))
     public = public_key(released.keys["shop-a"])
     envelope = released.store.read(key)
     opened = open_notice(envelope, "shop-a", place, lambda data, signed: verify(public, data, signed))
-    assert opened == notice
+    assert opened == notice.model_copy(update={"mark": opened.mark})
+    assert (len(opened.mark), opened.drift) == (32, notice.drift)
     assert opened.model_sha256 == second.model_sha256
     assert not set(TWEETS) & set(envelope.decode().replace('"', " ").split()), "no word of a row"
 

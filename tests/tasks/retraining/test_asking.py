@@ -13,7 +13,7 @@ from infra.layout import closed_key, plan_key
 from infra.settings import load_role_settings
 from tasks.reading import read_plan
 from tasks.retraining.asking import ask_for_retraining, read_reason
-from tasks.retraining.notices import new_sightings, note
+from tasks.retraining.notices import Released, new_sightings, note
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def told(telling):
         close(made, made.run)
         made.notices = {party: made.tell(party) for party in parties}
         keys = load_role_settings(made.home, "coordinator").party_keys
-        for sighting in new_sightings(made.store, keys):
+        for sighting in new_sightings(made.store, keys, Released(made.store)):
             note(made.store, sighting.seen)
         return made
 

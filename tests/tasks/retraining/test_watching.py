@@ -16,6 +16,7 @@ from infra.deployments.drift_automation import EVENT
 from infra.deployments.observing import GoingRetraining
 from infra.layout import champion_key, closed_key, drift_prefix, plan_key, retraining_key, seen_notices_prefix
 from infra.settings import load_role_settings
+from tasks.reading import read_plan
 from tasks.release.answering import approve, reject
 from tasks.release.requesting import open_release
 from tasks.retraining import notices, watching
@@ -221,15 +222,15 @@ def over(telling):
     return made
 
 
-def close(made, run):
+def close(made, run, status="finished"):
     closed = Closed(
-        run=run, status="finished", model_sha256="0" * 64, rounds=1, final=None, seconds=1.0, reason="done"
+        run=run, status=status, model_sha256="0" * 64, rounds=1, final=None, seconds=1.0, reason="done"
     )
     made.store.create(closed_key(run), canonical_json(closed))
 
 
-def begin(made, number, *answered):
-    """Let a retraining take its number."""
+def begin(made, number, *answered, drifts=()):
+    """Let a retraining take its number; return its run."""
     request = RetrainingRequest(
         recipe=made.recipe.name,
         number=number,
@@ -238,9 +239,11 @@ def begin(made, number, *answered):
         champion_sha256=made.model,
         parties=("shop-a",),
         notices=answered,
+        drifts=drifts,
         reason="drift",
     )
     made.store.create(retraining_key(made.recipe.name, number), canonical_json(request))
+    return request.run
 
 
 def told_by(watch, made):
@@ -273,6 +276,31 @@ def test_a_notice_that_a_rule_held_up_is_told_once_it_no_longer_does(telling, wa
     assert told_by(watch, made) == []
     close(made, made.run)
     assert told_by(watch, made) == [key]
+
+
+@pytest.mark.parametrize("status", ["finished", "failed", "cancelled"])
+def test_a_renewed_notice_is_the_same_drift_until_its_answer_fails(over, watch, later, status):
+    window = {"window": "c" * 64}
+    first = over.tell("shop-a", **window, mark="1" * 32)
+    assert told_by(watch, over) == [first]
+    second = over.tell("shop-a", **window, mark="2" * 32)
+    assert second != first
+    assert told_by(watch, over) == [], "no news"
+    drifts = [each.seen.drift for each in Notes(over.store).valid(over.recipe.name, over.model, 1e6)]
+    assert len(drifts) == 2
+    run = begin(over, 1, first, drifts=tuple(set(drifts)))
+    plan = read_plan(over.store, over.run).model_copy(update={"run": run})
+    over.store.create(plan_key(run), canonical_json(plan))
+    close(over, run, status)
+    third = over.tell("shop-a", **window, mark="3" * 32)
+    later(TELL_AGAIN + 10)
+    if status != "finished":
+        (again,) = told_by(watch, over)
+        assert again in (first, second, third), "they say the same"
+        return
+    assert told_by(watch, over) == []
+    other = over.tell("shop-a", mark="4" * 32)
+    assert told_by(watch, over) == [other], "newer rows are news, whatever was answered"
 
 
 def test_while_a_retraining_runs_or_waits_nothing_is_told_and_all_that_remains_afterwards(over, watch):
