@@ -41,6 +41,21 @@ def flow_run_state(flow_run_id: str, *, api_url: str | None = None) -> str | Non
     return state if state is None or isinstance(state, str) else state.type.value
 
 
+def is_going(flow_run_id: str, *, api_url: str | None = None) -> bool:
+    """Whether a run may still go on: it has not ended, or the server cannot say.
+
+    Whatever is no id of a flow run, and a run that the server does not know, goes on no more.
+    """
+    from prefect.client.schemas.objects import TERMINAL_STATES
+
+    try:
+        UUID(flow_run_id)
+    except ValueError:
+        return False
+    over = {UNKNOWN, *(state.value for state in TERMINAL_STATES)}
+    return flow_run_state(flow_run_id, api_url=api_url) not in over
+
+
 def flow_run_outcome(flow_run_id: str, *, api_url: str | None = None) -> str | None:
     """What a run that has ended says of its end, or its state's name; `None` as long as none is known."""
     state = _state(flow_run_id, api_url)

@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Closed
+from fedmodels.protocol.releases import ReleaseRequest
 from infra.deployments import starting
-from infra.layout import closed_key
+from infra.deployments.looking import is_going
+from infra.layout import closed_key, release_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
@@ -21,6 +23,9 @@ from tasks.release.reading import read_request, release_numbers
 def find_unreleased(settings: Settings, recipe: str) -> str | None:
     """The latest finished run of a recipe, unless somebody has proposed its model for release before.
 
+    A release without a report whose flow run is over was proposed in vain: whoever made its checks died, and
+    the next flow run adopts it. While the server cannot say, the flow run is taken to go on.
+
     An older one is never proposed: its model was passed over when a newer one came.
 
     Raises:
@@ -32,8 +37,8 @@ def find_unreleased(settings: Settings, recipe: str) -> str | None:
         return None
     run, model_sha256 = finished
     requests = (read_request(store, recipe, number) for number in release_numbers(store, recipe))
-    proposed = any(request.run == run or request.model_sha256 == model_sha256 for request in requests)
-    if proposed:
+    proposed = [each for each in requests if each.run == run or each.model_sha256 == model_sha256]
+    if any(_reported(store, each) or is_going(each.ticket) for each in proposed):
         return None
     read_plan(store, run)
     return run
@@ -43,6 +48,10 @@ def find_unreleased(settings: Settings, recipe: str) -> str | None:
 def start_release(run: str) -> str:
     """Ask Prefect for the flow that releases the run's model; return the flow run's id at once."""
     return starting.start_release(run, reason="a scheduled look for new models")
+
+
+def _reported(store: ObjectStore, request: ReleaseRequest) -> bool:
+    return store.exists(release_key(request.recipe, request.release, "report"))
 
 
 def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:

@@ -8,7 +8,8 @@ import pytest
 
 from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.messages import Closed
-from infra.deployments import starting
+from fedmodels.protocol.releases import ReleaseRequest
+from infra.deployments import looking, starting
 from infra.layout import closed_key, plan_key
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
@@ -16,6 +17,7 @@ from tasks.exchange import create_message
 from tasks.release import waiting
 from tasks.release.requesting import open_release
 from tests.store_alone import store_of
+from tests.tasks.release.released_models import reported
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 NUMBERS = itertools.count(1)
@@ -70,10 +72,10 @@ class Runs:
     def write(self, key: str, text: str) -> None:
         self.store.put_blob(key, text.encode())
 
-    def propose(self, run: str) -> None:
+    def propose(self, run: str, ticket: str = "by hand") -> ReleaseRequest:
         closed = Closed.model_validate_json(self.store.read(closed_key(run)))
-        open_release(
-            self.store, self.recipe, f"of {run}", run=run, round_number=1, model_sha256=closed.model_sha256
+        return open_release(
+            self.store, self.recipe, ticket, run=run, round_number=1, model_sha256=closed.model_sha256
         )
 
 
@@ -89,17 +91,39 @@ def test_nothing_waits_where_nothing_finished(runs, find):
     assert find(runs.recipe) is None
 
 
-def test_the_latest_finished_run_waits_until_it_was_proposed(runs, find):
+def test_the_latest_finished_run_waits_until_its_checks_were_made(runs, find):
     older, latest = runs.add(), runs.add()
     runs.add(status="failed")
     assert find(runs.recipe) == latest
-    runs.propose(latest)
+    reported(runs.store, runs.propose(latest))
     assert find(runs.recipe) is None, f"{older} was passed over"
+
+
+@pytest.mark.parametrize(
+    ("state", "going"),
+    [
+        ("RUNNING", True),
+        ("SCHEDULED", True),
+        (None, True),
+        ("CRASHED", False),
+        ("FAILED", False),
+        ("CANCELLED", False),
+        (looking.UNKNOWN, False),
+    ],
+)
+def test_a_release_whose_checks_died_is_taken_up_again(runs, find, monkeypatch, state, going):
+    """`None`: the server cannot say, and nothing is started twice."""
+    run = runs.add()
+    ticket = "3f2b8a52-3c1e-4a51-9d1b-0d3a3ce8a001"
+    request = runs.propose(run, ticket)
+    monkeypatch.setattr(looking, "flow_run_state", lambda asked, **_: state if asked == ticket else "RUNNING")
+    assert find(runs.recipe) == (None if going else run)
+    assert runs.propose(run, "of another flow run") == request, "which adopts it"
 
 
 def test_a_run_with_a_model_that_was_proposed_by_another_does_not_wait(runs, find):
     first = runs.add()
-    runs.propose(first)
+    reported(runs.store, runs.propose(first))
     again = runs.add()
     closed = Closed.model_validate_json(runs.store.read(closed_key(first)))
     runs.write(closed_key(again), closed.model_copy(update={"run": again}).model_dump_json())
