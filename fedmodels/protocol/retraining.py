@@ -3,7 +3,7 @@
 All ages are in seconds, by the store's clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -24,6 +24,7 @@ START_TIMEOUT = 600.0
 TELL_AGAIN = 300.0
 """Seconds after which a notice that was told and that no retraining has answered is told once more."""
 TRAINING_OPEN = "training-open"
+TRAINING_STOPPED = "training-stopped"
 
 
 class RetrainingReason(Message):
@@ -159,19 +160,31 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
         )
 
 
-def check_alone(recipe: str, runs: Sequence[RunAge]) -> None:
+def check_alone(recipe: str, runs: Sequence[RunAge], living: Set[str]) -> None:
     """Hold a training that a schedule began against the recipe's others: one at a time.
 
     Args:
         recipe: name of the recipe.
         runs: open ones of the recipe, and trainings that have been asked for.
+        living: those of them that somebody conducts, or will.
 
     Raises:
-        RunConflict: `training-open`.
+        RunConflict: `training-open`, where nothing is wrong; or `training-stopped`: nobody conducts the
+            open run any more, and until a person ends it or goes on with it no other one begins.
     """
+    stopped = next((run for run in runs if run.open and run.run not in living), None)
+    if stopped is not None:
+        raise RunConflict(
+            f"The run {stopped.run} of {recipe} has been open for {stopped.age:.0f} s and nobody conducts it "
+            "any more, so no scheduled training begins",
+            fix=f"go on with fedcart train --resume {stopped.run}, or end it with "
+            f"fedcart runs cancel {stopped.run}",
+            code=TRAINING_STOPPED,
+        )
     if open_run := next((run for run in runs if run.open), None):
         raise RunConflict(
-            f"The run {open_run.run} of {recipe} is open, so this training is left out",
+            f"The run {open_run.run} of {recipe} has been open for {open_run.age:.0f} s, so this training is "
+            "left out",
             fix=f"wait for its end, or run fedcart runs cancel {open_run.run} if it was given up",
             code=TRAINING_OPEN,
         )

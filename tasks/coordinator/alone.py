@@ -22,13 +22,14 @@ def check_no_training(run: CoordinatorRun, recipe: str) -> None:
     models.
 
     Raises:
-        RunConflict: `training-open`.
+        RunConflict: `training-open`, or `training-stopped`: the server knows of nobody who conducts it.
         PrefectAway: the server does not say what waits there.
     """
     unfinished = unfinished_trainings(recipe)
     retrainings = read_retrainings(run.store, recipe, unfinished)
     others = open_runs(run.store, recipe, retrainings, unfinished)
-    check_alone(recipe, [each for each in others if each.run != run.run])
+    living = unfinished | {each.run for each in retrainings.starting}
+    check_alone(recipe, [each for each in others if each.run != run.run], living)
 
 
 @task(task_run_name="start_training · {run.run}", **STORE)

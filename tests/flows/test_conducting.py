@@ -104,11 +104,11 @@ def test_the_parties_are_waited_for_once_before_something_is_asked_of_them(monke
 @pytest.fixture
 def begin(monkeypatch):
     """The flow up to conducting; notes what was looked for and started beside the runs that are open."""
-    noted = SimpleNamespace(open=[], steps=[], stopped=[])
+    noted = SimpleNamespace(open=[], living={"reviews-by-hand"}, steps=[], stopped=[])
 
     def look(run, recipe):
         noted.steps.append(("look", recipe))
-        check_alone(recipe, noted.open)
+        check_alone(recipe, noted.open, noted.living)
 
     def start(run, recipe, parties):
         noted.steps.append(("start", run.run, recipe, parties))
@@ -137,8 +137,15 @@ def test_a_training_by_schedule_is_left_out_while_another_one_is_open(begin):
     begin.open = [RunAge("reviews-by-hand", 5.0, open=True)]
     state = begin.run()
     assert (state.name, state.is_completed()) == ("LeftOut", True)
-    assert state.message.startswith("training-open: The run reviews-by-hand of reviews is open")
+    assert state.message.startswith("training-open: The run reviews-by-hand of reviews has been open for 5 s")
     assert begin.steps == [("look", "reviews")]
+
+
+def test_a_training_by_schedule_fails_while_a_run_is_open_that_nobody_conducts(begin):
+    begin.open, begin.living = [RunAge("reviews-by-hand", 5.0, open=True)], set()
+    state = begin.run()
+    assert state.is_failed()
+    assert state.message.startswith("training-stopped: The run reviews-by-hand of reviews has been open")
 
 
 def test_threads_that_wait_for_parties_end_with_a_run_that_fails(begin, monkeypatch):

@@ -71,11 +71,24 @@ def test_beside_runs_that_are_over_and_those_of_other_recipes_it_begins(made, te
     assert nightly(made) is None
 
 
-def test_it_is_left_out_beside_an_open_run_but_not_by_its_own(made):
+def test_an_open_run_that_nobody_conducts_is_a_fault_and_not_left_out(made, later):
+    """After parties-missing or quorum-missed a run stays open; else no night would show red again."""
+    plan(made, "last-night")
+    later(3600)
+    with pytest.raises(
+        RunConflict, match=r"last-night of .* has been open for 36\d\d s .* --resume last-night"
+    ) as caught:
+        check_no_training.fn(SimpleNamespace(store=made.store, run="nightly"), made.recipe.name)
+    assert caught.value.code == "training-stopped"
+
+
+def test_it_is_left_out_beside_an_open_run_but_not_by_its_own(made, waiting):
     plan(made, "by-hand")
+    waiting.add("by-hand")
     assert nightly(made) == ("training-open", "by-hand")
     assert nightly(made, run="by-hand") is None
     close(made, "by-hand")
+    waiting.clear()
     assert nightly(made) is None
 
 
