@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.events.schemas.automations import AutomationCore
 
+CRON_FIELDS = 5
+"""Minute, hour, day, month, weekday; with a sixth one a deployment would run every second."""
+YEARS_AHEAD = 8
+"""A 29th of February comes at the latest within these."""
+
 
 async def apply(
     client: "PrefectClient", declaration: Declaration, schemas: Mapping[str, dict[str, Any]]
@@ -31,9 +37,10 @@ async def apply(
         schemas: entrypoint to what `parameter_schema` says about it.
 
     Raises:
-        InputError: a schedule is no cron expression; nothing on the server has changed then.
+        InputError: a schedule is no cron expression of five fields, or never falls due; nothing on the
+            server has changed then.
     """
-    schedules = [_schedules(deployment) for deployment in declaration.deployments]
+    schedules = [await _schedules(deployment) for deployment in declaration.deployments]
     flows = sorted({deployment.flow for deployment in declaration.deployments})
     ids = {flow: await client.create_flow_from_name(flow) for flow in flows}
     for pool in declaration.pools:
@@ -55,7 +62,8 @@ def deploy(api_url: str, declaration: Declaration) -> None:
     """Bring the server at `api_url` to the declaration, whatever it knows of it.
 
     Raises:
-        InputError: a schedule is no cron expression, or `api_url` is no URL.
+        InputError: a schedule is no cron expression of five fields, or never falls due, or `api_url` is no
+            URL.
         StackError: a flow cannot be imported. In these cases nothing on the server has changed. Or the server
             refuses what it is asked, as one does that is no Prefect server.
         PrefectAway: the server does not answer.
@@ -154,11 +162,11 @@ async def _apply_deployment(
     )
 
 
-def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]":
+async def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]":
     """The deployment's schedule, if it has one, as Prefect takes it.
 
     Raises:
-        InputError: it is no cron expression.
+        InputError: it is no cron expression of five fields, or never falls due.
     """
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
@@ -168,12 +176,32 @@ def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]":
     try:
         schedule = CronSchedule(cron=deployment.schedule, timezone="UTC")
     except ValueError:
-        raise InputError(
-            f"The schedule {deployment.schedule!r} of {deployment.flow} is no cron expression",
-            fix='give five fields, like "0 2 * * *" for two o\'clock every night (UTC), or "off"',
-            code="schedule-invalid",
-        ) from None
+        raise _invalid(deployment, "is no cron expression") from None
+    if len(deployment.schedule.split()) != CRON_FIELDS:
+        raise _invalid(deployment, f"has not {CRON_FIELDS} fields")
+    if not await _falls_due(deployment.schedule):
+        raise _invalid(deployment, f"never falls due within {YEARS_AHEAD} years")
     return [DeploymentScheduleCreate(schedule=schedule, active=True)]
+
+
+async def _falls_due(cron: str) -> bool:
+    """Whether the server's own reading of a cron expression finds a moment in the next years."""
+    from prefect.server.schemas.schedules import CronSchedule
+
+    now = datetime.now(UTC)
+    try:
+        due = await CronSchedule(cron=cron, timezone="UTC").get_dates(n=1, start=now)
+    except ValueError:  # there is no such day
+        return False
+    return bool(due) and due[0] <= now + timedelta(days=366 * YEARS_AHEAD)
+
+
+def _invalid(deployment: Deployment, what: str) -> InputError:
+    return InputError(
+        f"The schedule {deployment.schedule!r} of {deployment.flow} {what}",
+        fix='give five fields, like "0 2 * * *" for two o\'clock every night (UTC), or "off"',
+        code="schedule-invalid",
+    )
 
 
 async def _apply_automation(client: "PrefectClient", wanted: "AutomationCore") -> None:

@@ -1,5 +1,6 @@
 """Pools and deployments: one declaration, applied again and again, and locked."""
 
+import asyncio
 import os
 import sqlite3
 import subprocess
@@ -27,8 +28,8 @@ from prefect.states import Cancelling, Completed, Crashed, Paused, Pending, Runn
 from fedmodels.errors import InputError, PrefectAway, StackError
 from flows.deploying import deploy_all, whole_declaration
 from flows.recipes import load_recipe
-from infra.deployments import drift_automation, heartbeats
-from infra.deployments.applying import deploy, parameter_schemas
+from infra.deployments import applying, drift_automation, heartbeats
+from infra.deployments.applying import apply, deploy, parameter_schemas
 from infra.deployments.declaration import (
     RUNS_AT_ONCE,
     WAITS,
@@ -279,6 +280,29 @@ def test_a_schedule_that_is_none_is_one_sentence_and_changes_nothing(
         deploy_all(reviews(release="5 * * * *", housekeeping="every day"), running.api_url)
     assert caught.value.code == "schedule-invalid"
     assert on_the_server(client) == before
+
+
+@pytest.mark.parametrize(
+    ("cron", "said"),
+    [
+        ("every day", "is no cron expression"),
+        ("* * * * * *", "has not 5 fields"),
+        ("@daily", "has not 5 fields"),
+        ("0 0 30 2 *", "never falls due within 8 years"),
+    ],
+)
+def test_a_schedule_of_seconds_or_of_no_day_is_refused(cron, said):
+    """Before anything is asked of the server: there is no client."""
+    with pytest.raises(InputError, match=said) as caught:
+        asyncio.run(apply(None, reviews(release=cron), {}))  # type: ignore[arg-type]
+    assert caught.value.code == "schedule-invalid"
+
+
+@pytest.mark.parametrize("cron", ["0 0 29 2 *", "*/15 * * * *", "0 2 * * MON-FRI"])
+def test_a_schedule_that_falls_due_is_taken(cron):
+    (deployment, *_) = (each for each in reviews(release=cron).deployments if each.schedule == cron)
+    (made,) = asyncio.run(applying._schedules(deployment))
+    assert made.schedule.cron == cron
 
 
 def test_each_declared_flow_can_be_imported_under_its_name_and_takes_its_parameters():
