@@ -44,6 +44,12 @@ def describe_faults(error: ValidationError, model: type[BaseModel], *, quote: bo
     return f"{counted(len(clauses), 'fault')}: {'; '.join(clauses)}"
 
 
+def fault_of_value(name: str, value: object, schema: Schema) -> str:
+    """`num_rounds is 'x', but must be a whole number of at least 1`: one value that is told in any case."""
+    shown = _shown(value, schema, quote=True)
+    return f"{name}{shown}{', but' if shown else ''} must be {_wanted(schema)}"
+
+
 class _Places:
     """Where in a document what may stand, by the JSON schema of its model."""
 

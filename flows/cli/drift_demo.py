@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fedmodels.errors import InputError
 from flows.cli.output import JsonFlag, console, notes, number_cell, print_json, print_table
 
 NOT_SHOWN = 1
@@ -47,7 +48,11 @@ def demo(
     from infra.settings import load_settings
 
     if no_drift and worse:
-        raise typer.BadParameter("--no-drift and --worse exclude each other")
+        raise InputError(
+            "--no-drift and --worse exclude each other",
+            fix="leave one out; see fedcart drift demo --help",
+            code="usage",
+        )
     kind = NO_DRIFT if no_drift else WORSE if worse else DRIFT
     home = load_settings().home / RECIPE
     document = demonstrate_drift(Wanted(kind, load_recipe(RECIPE), home, keep=keep), _say, run_progress)

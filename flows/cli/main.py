@@ -2,8 +2,6 @@
 
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -11,36 +9,18 @@ import typer
 
 from fedmodels.errors import FedcartError
 from flows.cli import data, demo, deploy, doctor, drift, follow, predict, release, runs, stack, train
-from flows.cli.output import INTERRUPTED, explain, explain_interruption, print_json, refusal_of
+from flows.cli.output import INTERRUPTED, explain, explain_interruption, refusal_of
 from flows.cli.plain_help import Commands, Group
-
-
-@contextmanager
-def _usage_told() -> Iterator[None]:
-    """Print the document of a command that was called wrongly; typer tells people, and ends with 2."""
-    try:
-        yield
-    except typer.TyperException as error:
-        if "--json" in sys.argv:
-            print_json({"error": {"code": "usage", "message": error.format_message()}})
-        raise
+from flows.cli.usage import usage_as_refusal
 
 
 class Fedcart(Group):
-    """Tells programs of wrong usage, and people that a command was interrupted.
-
-    Typer by itself would print a frame around the one and no document, and end without a word at the other.
-    """
-
-    def make_context(self, info_name: str | None, args: list[str], **extra: Any) -> Any:  # type: ignore[override]
-        """Read the options that stand before any command."""
-        with _usage_told():
-            return super().make_context(info_name, args, **extra)
+    """Tells people and programs of wrong usage and of an interruption, of which typer would say nothing."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that was asked for."""
         try:
-            with _usage_told():
+            with usage_as_refusal(ctx):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             explain_interruption("The command was interrupted.", as_json="--json" in sys.argv)

@@ -129,7 +129,8 @@ def explain(error: FedcartError, *, as_json: bool) -> None:
     """The one sentence that a refusal gets."""
     if as_json:
         print_json({"error": {"code": error.code, "message": str(error)}})
-    notes.print(f"[bold red]error[/] {_escaped(str(error))} [dim]({error.code})[/]", soft_wrap=True)
+    said = Text.assemble(("error", "bold red"), f" {error} ", (f"({error.code})", "dim"))
+    notes.print(said, soft_wrap=True)
 
 
 def refusal_of(error: OSError) -> InputError:
@@ -149,10 +150,6 @@ def explain_interruption(sentence: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": {"code": "interrupted", "message": sentence}})
     notes.print(sentence, soft_wrap=True, highlight=False)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
 
 
 def cells(metrics: dict[str, Any] | None) -> tuple[str | None, str | None, str | None]:

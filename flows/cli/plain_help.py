@@ -1,7 +1,7 @@
-"""Help that reads like a manual page: an argument is `RUN` in the usage line, and a flag has no type.
+"""Help that reads like a manual page, and wrong words that are refused like anything else.
 
-typer writes `{RUN}` there, `<str>` beside an argument that has a name and `<bool>` beside a flag, and has no
-setting for it.
+In the usage line an argument is `RUN`, and a flag has no type. typer writes `{RUN}` there, `<str>` beside an
+argument that has a name and `<bool>` beside a flag, and has no setting for it.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from flows.cli.usage import refuse_unknown_command, usage_as_refusal
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -31,6 +33,12 @@ class _Plain:
         pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
         return [piece.strip("{}") for piece in pieces]
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; what is wrong with them is refused as anything else is."""
+        with usage_as_refusal(ctx):
+            read: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]
+        return read
+
 
 class Command(_Plain, TyperCommand):
     """A command with plain help."""
@@ -38,6 +46,12 @@ class Command(_Plain, TyperCommand):
 
 class Group(_Plain, TyperGroup):
     """Commands with plain help."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that was asked for."""
+        if not ctx.resilient_parsing:  # which completion asks for
+            refuse_unknown_command(self, ctx, args[0])
+        return super().resolve_command(ctx, args)
 
 
 class Commands(typer.Typer):

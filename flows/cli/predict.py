@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from fedmodels.errors import InputError
 from flows.cli.output import (
     JsonFlag,
     OutOption,
@@ -44,7 +45,11 @@ def predict(
     if out:
         check_file_target(out)
     if not (text or file):
-        raise typer.BadParameter("give --text or --file")
+        raise InputError(
+            "Neither --text nor --file is given",
+            fix="give one of them; see fedcart predict --help",
+            code="usage",
+        )
     table = given_texts(text or [], file, column, whole=out is not None)
     with notes.status(f"labelling {counted(len(table.rows), 'text')}"):
         labelled = label_texts(load_settings().home, run, table.texts)

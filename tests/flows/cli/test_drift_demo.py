@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from fedmodels.errors import InputError
 from flows.cli.main import app
 from flows.demonstrations import drift
 
@@ -93,4 +94,6 @@ def test_people_see_what_drifted_and_what_the_gate_said(call):
 
 
 def test_two_kinds_at_once_are_refused(call):
-    assert call({}, "--no-drift", "--worse").exit_code == 2
+    refused = call({}, "--no-drift", "--worse").exception
+    assert isinstance(refused, InputError)
+    assert refused.code == "usage"

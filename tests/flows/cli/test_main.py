@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from fedmodels.errors import InputError
 from flows.cli.main import app
 from flows.cli.output import refusal_of
+from tests.flows.cli.in_process import call_main
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MAIN = [sys.executable, "-c", "from flows.cli.main import main; main()"]
@@ -78,22 +79,63 @@ def test_where_nothing_can_be_written_is_refused_before_anything_else(tmp_path, 
     assert (full / "thesis.txt").read_text() == file.read_text() == "precious"
 
 
+NUMBER = "must be a whole number"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("runs", "show", "--colour", "--json"), "No such option: --colour"),
-        (("--json",), "No such option: --json"),
-        (("runs", "show", "--json"), "Missing argument 'RUN'."),
-        (("dance", "--json"), "No such command 'dance'."),
-        (("predict", "run-1", "--json"), "Invalid value: give --text or --file"),
+        (["--json"], "fedcart has no option '--json'; see fedcart --help."),
+        (["runs", "lst"], "runs has no command 'lst', perhaps list is meant; see fedcart runs --help."),
+        (["demo", "--rounds", "3"], "fedcart demo has no option '--rounds'; see fedcart demo --help."),
+        (["demo", "--recip"], "has no option '--recip', perhaps --recipe is meant; see fedcart demo --help."),
+        (["up", "-x"], "fedcart up has no option '-x'; see fedcart up --help."),
+        (["demo", "-r"], "The option -r of fedcart demo needs a value, RECIPE; see fedcart demo --help."),
+        (["up", "--json=3"], "The option --json of fedcart up takes no value; see fedcart up --help."),
+        (["up", "--server-port", "abc"], f"--server-port is 'abc', but {NUMBER}; see fedcart up --help."),
+        (["release", "rollback", "reviews", "--to", "0"], f"--to is '0', but {NUMBER} of at least 1; see"),
+        (["release", "show", "reviews", "x"], f"RELEASE is 'x', but {NUMBER} of at least 1; see fedcart rel"),
+        (["runs", "show"], "fedcart runs show needs RUN; see fedcart runs show --help."),
+        (["data", "check"], "fedcart data check needs --party; see fedcart data check --help."),
+        (["runs", "show", "a", "b"], "extra argument(s) (b); see fedcart runs show --help."),
+        (["predict", "run-1"], "Neither --text nor --file is given; give one of them; see fedcart predict"),
+        (["runs", "--"], "Missing command; see fedcart runs --help."),
     ],
-    ids=["option", "option before the command", "argument", "command", "neither of two"],
+    ids=" ".join,
 )
-def test_wrong_usage_is_a_document_for_programs(tmp_path, words, said):
-    wrong = fedcart(*words, home=tmp_path)
-    assert wrong.returncode == 2
-    assert json.loads(wrong.stdout) == {"error": {"code": "usage", "message": said}}
-    assert said.split(":")[0].rstrip(".") in wrong.stderr
+def test_wrong_usage_says_what_may_stand_there_and_where_to_read_it(capsys, monkeypatch, words, said):
+    wrong = call_main(monkeypatch, capsys, words)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert wrong.stderr.startswith("error ")
+    assert said in wrong.stderr
+    assert wrong.stderr.endswith("(usage)\n")
+
+
+def test_an_unknown_command_is_told_which_there_are(capsys, monkeypatch):
+    wrong = call_main(monkeypatch, capsys, ["frobnicate"])
+    assert wrong.stderr.startswith("error fedcart has no command 'frobnicate'; it has demo, up, down, ")
+    assert wrong.stderr.endswith(", release; see fedcart --help. (usage)\n")
+
+
+def test_what_was_typed_is_repeated_as_it_is(capsys, monkeypatch):
+    wrong = call_main(monkeypatch, capsys, ["[red]:smile:\x1b"])
+    assert "fedcart has no command '[red]:smile:\\x1b'; it has" in wrong.stderr
+
+
+@pytest.mark.parametrize("words", [["runs", "show", "--colour"], ["dance"], ["up", "--s3-port", "x"]])
+def test_wrong_usage_is_a_document_for_programs(capsys, monkeypatch, words):
+    wrong = call_main(monkeypatch, capsys, [*words, "--json"])
+    document = json.loads(wrong.stdout)["error"]
+    assert (wrong.returncode, document["code"]) == (2, "usage")
+    assert wrong.stderr == f"error {document['message']} (usage)\n"
+
+
+@pytest.mark.parametrize("words", [[], ["runs"]])
+def test_a_group_without_a_command_shows_its_help(capsys, monkeypatch, words):
+    shown = call_main(monkeypatch, capsys, words)
+    assert shown.returncode == 2
+    assert "Commands" in shown.stdout + shown.stderr
+    assert "(usage)" not in shown.stderr
 
 
 def test_wrong_usage_prints_nothing_for_programs_that_did_not_ask(tmp_path):

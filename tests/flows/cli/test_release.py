@@ -179,4 +179,4 @@ def test_refusals_name_the_thing_and_the_next_step(fedcart, store, recipe):
     assert refused(fedcart("promote", recipe, 9), InputError) == "release-unknown"
     assert refused(fedcart("promote", "Not An Id", 1), InputError) == "id-invalid"
     assert refused(fedcart("approve", recipe, 1), RunConflict) == "approval-not-asked"
-    assert fedcart("promote", recipe, 0).exit_code == 2
+    assert refused(fedcart("promote", recipe, 0), InputError) == "usage"
