@@ -5,11 +5,12 @@ the JSON schema of the model, so that `num_rounds: many` is told its bounds as w
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import PydanticCustomError
 
 from fedmodels.identifiers import ID_PATTERN, PRINTABLE_PATTERN
 from fedmodels.words import counted
@@ -23,6 +24,8 @@ FORMS = {
 """Patterns in words."""
 _KEY = "[key]"
 """What pydantic appends to the location of a faulty key."""
+_OF_PLACE = "fault_of_place"
+"""Type of the errors of `fault_of_place`."""
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 _LIKENESS = 0.7
 """Of two keys, 0 to 1, from which one is taken for a misspelling of the other."""
@@ -30,18 +33,36 @@ _LONGEST = 60
 """Of a text that is repeated, in characters."""
 
 
-def describe_faults(error: ValidationError, model: type[BaseModel], *, quote: bool = True) -> str:
+def _dotted(location: Location) -> str:
+    return ".".join(map(str, location)) or "the document"
+
+
+def describe_faults(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    quote: bool = True,
+    named: Callable[[Location], str] = _dotted,
+) -> str:
     """`2 faults: num_rounds is 'x', but must be a whole number of at least 1; colour is not a known key`.
+
+    No value is shown that stands where a secret or a `Path` belongs, or a mapping that holds one.
 
     Args:
         error: what pydantic raised.
         model: of what it was raised.
-        quote: whether to show values, the short scalars among them: never where secrets and paths stand. A
-            number that stands where a number belongs is shown in any case.
+        quote: whether to show the other values, the short scalars among them. A number that stands where a
+            number belongs is shown in any case.
+        named: how a place is called; by default its keys, with dots between them.
     """
     schema = _Places(model.model_json_schema())
-    clauses = dict.fromkeys(_clause(item, schema, quote=quote) for item in error.errors())
+    clauses = dict.fromkeys(_clause(item, schema, quote=quote, named=named) for item in error.errors())
     return f"{counted(len(clauses), 'fault')}: {'; '.join(clauses)}"
+
+
+def fault_of_place(said: str) -> PydanticCustomError:
+    """For a validator to raise: what is wrong with its place, as the words that follow the place's name."""
+    return PydanticCustomError(_OF_PLACE, "{said}", {"said": said})
 
 
 def fault_of_value(name: str, value: object, schema: Schema) -> str:
@@ -77,6 +98,14 @@ class _Places:
         """Sections of the document that know the key, each with it."""
         return (f"{section}.{key}" for section in self.keys(()) if key in self.keys((section,)))
 
+    def is_private(self, schema: Schema) -> bool:
+        """Whether a secret or a path belongs here, or below."""
+        here = self._plain(schema)
+        if here.get("writeOnly") or here.get("format") == "path":
+            return True
+        below = (*here.get("properties", {}).values(), here.get("additionalProperties"))
+        return any(self.is_private(each) for each in below if isinstance(each, dict))
+
     def _below(self, here: Schema, part: int | str) -> Schema | None:
         if isinstance(part, int) and here.get("type") == "array":
             items: list[Schema] = here.get("prefixItems", [])
@@ -94,30 +123,32 @@ class _Places:
         return self._plain(kinds[0]) if len(kinds) == 1 else schema
 
 
-def _clause(item: Mapping[str, Any], places: _Places, *, quote: bool) -> str:
+def _clause(
+    item: Mapping[str, Any], places: _Places, *, quote: bool, named: Callable[[Location], str]
+) -> str:
     location: Location = item["loc"]
     kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
-        return f"{_dotted(location)} is not a known key{_suggestion(location, places)}"
+        return f"{named(location)} is not a known key{_suggestion(location, places)}"
     if kind == "missing" and isinstance(location[-1], str):
-        return f"{_dotted(location)} is missing"
+        return f"{named(location)} is missing"
     if kind == "value_error":
         said = str(item["msg"].removeprefix("Value error, "))
-        return f"{_dotted(location)}: {said}" if location else said
+        return f"{named(location)}: {said}" if location else said
+    if kind == _OF_PLACE:
+        return f"{named(location)} {item['msg']}"
     if location[-1:] == (_KEY,):
         key = f"{location[-2]!r}" if quote else "a key"
         names = _names(places.walk(location[:-2])[1])
-        return f"{_dotted(location[:-2])} has the key {key}, but each key must be {_wanted(names)}"
+        return f"{named(location[:-2])} has the key {key}, but each key must be {_wanted(names)}"
     place, schema = places.walk(location[:-1] if kind == "missing" else location)
     wanted = _wanted(schema)
     if kind == "finite_number":
         wanted = wanted.replace("a number", "a finite number")
+    if places.is_private(schema):
+        return f"{named(place)} must be {wanted}"
     shown = _shown(value, schema, quote=quote) if place else " is empty" * (value is None)
-    return f"{_dotted(place)}{shown}{', but' if shown else ''} must be {wanted}"
-
-
-def _dotted(location: Location) -> str:
-    return ".".join(map(str, location)) or "the document"
+    return f"{named(place)}{shown}{', but' if shown else ''} must be {wanted}"
 
 
 def _suggestion(location: Location, places: _Places) -> str:

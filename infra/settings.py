@@ -6,21 +6,23 @@ process reads only that of its role. What a training computes is in its recipe, 
 """
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, WithJsonSchema, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
-from fedmodels.document_faults import describe_faults
+from fedmodels.document_faults import Location, describe_faults, fault_of_place
 from fedmodels.errors import InputError
 from fedmodels.identifiers import Identifier
 from infra.locations import role_folder, role_settings
@@ -110,7 +112,7 @@ class Settings(BaseSettings):
     s3_silence: float = Field(
         60.0, gt=0.0, description="seconds after which a store that says nothing is asked again"
     )
-    s3_access_key_id: str | None = None
+    s3_access_key_id: Annotated[str, WithJsonSchema({"type": "string", "writeOnly": True})] | None = None
     s3_secret_access_key: SecretStr | None = None
     database: SecretStr | None = Field(
         None, description="URL of a PostgreSQL for the Prefect server; read by fedcart up alone"
@@ -128,7 +130,9 @@ class Settings(BaseSettings):
     @classmethod
     def _endpoint(cls, url: str | None) -> str | None:
         if url is not None and not _is_endpoint(url):
-            raise ValueError("must be http(s)://host[:port]")
+            plain = not set("@/?#") & set(re.sub("^[a-z0-9]*://", "", url))  # else it may hold a secret
+            shown = f"is {url!r}, but " if plain else ""
+            raise fault_of_place(f"{shown}must be http(s)://host[:port], without a login or a path")
         return url
 
     @classmethod
@@ -187,15 +191,24 @@ def load_settings(**overrides: Any) -> Settings:
     """Read the settings of this process.
 
     Raises:
-        InputError: a `FEDCART_` variable is misspelt, or a value has the wrong type; names all faults.
+        InputError: a `FEDCART_` variable is misspelt, `FEDCART_CONFIG` names no file, or a value has the
+            wrong type; names all faults.
     """
     _refuse_unknown_variables()
+    _refuse_missing_file()
     try:
         return Settings(**overrides)
     except ValidationError as error:
         raise InputError(
-            f"The settings have {describe_faults(error, Settings, quote=False)}",
+            f"The settings have {describe_faults(error, Settings, named=_by_source(overrides))}",
             fix="correct the FEDCART_ variable or fedcart.toml",
+            code="settings-invalid",
+        ) from None
+    except SettingsError as error:
+        field = re.search(r'field "(\w+)"', str(error))
+        raise InputError(
+            f"{_variable(field.groups()) if field else f'A {PREFIX} variable'} is not valid JSON",
+            fix="correct its syntax, or set it in fedcart.toml",
             code="settings-invalid",
         ) from None
     except ValueError:
@@ -241,6 +254,38 @@ def _is_endpoint(url: str) -> bool:
     if "@" in parts.netloc or parts.path not in ("", "/") or parts.query or parts.fragment:
         return False
     return bool(is_valid_endpoint_url(url) or is_valid_ipv6_endpoint_url(url))
+
+
+def _variable(location: Location) -> str:
+    return PREFIX + "__".join(map(str, location)).upper()
+
+
+def _by_source(arguments: Collection[str]) -> Callable[[Location], str]:
+    """How a fault's place is called: by the variable that holds it, else by its keys.
+
+    Args:
+        arguments: settings that are not taken from the environment.
+    """
+    there = {name.upper() for name in os.environ}
+
+    def named(location: Location) -> str:
+        if location and location[0] not in arguments:
+            for end in range(len(location), 0, -1):
+                if _variable(location[:end]) in there:
+                    return ".".join([_variable(location[:end]), *map(str, location[end:])])
+        return ".".join(map(str, location))
+
+    return named
+
+
+def _refuse_missing_file() -> None:
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named is not None and not Path(named).is_file():
+        raise InputError(
+            f"{CONFIG_VARIABLE} names {Path(named).name!r}, which is no file",
+            fix="correct it, or unset it to use the fedcart.toml of the present folder",
+            code="settings-missing",
+        )
 
 
 def _refuse_unknown_variables() -> None:

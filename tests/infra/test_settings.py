@@ -37,23 +37,52 @@ def test_all_faults_of_a_file_at_once(tmp_path):
     )
 
 
-def test_a_number_of_the_environment_is_told_and_other_words_are_not(monkeypatch):
+def test_a_fault_of_the_environment_names_variable_and_value(monkeypatch):
     monkeypatch.setenv("FEDCART_TORCH_THREADS", "0")
-    monkeypatch.setenv("FEDCART_POLL_SECONDS", "hunter2")
+    monkeypatch.setenv("FEDCART_POLL_SECONDS", "abc")
+    monkeypatch.setenv("FEDCART_POLICY__MAX_ROUNDS", "many")
+    monkeypatch.setenv("fedcart_role", "King!")
     with pytest.raises(InputError) as caught:
         load_settings()
-    assert "torch_threads is '0', but must be a whole number of at least 1" in str(caught.value)
-    assert "poll_seconds must be a number above 0" in str(caught.value)
-    assert "hunter2" not in str(caught.value)
+    said = str(caught.value)
+    assert "FEDCART_TORCH_THREADS is '0', but must be a whole number of at least 1" in said
+    assert "FEDCART_POLL_SECONDS is 'abc', but must be a number above 0" in said
+    assert "FEDCART_POLICY__MAX_ROUNDS is 'many', but must be a whole number of at least 1" in said
+    assert "FEDCART_ROLE is 'King!', but must be an id of 1 to 31 lower-case letters" in said
+
+
+def test_what_a_variable_holds_is_called_by_it_and_what_beats_it_is_not(monkeypatch):
+    monkeypatch.setenv("FEDCART_POLICY", '{"max_rounds": 0}')
+    monkeypatch.setenv("FEDCART_POLL_SECONDS", "1")
+    with pytest.raises(InputError, match=r"FEDCART_POLICY\.max_rounds is 0, but") as caught:
+        load_settings(poll_seconds=-1)
+    assert "; poll_seconds is -1, but must be a number above 0;" in str(caught.value)
+
+
+def test_a_variable_that_is_no_json_is_told(monkeypatch):
+    monkeypatch.setenv("FEDCART_TABLES", "/confidential/shop-a.csv")
+    with pytest.raises(InputError, match="FEDCART_TABLES is not valid JSON") as caught:
+        load_settings()
+    assert (caught.value.code, "confidential" in str(caught.value)) == ("settings-invalid", False)
+
+
+@pytest.mark.parametrize("named", ["nix.toml", "."])
+def test_a_settings_file_that_does_not_exist(tmp_path, monkeypatch, named):
+    monkeypatch.setenv("FEDCART_CONFIG", str(tmp_path / named))
+    with pytest.raises(InputError, match=r"FEDCART_CONFIG names '.+', which is no file") as caught:
+        load_settings()
+    assert caught.value.code == "settings-missing"
 
 
 def test_a_fault_shows_neither_value_nor_path(tmp_path):
     (tmp_path / "fedcart.toml").write_text(
-        's3_secret_access_key = 12345\ntables = "/confidential/shop-a.csv"\n'
+        "s3_secret_access_key = 12345\ns3_access_key_id = 12345\nhome = 12345\n"
+        'tables = "/confidential/shop-a.csv"\nmodel_folders = ["/confidential"]\n'
     )
     with pytest.raises(InputError) as caught:
         load_settings()
-    assert "tables" in str(caught.value)
+    assert "5 faults" in str(caught.value)
+    assert "tables must be a mapping of keys to values" in str(caught.value)
     assert "12345" not in str(caught.value)
     assert "confidential" not in str(caught.value)
 
@@ -99,10 +128,12 @@ def test_an_endpoint_is_taken_as_it_is(url):
     "url",
     ["foo", "", "127.0.0.1:8333", "ftp://store", "http://", "http://a b", "http://s:99999", "http://s:x"],
 )
-def test_an_endpoint_that_is_no_url_of_a_host_is_refused_without_its_value(monkeypatch, url):
+def test_an_endpoint_that_is_no_url_of_a_host_is_refused(monkeypatch, url):
     monkeypatch.setenv("FEDCART_S3_ENDPOINT", url)
-    with pytest.raises(InputError, match=r"s3_endpoint: must be http\(s\)://host\[:port\]") as caught:
+    with pytest.raises(InputError) as caught:
         load_settings()
+    said = f"FEDCART_S3_ENDPOINT is '{url}', but must be http(s)://host[:port], without a login or a path"
+    assert said in str(caught.value)
     assert caught.value.code == "settings-invalid"
 
 
