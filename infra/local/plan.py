@@ -1,5 +1,7 @@
 """What a stack consists of, kept in `stack.json`: its bucket, its parties and its ports."""
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,8 +61,26 @@ class Stack:
         return (COORDINATOR, *self.parties)
 
 
+def check_home(home: Path) -> None:
+    """See that a stack could lie in `home`.
+
+    Raises:
+        NotADirectoryError: it is a file, or below one.
+    """
+    for place in (home, *home.parents):
+        if place.is_dir():
+            return
+        if place.exists():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(home))
+
+
 def read_stack(home: Path) -> Stack | None:
-    """The stack of `home` as it was last planned; `None` when there was none, or its file is garbled."""
+    """The stack of `home` as it was last planned; `None` when there was none, or its file is garbled.
+
+    Raises:
+        NotADirectoryError: there never can be one.
+    """
+    check_home(home)
     document = read_json(stack_folder(home) / "stack.json") or {}
     try:
         return Stack(

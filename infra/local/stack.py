@@ -18,7 +18,7 @@ from infra.deployments import heartbeats
 from infra.deployments.declaration import declare, locked_template
 from infra.local import borrowers, endings, prefect_server, processes, seaweedfs, workers
 from infra.local.lock import locked
-from infra.local.plan import Stack, plan_stack, read_stack, soon, write_stack
+from infra.local.plan import Stack, check_home, plan_stack, read_stack, soon, write_stack
 from infra.local.ports import port_is_free
 from infra.local.processes import Record
 from infra.local.roles import prepare_roles, store_folder
@@ -130,8 +130,10 @@ def down(home: Path, *, patience: float = endings.PATIENCE_S) -> tuple[str, ...]
 
     Raises:
         StackError: another command is changing the stack.
+        NotADirectoryError: `home` is a file, or below one.
     """
     home = home.resolve()
+    check_home(home)
     stack = stack_folder(home)
     if not stack.exists():
         return ()

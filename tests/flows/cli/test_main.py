@@ -36,6 +36,16 @@ def test_a_home_that_cannot_be_made_is_one_sentence(tmp_path):
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("words", [["status"], ["down"], ["runs", "list"], ["release", "list"], ["doctor"]])
+@pytest.mark.parametrize("home", ["taken", "taken/home"])
+def test_a_home_that_is_a_file_is_not_a_stack_that_is_down(capsys, monkeypatch, tmp_path, words, home):
+    (tmp_path / "taken").touch()
+    refused = call_main(monkeypatch, capsys, words, FEDCART_HOME=str(tmp_path / home))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"error {tmp_path / home}")
+    assert "cannot be used: not a directory; correct its path or rights." in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
