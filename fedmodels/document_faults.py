@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fedmodels.identifiers import ID_PATTERN, PRINTABLE_PATTERN
 from fedmodels.words import counted
@@ -63,6 +63,18 @@ def describe_faults(
 def fault_of_place(said: str) -> PydanticCustomError:
     """For a validator to raise: what is wrong with its place, as the words that follow the place's name."""
     return PydanticCustomError(_OF_PLACE, "{said}", {"said": said})
+
+
+def with_fault(error: ValidationError, said: str) -> ValidationError:
+    """For a validator around a model to raise: the faults of its fields, and one of the whole of it."""
+    faults = [
+        InitErrorDetails(type=item["type"], loc=item["loc"], input=item["input"], ctx=item.get("ctx", {}))
+        for item in error.errors()
+    ]
+    whole = PydanticCustomError("value_error", "{said}", {"said": said})
+    return ValidationError.from_exception_data(
+        error.title, [*faults, InitErrorDetails(type=whole, input=None)]
+    )
 
 
 def fault_of_value(name: str, value: object, schema: Schema) -> str:

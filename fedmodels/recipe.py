@@ -5,15 +5,24 @@ written into the run's `plan.json`, so that a plan alone repeats a training.
 """
 
 from types import NoneType
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fedmodels.contract_schema import KIND_OF, Contract, LabelledTextContract
+from fedmodels.document_faults import with_fault
 from fedmodels.drift_section import DriftSection
 from fedmodels.identifiers import Identifier
 from fedmodels.section import NonNegative, PositiveFloat, Section, Share
 from fedmodels.spelling import clean_label
+from fedmodels.words import counted
 
 SALVAGING_STRATEGIES = frozenset({"fedavg"})
 """Strategies whose update still means something in the next round. One with control variates of its own
@@ -105,6 +114,10 @@ def _ambiguous(labels: tuple[str, ...]) -> list[str]:
     return faults
 
 
+def _too_few(parties: int) -> str:
+    return f"parties has {counted(parties, 'entry')}, at least 2 are needed"
+
+
 class DataConfig(Section):
     """What is learned from: labelled text, at two parties or more and at the coordinator.
 
@@ -136,11 +149,23 @@ class DataConfig(Section):
             )
         return tuple(str(item) for item in value)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _count_parties(cls, value: Any, inner: ModelWrapValidatorHandler[Self]) -> Self:
+        """Say that parties are few beside faults of fields, at which the next validator does not run."""
+        try:
+            return inner(value)
+        except ValidationError as error:
+            parties = value.get("parties") if isinstance(value, dict) else None
+            if not isinstance(parties, dict) or len(parties) > 1:
+                raise
+            raise with_fault(error, _too_few(len(parties))) from None
+
     @model_validator(mode="after")
     def _parties_and_sources_agree(self) -> Self:
         faults: list[str] = []
         if len(self.parties) < 2:
-            faults.append(f"parties has {len(self.parties)} entry, at least 2 are needed")
+            faults.append(_too_few(len(self.parties)))
         if self.labels is not None and len(set(self.labels)) < 2:
             faults.append("labels needs at least 2 different values")
         faults += _ambiguous(self.labels or ())
@@ -311,6 +336,18 @@ class Recipe(Section):
     release: ReleaseGate = ReleaseGate()
     drift: DriftSection = DriftSection()
     early_stopping: EarlyStopping | None = None
+
+    @field_validator("gate")
+    @classmethod
+    def _falls_fit(cls, gate: RoundGate, info: ValidationInfo) -> RoundGate:
+        """Beside the other faults of a recipe, which a validator of the whole would have to wait for."""
+        metric = info.data.get("key_metric", "loss")  # lacking when it is faulty itself
+        falls = {name: getattr(gate, name) for name in ("max_metric_drop", "max_party_drop")}
+        wrong = {name: fall for name, fall in falls.items() if fall is not None and fall > 1}
+        if metric != "loss" and wrong:
+            said = " and ".join(f"{name} is {fall:g}" for name, fall in wrong.items())
+            raise ValueError(f"{said}, but {metric} cannot fall by more than 1")
+        return gate
 
     @property
     def training_limit(self) -> float:

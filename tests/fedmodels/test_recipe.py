@@ -45,6 +45,26 @@ def test_all_faults_are_reported_at_once():
     assert "seed is 'x', but must be a whole number of at least 0" in said
 
 
+def test_few_parties_and_great_falls_are_told_beside_other_faults():
+    one = {"one": {"train": "a", "colour": "red"}}
+    data = {**TABLES, "parties": one, "labels": "x", "min_rows": 0}
+    said = faults(num_rounds=0, data=data, gate={"max_metric_drop": 5, "max_party_drop": 1.5})
+    assert said.startswith("6 faults")
+    assert "data: parties has 1 entry, at least 2 are needed" in said
+    assert "data.parties.one.colour is not a known key" in said
+    assert (
+        "gate: max_metric_drop is 5 and max_party_drop is 1.5, but accuracy cannot fall by more than 1"
+        in said
+    )
+
+
+def test_a_share_cannot_fall_by_more_than_one_and_a_loss_can():
+    assert "but macro_f1 cannot fall" in faults(key_metric="macro_f1", gate={"max_metric_drop": 1.01})
+    assert parse(gate={"max_metric_drop": 1, "max_party_drop": None}).gate.max_metric_drop == 1
+    assert parse(key_metric="loss", gate={"max_metric_drop": 5}).gate.max_metric_drop == 5
+    assert faults(key_metric="f1", gate={"max_metric_drop": 5}).startswith("1 fault: key_metric is 'f1'")
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
