@@ -8,6 +8,7 @@ from fedmodels.protocol.releases import ReleaseRequest
 from fedmodels.protocol.sweeping import parse_bound
 from fedmodels.words import counted
 from infra.deployments.answered import seconds_left
+from infra.deployments.looking import is_going
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
@@ -53,5 +54,6 @@ def reject_overdue_releases(settings: Settings) -> int:
 
 
 def _answered(request: ReleaseRequest) -> bool:
-    """Whether somebody filled in the form of the flow run that asks, in time."""
-    return seconds_left(request.ticket, form_key(request.release)) is not None
+    """Whether somebody filled in the form of the flow run that asks, in time, and it may still read it."""
+    in_time = seconds_left(request.ticket, form_key(request.release)) is not None
+    return in_time and is_going(request.ticket)

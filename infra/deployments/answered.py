@@ -10,8 +10,7 @@ def seconds_left(flow_run_id: str, pause_key: str, *, api_url: str | None = None
     """How long before its deadline a suspended flow run was resumed, in seconds; `None` while it was not.
 
     The server resumes nothing after the deadline, and notes the moment: however late a worker takes the run
-    up again, the answer stays the same. Of a run that ended, crashed or was cancelled it is `None` again:
-    nobody is left who could read the form.
+    up again, the answer stays the same.
 
     Args:
         flow_run_id: of the flow run. Whatever is no id of one has not been resumed.
@@ -28,8 +27,6 @@ def seconds_left(flow_run_id: str, pause_key: str, *, api_url: str | None = None
     with mapped(f"flow run {flow_run_id}"):
         states = lasting_client(api_url).read_flow_run_states(run)
     states.sort(key=lambda state: state.timestamp)
-    if states and states[-1].is_final():
-        return None
     for suspended, after in pairwise(states):
         deadline = suspended.state_details.pause_timeout
         if suspended.state_details.pause_key != pause_key or deadline is None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from fedmodels.errors import InputError, StackError
 from infra.deployments import drift_automation, heartbeats
 from infra.deployments.declaration import Declaration, Deployment, Pool, locked_template
-from infra.deployments.services import RETRAINING_FLOW
+from infra.deployments.services import RETRAINING_FLOW, schedule_invalid
 from infra.deployments.starting import mapped
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.events.schemas.automations import AutomationCore
 
-CRON_FIELDS = 5
-"""Minute, hour, day, month, weekday; with a sixth one a deployment would run every second."""
 YEARS_AHEAD = 8
 """A 29th of February comes at the latest within these."""
 
@@ -37,7 +35,7 @@ async def apply(
         schemas: entrypoint to what `parameter_schema` says about it.
 
     Raises:
-        InputError: a schedule is no cron expression of five fields, or never falls due; nothing on the
+        InputError: a schedule is no cron expression, or never falls due; nothing on the
             server has changed then.
     """
     schedules = [await _schedules(deployment) for deployment in declaration.deployments]
@@ -62,7 +60,7 @@ def deploy(api_url: str, declaration: Declaration) -> None:
     """Bring the server at `api_url` to the declaration, whatever it knows of it.
 
     Raises:
-        InputError: a schedule is no cron expression of five fields, or never falls due, or `api_url` is no
+        InputError: a schedule is no cron expression, or never falls due, or `api_url` is no
             URL.
         StackError: a flow cannot be imported. In these cases nothing on the server has changed. Or the server
             refuses what it is asked, as one does that is no Prefect server.
@@ -166,7 +164,7 @@ async def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]"
     """The deployment's schedule, if it has one, as Prefect takes it.
 
     Raises:
-        InputError: it is no cron expression of five fields, or never falls due.
+        InputError: it is no cron expression, or never falls due.
     """
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
@@ -176,11 +174,10 @@ async def _schedules(deployment: Deployment) -> "list[DeploymentScheduleCreate]"
     try:
         schedule = CronSchedule(cron=deployment.schedule, timezone="UTC")
     except ValueError:
-        raise _invalid(deployment, "is no cron expression") from None
-    if len(deployment.schedule.split()) != CRON_FIELDS:
-        raise _invalid(deployment, f"has not {CRON_FIELDS} fields")
+        raise schedule_invalid(deployment.schedule, deployment.flow, "is no cron expression") from None
     if not await _falls_due(deployment.schedule):
-        raise _invalid(deployment, f"never falls due within {YEARS_AHEAD} years")
+        never = f"never falls due within {YEARS_AHEAD} years"
+        raise schedule_invalid(deployment.schedule, deployment.flow, never)
     return [DeploymentScheduleCreate(schedule=schedule, active=True)]
 
 
@@ -194,14 +191,6 @@ async def _falls_due(cron: str) -> bool:
     except ValueError:  # there is no such day
         return False
     return bool(due) and due[0] <= now + timedelta(days=366 * YEARS_AHEAD)
-
-
-def _invalid(deployment: Deployment, what: str) -> InputError:
-    return InputError(
-        f"The schedule {deployment.schedule!r} of {deployment.flow} {what}",
-        fix='give five fields, like "0 2 * * *" for two o\'clock every night (UTC), or "off"',
-        code="schedule-invalid",
-    )
 
 
 async def _apply_automation(client: "PrefectClient", wanted: "AutomationCore") -> None:

@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from fedmodels.errors import InputError
 from infra.deployments.declaration import (
     COORDINATOR,
     RUNS_AT_ONCE,
@@ -18,6 +19,8 @@ from infra.deployments.declaration import (
 from infra.settings import Schedules
 
 OFF = "off"
+CRON_FIELDS = 5
+"""Minute, hour, day, month, weekday."""
 RELEASE_FLOW = "model-release"
 RELEASE_CHECK_FLOW = "release-check"
 HOUSEKEEPING_FLOW = "housekeeping"
@@ -52,7 +55,7 @@ def services(
             f"Starts a training of {recipe} every night; a night in which a run of it is open is left out.",
             (*coordinator, f"recipe:{recipe}"),
             parameters={"recipe": given},
-            schedule=_unless_off(schedules.training),
+            schedule=_cron(schedules.training, TRAINING_FLOW),
             at_once=1,
         ),
         Deployment(
@@ -63,7 +66,7 @@ def services(
             f"Looks for the latest finished run of {recipe}, and has its model checked against the champion.",
             (*coordinator, f"recipe:{recipe}"),
             parameters={"recipe": recipe},
-            schedule=_unless_off(schedules.release),
+            schedule=_cron(schedules.release, RELEASE_CHECK_FLOW),
             at_once=1,
         ),
         release,
@@ -75,7 +78,7 @@ def services(
             "Verifies the parties' notices of drift, and tells of them as events until a retraining has "
             "answered them.",
             coordinator,
-            schedule=_unless_off(schedules.drift_watch),
+            schedule=_cron(schedules.drift_watch, DRIFT_WATCH_FLOW),
             at_once=1,
         ),
         Deployment(
@@ -99,7 +102,7 @@ def services(
                 f"Holds fresh rows of {party} against those that the champion of {recipe} was trained on.",
                 ("fedcart", f"party:{party}", f"recipe:{recipe}"),
                 parameters={"recipe": recipe},
-                schedule=_unless_off(schedules.drift),
+                schedule=_cron(schedules.drift, DRIFT_FLOW),
                 at_once=1,
             )
             for party in sorted(parties)
@@ -114,7 +117,7 @@ def services(
                 + (", and rejects releases that nobody approved in time." if role == COORDINATOR else "."),
                 ("fedcart", COORDINATOR if role == COORDINATOR else f"party:{role}"),
                 parameters={"older_than": SWEEP_AGE},
-                schedule=_unless_off(schedules.housekeeping),
+                schedule=_cron(schedules.housekeeping, HOUSEKEEPING_FLOW),
                 at_once=1,
             )
             for role in (COORDINATOR, *sorted(parties))
@@ -145,5 +148,24 @@ def declare_release() -> Declaration:
     return Declaration((), (release,), ())
 
 
-def _unless_off(schedule: str) -> str | None:
-    return None if schedule == OFF else schedule
+def _cron(schedule: str, flow: str) -> str | None:
+    """The schedule that somebody set, or `None` where it is off.
+
+    Raises:
+        InputError: it has not the five fields of cron. Prefect takes a sixth one, and then starts a flow run
+            every second.
+    """
+    if schedule == OFF:
+        return None
+    if len(schedule.split()) > CRON_FIELDS or schedule.startswith("@"):
+        raise schedule_invalid(schedule, flow, f"has not {CRON_FIELDS} fields")
+    return schedule
+
+
+def schedule_invalid(schedule: str, flow: str, what: str) -> InputError:
+    """The error of a schedule that is none."""
+    return InputError(
+        f"The schedule {schedule!r} of {flow} {what}",
+        fix='give five fields, like "0 2 * * *" for two o\'clock every night (UTC), or "off"',
+        code="schedule-invalid",
+    )

@@ -69,6 +69,16 @@ def test_the_coordinator_rejects_what_is_overdue_and_sweeps(store, overdue, tidy
     assert tidy() == {"releases_rejected": 0, "bytes_swept": 0}
 
 
+@pytest.mark.parametrize("going", [True, False])
+def test_a_form_that_came_in_time_is_waited_for_while_somebody_may_read_it(
+    store, overdue, tidy, monkeypatch, going
+):
+    monkeypatch.setattr(steps, "seconds_left", lambda *_arguments: 12.0)
+    monkeypatch.setattr(steps, "is_going", lambda _flow_run: going)
+    tidy()
+    assert (word(store, overdue) is None) is going
+
+
 def test_a_party_sweeps_its_own_prefix_and_rejects_nothing(home, store, overdue, tidy):
     own = store_of(home, "shop-a")
     own.put_blob(update_key("shop-a", "0" * 64), ORPHAN)

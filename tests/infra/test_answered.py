@@ -62,9 +62,8 @@ def test_it_is_the_moment_of_the_form_and_not_that_of_the_worker(noted, began_ag
         [RUNNING, suspended(10), state(StateType.FAILED, 611)],
         [RUNNING, suspended(10), state(StateType.CANCELLING, 20)],
         [RUNNING, suspended(10, key="approval-6"), state(StateType.SCHEDULED, 20)],
-        [RUNNING, suspended(10), state(StateType.SCHEDULED, 20), state(StateType.CRASHED, 30)],
     ],
-    ids=["unknown", "running", "suspended", "expired", "cancelled", "another form", "nobody left"],
+    ids=["unknown", "running", "suspended", "expired", "cancelled", "another form"],
 )
 def test_without_a_form_there_is_no_moment(noted, states):
     noted += states
