@@ -1,6 +1,7 @@
 """What commands print: tables and one sentence for people, one JSON document for programs."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -67,10 +68,10 @@ def print_table(
     rows: Iterable[Sequence[object]],
     whole: Collection[str] = (),
 ) -> None:
-    """A table on standard output, no wider than a terminal if words allow it; elsewhere a row is a line.
+    """A table on standard output, no wider than a terminal or `COLUMNS`; elsewhere a row is a line.
 
-    No word is broken or cut short, for it may be an identifier: lines that this makes too long run on. Only
-    a word that is longer than any identifier is folded.
+    No word is broken or cut short, for it may be an identifier; only one that is longer than any identifier
+    is folded. Where not even its words have room beside each other, a row is a block with a line a cell.
 
     Args:
         title: line above the table.
@@ -89,12 +90,42 @@ def print_table(
         for number, (name, _) in enumerate(columns)
     ]
     natural = table.__rich_measure__(console, console.options.update(width=_ENDLESS)).maximum
-    widths = fitted(ranges, natural - console.width if console.is_terminal else 0)
+    widths = fitted(ranges, natural - console.width if has_width() else 0)
     for column, width in zip(table.columns, widths, strict=True):
         column.width = width
     table.width = natural - sum(longest for _, longest in ranges) + sum(widths)
     console.print(title, style="table.title", markup=False, highlight=False, soft_wrap=True)
-    console.print(table, crop=False)
+    if has_width() and table.width > console.width:
+        _print_blocks([name for name, _ in columns], cells)
+    else:
+        console.print(table, crop=False)
+
+
+def has_width() -> bool:
+    """Whether lines have to end somewhere: on a terminal, or where `COLUMNS` is set."""
+    return console.is_terminal or "COLUMNS" in os.environ
+
+
+def _print_blocks(names: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
+    """One block a row, with a cell a line or, where it is longer than the line, folded between its words."""
+    label = max(map(cell_len, names))
+    for row in rows:
+        console.print()
+        for name, cell in zip(names, row, strict=True):
+            least, _ = _range([cell.plain], whole=False)
+            room = max(console.width - label - 2, least)
+            line = Table.grid(padding=(0, 2, 0, 0))
+            line.add_column(style="bold", width=label)
+            line.add_column(overflow="fold", width=room)
+            line.add_row(Text(name), cell)
+            line.width = label + 2 + room
+            console.print(line, crop=False)
+    console.print()
+
+
+def print_sentence(sentence: str) -> None:
+    """A line on standard output, folded between words where lines have to end somewhere."""
+    console.print(sentence, markup=False, highlight=False, soft_wrap=not has_width())
 
 
 def _range(texts: Sequence[str], *, whole: bool) -> tuple[int, int]:

@@ -1,10 +1,8 @@
 """`fedcart runs`: what the bucket knows of past and present runs."""
 
-import typer
-
 from flows.cli import cancel, sweep, verify
 from flows.cli.follow import kept_report
-from flows.cli.output import JsonFlag, RunArgument, print_json, print_table
+from flows.cli.output import JsonFlag, RunArgument, print_json, print_sentence, print_table
 from flows.cli.plain_help import Commands
 
 app = Commands(
@@ -66,12 +64,12 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     show_summary(summary)
     for row in summary["rounds"]:
         for reason in row["gate"]["reasons"]:
-            typer.echo(f"round {row['round']}: {reason}")
+            print_sentence(f"round {row['round']}: {reason}")
         if row["dropped"]:
-            typer.echo(f"round {row['round']}: {dropped_in_words(row['dropped'])}")
+            print_sentence(f"round {row['round']}: {dropped_in_words(row['dropped'])}")
         if row["fine_tuning"]:
             tuned = FineTuningResult.model_validate(row["fine_tuning"])
-            typer.echo(f"round {row['round']}: {tuned.in_words()}")
+            print_sentence(f"round {row['round']}: {tuned.in_words()}")
 
 
 app.command("verify")(verify.verify)
