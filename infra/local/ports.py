@@ -66,8 +66,9 @@ def check_port(port: int, purpose: str, highest: int = HIGHEST_PORT) -> None:
         InputError: it is none (`port-invalid`).
     """
     if not 0 < port <= highest:
+        above = f", since it also needs the port {HIGHEST_PORT - highest} above" * (highest < HIGHEST_PORT)
         raise InputError(
-            f"The port {port} of the {purpose} is not between 1 and {highest}",
+            f"The port {port} of the {purpose} is not between 1 and {highest}{above}",
             fix="choose another one, or leave it out for a free one",
             code="port-invalid",
         )

@@ -159,7 +159,12 @@ def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):
 @pytest.mark.parametrize(
     ("option", "port", "said"),
     [
-        ("--s3-port", "99999", "The port 99999 of the object store is not between 1 and 55535"),
+        (
+            "--s3-port",
+            "99999",
+            "The port 99999 of the object store is not between 1 and 55535, since it also needs the port"
+            " 10000 above; choose",
+        ),
         ("--server-port", "0", "The port 0 of the Prefect server is not between 1 and 65535"),
     ],
 )
