@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.faults.points import SCENES
 from tests.faults.report import console, document_of, print_row, print_table, write_document
 from tests.faults.runner import FIRST_SEED, Lane, Runner
 from tests.faults.stack import firing_range
@@ -37,9 +38,9 @@ def campaign(chosen: argparse.Namespace, folder: Path) -> int:
     begin = time.monotonic()
     with firing_range(folder) as place:
         runner = Runner(place, [Lane(FIRST_SEED + number) for number in range(chosen.lanes)])
-        runner.survey()
+        runner.survey(SCENES)
         cases = [case for case in runner.cases() if chosen.only in case.name]
-        console.print(f"{len(cases)} cases at {len(runner.points | runner.resumed_points)} points")
+        console.print(f"{len(cases)} cases at {len(runner.all_points)} points")
         if chosen.list:
             for case in cases:
                 console.print(case.name, markup=False)
@@ -47,7 +48,7 @@ def campaign(chosen: argparse.Namespace, folder: Path) -> int:
         rows = runner.play_all(cases, print_row, until=begin + 60 * chosen.minutes, together=chosen.together)
         document = document_of(
             rows,
-            runner.points | runner.resumed_points,
+            runner.all_points,
             time.monotonic() - begin,
             everything=not chosen.only and math.isinf(chosen.minutes),
         )

@@ -25,11 +25,12 @@ from tests.faults.operator import Operator
 from tests.faults.points import (
     ACTIONS,
     CLOCK_CASES,
-    KILL_BETWEEN,
     MOMENTS,
+    RESUMED,
     Case,
     Order,
     Point,
+    Scene,
     bundles,
     sits_out,
 )
@@ -49,6 +50,11 @@ class Lane:
     untuned: dict[Accepted, str] = field(default_factory=dict)
     """Decisions of a run without fine-tuning to its model; further ones are added as cases come to them."""
 
+    @property
+    def party(self) -> str:
+        """The one that its cases are about."""
+        return PARTIES[self.seed % 2]
+
 
 @dataclass
 class Runner:
@@ -57,19 +63,38 @@ class Runner:
     place: Range
     lanes: list[Lane]
     points: set[Point] = field(default_factory=set)
-    resumed_points: set[Point] = field(default_factory=set)
+    scenes: dict[Scene, set[Point]] = field(default_factory=dict)
+    """The points that a scene passes, and neither a run without it nor a scene before it."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def survey(self) -> None:
-        """The runs without a fault, one of each recipe and lane; and one whose coordinator is killed."""
+    def survey(self, scenes: Sequence[Scene] = (RESUMED,)) -> None:
+        """The runs without a fault, one of each recipe and lane; then one of each scene."""
         with ThreadPoolExecutor(len(self.lanes)) as threads:
             for seen in threads.map(self._survey_lane, self.lanes):
                 self.points |= seen
-        _, model_sha256, seen = self._play_well(
-            self.place.all_required(self.lanes[0].seed), [KILL_BETWEEN], resumes=1
+            shares = [scenes[number :: len(self.lanes)] for number in range(len(self.lanes))]
+            found = dict(itertools.chain(*threads.map(self._survey_scenes, self.lanes, shares)))
+        known = set(self.points)
+        for scene in scenes:
+            self.scenes[scene] = found[scene] - known
+            known |= found[scene]
+
+    @property
+    def all_points(self) -> set[Point]:
+        return self.points.union(*self.scenes.values())
+
+    def _survey_scenes(self, lane: Lane, scenes: Sequence[Scene]) -> list[tuple[Scene, set[Point]]]:
+        return [(scene, self._survey_scene(lane, scene)) for scene in scenes]
+
+    def _survey_scene(self, lane: Lane, scene: Scene) -> set[Point]:
+        lost = scene.loses_a_party
+        recipe = (
+            self.place.who_sits_out_is_left_out(lane.seed) if lost else self.place.all_required(lane.seed)
         )
-        assert model_sha256 == self.lanes[0].all_required
-        self.resumed_points = seen - self.points
+        orders = scene.orders(lane.party)
+        counted, model_sha256, seen = self._play_well(recipe, orders, resumes=scene.resumes)
+        assert model_sha256 == (self._without_fault(lane, counted) if lost else lane.all_required)
+        return seen
 
     def _survey_lane(self, lane: Lane) -> set[Point]:
         everybody = (PARTIES, PARTIES)
@@ -119,8 +144,8 @@ class Runner:
 
     def _cases_at_points(self) -> Iterator[Case]:
         return (
-            Case(point, action, when, resumed)
-            for points, resumed in ((self.points, False), (self.resumed_points, True))
+            Case(point, action, when, scene)
+            for scene, points in ((None, self.points), *self.scenes.items())
             for point in sorted(points)
             for action in ACTIONS
             for when in MOMENTS
@@ -169,11 +194,10 @@ class Runner:
     def play(self, bundle: tuple[Case, ...], lane: Lane) -> list[Row]:
         """A run with the faults of these cases, all of one kind, and what became of it."""
         begin = time.monotonic()
-        lossy, resumed = bundle[0].may_lose_a_party, bundle[0].resumed
-        recipe = self.place.one_is_enough(lane.seed) if lossy else self.place.all_required(lane.seed)
-        before = [KILL_BETWEEN] if resumed else []
-        orders = [case.order(PARTIES[lane.seed % 2]) for case in bundle]
-        operator, closed = self._play(recipe, before + orders)
+        lossy, scene = bundle[0].counts_what_it_counts, bundle[0].scene
+        before = scene.orders(lane.party) if scene else []
+        orders = [case.order(lane.party) for case in bundle]
+        operator, closed = self._play(self._recipe_of(bundle[0], lane), before + orders)
         why = []
         survived = closed is not None and closed.status == "finished"
         if not survived:
@@ -208,6 +232,13 @@ class Runner:
             )
             for number, case in enumerate(bundle, start=len(before))
         ]
+
+    def _recipe_of(self, case: Case, lane: Lane) -> Recipe:
+        if case.may_lose_a_party:
+            return self.place.one_is_enough(lane.seed)
+        if case.counts_what_it_counts:
+            return self.place.who_sits_out_is_left_out(lane.seed)
+        return self.place.all_required(lane.seed)
 
     def _play(self, recipe: Recipe, orders: list[Order]) -> tuple[Operator, Closed | None]:
         operator = Operator(self.place, f"fault-{next(self._numbers):04d}", recipe, orders)

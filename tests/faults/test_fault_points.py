@@ -22,7 +22,7 @@ from tasks.round_folder import open_round_folder
 from tests.end_to_end.federation import REPOSITORY
 from tests.faults import injection
 from tests.faults.operator import Operator
-from tests.faults.points import Case, Point, bundles, object_of
+from tests.faults.points import RESUMED, SCENES, SITS_OUT, TAKES_OVER, Case, Point, bundles, object_of
 from tests.faults.report import document_of, uncovered_writes
 from tests.faults.rows import Row
 from tests.faults.stack import Range
@@ -214,3 +214,24 @@ def test_cases_that_share_a_run_are_of_one_kind():
     assert sorted(map(len, found)) == [1, 1, 1, 1, 1, 1, 3, 4]
     assert sorted(case.name for bundle in found for case in bundle) == sorted(c.name for c in [*here, *there])
     assert all(len({(case.point.side, case.action) for case in bundle}) == 1 for bundle in found)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_fault_in_a_scene_comes_after_the_scene_s_own(scene):
+    case = Case(Point("party", "some_step"), "kill", "before", scene)
+    first, second = *scene.orders("shop-a"), case.order("shop-a")
+    assert first.role in ("coordinator", "shop-a")
+    assert (first.follows, second.follows) == (None, 0)
+    assert Case(case.point, "kill", "before").order("shop-a").follows is None
+    assert case.name == Case(case.point, "kill", "before").name
+
+
+def test_whether_a_party_may_be_left_out_depends_on_the_scene():
+    point = Point("party", "sit_out", "create receipt")
+    counted = {scene: Case(point, "kill", "after", scene).counts_what_it_counts for scene in (None, *SCENES)}
+    assert (counted[None], counted[SITS_OUT], counted[TAKES_OVER], counted[RESUMED]) == (0, 1, 0, 0)
+
+
+def test_in_scenes_of_a_party_each_case_has_its_own_run():
+    cases = [Case(Point("party", f"step{n}"), "kill", "after", TAKES_OVER) for n in range(3)]
+    assert [len(bundle) for bundle in bundles(cases, 3)] == [1, 1, 1]
