@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,15 @@ class Operator:
     def resumes(self) -> int:
         return len(self._flow_runs) - 1
 
-    def play(self) -> Closed | None:
-        """From the start to the run's end; `None` when it came to none in time."""
+    def play(self, given_up: Callable[[], bool] = lambda: False) -> Closed | None:
+        """From the start to the run's end; `None` when it came to none in time, or is given up."""
         self._start()
         timeout = RUN_TIMEOUT * max(1, len(self.orders))
-        closed = wait_for(lambda: self._look() or self._stuck(), timeout=timeout, longest_wait=0.15)
+        closed = wait_for(
+            lambda: given_up() or self._look() or self._stuck(), timeout=timeout, longest_wait=0.15
+        )
         if isinstance(closed, Closed):  # what a coordinator does last, it does when the run is closed
-            wait_for(self._nothing_comes, timeout=END_TIMEOUT)
+            wait_for(lambda: given_up() or self._nothing_comes(), timeout=END_TIMEOUT)
         for number in range(len(self.orders)):
             self._release(number)
         return closed if isinstance(closed, Closed) else None

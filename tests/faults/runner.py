@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Event
 
 from fedmodels.protocol.messages import Closed
 from fedmodels.recipe import Recipe
@@ -41,6 +42,10 @@ FIRST_SEED = 11
 REPLAYS = 3
 
 
+class Stopped(Exception):
+    """The campaign is to end: a run was left where it stood, and proves nothing."""
+
+
 @dataclass
 class Lane:
     """Where one case after the other is played: a seed, and the models that it gives without any fault."""
@@ -65,6 +70,8 @@ class Runner:
     points: set[Point] = field(default_factory=set)
     scenes: dict[Scene, set[Point]] = field(default_factory=dict)
     """The points that a scene passes, and neither a run without it nor a scene before it."""
+    stopping: Event = field(default_factory=Event)
+    """Once set, no case begins, and runs under way are left where they stand."""
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def survey(self, scenes: Sequence[Scene] = (RESUMED,)) -> None:
@@ -172,13 +179,15 @@ class Runner:
         def play(bundle: tuple[Case, ...]) -> list[Row]:
             lane = free.get()
             try:
-                if time.monotonic() > until:
+                if time.monotonic() > until or self.stopping.is_set():
                     return []
                 rows = self.play(bundle, lane)
                 if len(bundle) > 1:
                     rows = [row if row.passed else self.play((row.case,), lane)[0] for row in rows]
                 for _replay in range(REPLAYS):
                     rows = [self.play((row.case,), lane)[0] if row.proves_nothing else row for row in rows]
+            except Stopped:
+                return []
             finally:
                 free.put(lane)
             for row in rows:
@@ -242,7 +251,10 @@ class Runner:
 
     def _play(self, recipe: Recipe, orders: list[Order]) -> tuple[Operator, Closed | None]:
         operator = Operator(self.place, f"fault-{next(self._numbers):04d}", recipe, orders)
-        return operator, operator.play()
+        closed = operator.play(self.stopping.is_set)
+        if self.stopping.is_set():
+            raise Stopped
+        return operator, closed
 
     def _verified(self, run: str) -> bool:
         """Whether everything that the run left can be computed again from its decisions."""

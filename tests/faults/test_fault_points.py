@@ -25,6 +25,7 @@ from tests.faults.operator import Operator
 from tests.faults.points import RESUMED, SCENES, SITS_OUT, TAKES_OVER, Case, Point, bundles, object_of
 from tests.faults.report import document_of, uncovered_writes
 from tests.faults.rows import Row
+from tests.faults.runner import Lane, Runner, Stopped
 from tests.faults.stack import Range
 from tests.faults.written import writes_in_code
 
@@ -235,3 +236,23 @@ def test_whether_a_party_may_be_left_out_depends_on_the_scene():
 def test_in_scenes_of_a_party_each_case_has_its_own_run():
     cases = [Case(Point("party", f"step{n}"), "kill", "after", TAKES_OVER) for n in range(3)]
     assert [len(bundle) for bundle in bundles(cases, 3)] == [1, 1, 1]
+
+
+def test_a_campaign_that_is_stopped_begins_no_case():
+    runner = Runner(place=None, lanes=[Lane(11)])
+    runner.stopping.set()
+    assert runner.play_all([Case(Point("party", "some_step"), "kill", "after")]) == []
+
+
+def test_a_campaign_that_is_stopped_tells_what_was_played(monkeypatch):
+    runner = Runner(place=None, lanes=[Lane(11)])
+    cases = [Case(Point("party", f"step{n}"), "kill", "after") for n in range(3)]
+
+    def play(bundle, _lane):
+        if bundle[0] == cases[1]:
+            runner.stopping.set()  # as the signal's handler does, while this run is under way
+            raise Stopped
+        return [row_of(bundle[0])]
+
+    monkeypatch.setattr(runner, "play", play)
+    assert [row.case for row in runner.play_all(cases)] == cases[:1]
