@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from infra import store_answers
+from tests.store_alone import store_alone
+from tests.tasks.verifying.finished_run import PARTIES
 
 
 @pytest.fixture
@@ -16,3 +18,10 @@ def later(monkeypatch):
         monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(seconds=seconds))
 
     return move
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """The store of a stack alone, with the parties of `FinishedRun`."""
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder

@@ -16,17 +16,10 @@ from tasks.coordinator.opening import resume_run
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_bytes_from_party
 from tasks.reading import DAMAGED, list_row, planned_run
-from tests.store_alone import store_alone
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 from validation.admission import RECEIPT_LIMIT
 
 NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
-        yield folder
 
 
 @pytest.fixture

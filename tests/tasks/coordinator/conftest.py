@@ -8,16 +8,9 @@ from fedmodels.protocol.state import RunState
 from infra.layout import head_key
 from infra.settings import load_role_settings
 from tasks.coordinator.run import CoordinatorRun
-from tests.store_alone import store_alone
-from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+from tests.tasks.verifying.finished_run import FinishedRun
 
 NUMBERS = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -211,19 +211,24 @@ def test_a_new_champion_gets_a_new_reference_with_the_fresh_rows_in_it(released)
     assert check.lasting == ()
 
 
+def write_with_columns(made, name, rows, columns):
+    """A table of the party shop-a with further columns, each a function of the row's number."""
+    path = made.folder / "shop-a" / f"{name}.csv"
+    path.parent.mkdir(exist_ok=True)
+    lines = [
+        ",".join([text, str(label), *(str(column(n)) for column in columns.values())])
+        for n, (text, label) in enumerate(zip(rows.texts, rows.labels, strict=True))
+    ]
+    path.write_text("\n".join([",".join(["text", "label", *columns]), *lines]) + "\n")
+    update_role_settings(made.home, "shop-a", {"tables": {made.recipe.name: {name: str(path)}}})
+
+
 def test_further_columns_are_watched(champion):
     made = champion(columns={"price": "number", "brand": "category"}, features=["text"])
-    folder = made.folder / "shop-a"
-    folder.mkdir()
 
     def table(name, rows, price, brand):
-        path = folder / f"{name}.csv"
-        lines = [
-            f"{text},{label},{price + n % 7},{brand}{n % 3}\n"
-            for n, (text, label) in enumerate(zip(rows.texts, rows.labels, strict=True))
-        ]
-        path.write_text("text,label,price,brand\n" + "".join(lines))
-        update_role_settings(made.home, "shop-a", {"tables": {made.recipe.name: {name: str(path)}}})
+        columns = {"price": lambda n: price + n % 7, "brand": lambda n: f"{brand}{n % 3}"}
+        write_with_columns(made, name, rows, columns)
 
     table("train", sentences(REVIEWS, 300, 0), 10, "x")
     made.release()
@@ -236,17 +241,10 @@ def test_further_columns_are_watched(champion):
 def test_a_feed_that_stops_filling_a_column_is_told_beside_what_else_drifted(champion):
     kinds = {"price": "number", "brand": "category", "stock": "number"}
     made = champion(columns=kinds, features=["text"])
-    folder = made.folder / "shop-a"
-    folder.mkdir()
 
     def table(name, rows, price, brand, stock):
-        path = folder / f"{name}.csv"
-        lines = [
-            f"{text},{label},{price},{brand},{stock(n)}\n"
-            for n, (text, label) in enumerate(zip(rows.texts, rows.labels, strict=True))
-        ]
-        path.write_text("text,label,price,brand,stock\n" + "".join(lines))
-        update_role_settings(made.home, "shop-a", {"tables": {made.recipe.name: {name: str(path)}}})
+        columns = {"price": lambda n: price, "brand": lambda n: brand, "stock": stock}
+        write_with_columns(made, name, rows, columns)
 
     table("train", sentences(REVIEWS, 300, 0), 10, "x", lambda n: n if n < 20 else "")
     made.release()
