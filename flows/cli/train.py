@@ -12,9 +12,9 @@ from flows.cli.output import (
     OutOption,
     cells,
     console,
-    notes,
     print_json,
     print_table,
+    warn,
     write_json_file,
 )
 
@@ -79,11 +79,9 @@ def train(
             new_run_id(agreed.name, datetime.now(UTC)) if run is None else check_identifier("run", run),
         )
         if differ := other_tables(agreed, home):
-            notes.print(
-                f"Other tables than {agreed.name} names stand in the settings of {', '.join(differ)}, "
-                "and those are trained on; fedcart data prepare notes the recipe's.",
-                style="yellow",
-                soft_wrap=True,
+            warn(
+                f"other tables than {agreed.name} names stand in the settings of {', '.join(differ)}, "
+                "and those are trained on; fedcart data prepare notes the recipe's."
             )
     began = time.perf_counter()
     with run_progress(request.run) as watch, PeakMemory(lambda: process_ids(home)) as memory:

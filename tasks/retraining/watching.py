@@ -121,9 +121,8 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     valid = heard(notes, plan, champion)
     if not valid:
         return ()
-    if held_up(
-        store, recipe, unfinished_retrainings()
-    ):  # one more would wait for its turn, and find this one
+    # One more would wait for its turn, and find this one.
+    if held_up(store, recipe, unfinished_retrainings()):
         return ()
     unfinished = unfinished_trainings(recipe)
     known = read_retrainings(store, recipe, unfinished)
