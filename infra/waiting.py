@@ -5,22 +5,13 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from tenacity import (
-    RetryCallState,
-    retry,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential_jitter,
-)
+from tenacity import RetryCallState, retry, wait_exponential_jitter
 
-from fedmodels.errors import StoreUnavailable, TransientError
+from fedmodels.errors import TransientError
+from infra.retry_rule import FIRST_WAIT_S, LONGEST_WAIT_S, is_worth_another_try
 
 Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
-TRIES = 6
-"""Of a single read, over half a minute."""
-OUTAGE_S = 600.0
-"""How long a store may be away before a run's own processes give up."""
 
 
 def wait_for(
@@ -64,29 +55,20 @@ def patient(condition: Callable[[], Found | None]) -> Callable[[], Found | None]
 
 
 def persistent(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
-    """The same read, tried again as a task's is while the store does not answer; then it raises."""
-    again = retry(
-        retry=retry_if_exception_type(TransientError),
-        stop=stop_after_attempt(TRIES),
-        wait=wait_exponential_jitter(initial=1, max=16),
-        reraise=True,
-    )
-    return again(read)
+    """The same read, tried for half a minute while the store does not answer or is busy; then it raises."""
+    return _again(read, outlast=False)
 
 
 def outlasting(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
-    """The same read, `persistent`, and for `OUTAGE_S` while the store does not answer at all."""
-    again = retry(
-        retry=retry_if_exception_type(TransientError),
-        stop=_outlasted,
-        wait=wait_exponential_jitter(initial=1, max=16),
-        reraise=True,
-    )
-    return again(read)
+    """The same read, tried again as a task's is: for longer while the store does not answer at all."""
+    return _again(read, outlast=True)
 
 
-def _outlasted(tried: RetryCallState) -> bool:
-    error = tried.outcome.exception() if tried.outcome else None
-    if isinstance(error, StoreUnavailable):
-        return (tried.seconds_since_start or 0.0) >= OUTAGE_S
-    return tried.attempt_number >= TRIES
+def _again(read: Callable[Arguments, Found], *, outlast: bool) -> Callable[Arguments, Found]:
+    def is_over(tried: RetryCallState) -> bool:
+        error = tried.outcome.exception() if tried.outcome else None
+        seconds = tried.seconds_since_start or 0.0
+        return not is_worth_another_try(error, tried.attempt_number, seconds, outlast=outlast)
+
+    waits = wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)
+    return retry(stop=is_over, wait=waits, reraise=True)(read)

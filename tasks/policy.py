@@ -1,12 +1,10 @@
 """What Prefect does with a task, said once: retries where a retry is right, nothing persisted."""
 
-import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from prefect.cache_policies import NO_CACHE
 
-from fedmodels.errors import StoreUnavailable, TransientError
-from infra.waiting import OUTAGE_S, TRIES
+from infra.retry_rule import TRIES, is_worth_another_try, most_retries, wait_after, waited
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -25,29 +23,23 @@ class Policy(TypedDict, total=False):
 
 
 def may_pass(_task: "Task[Any, Any]", run: "TaskRun", state: "State[Any]") -> bool:
-    """Whether what a task failed with is worth another try: a fault of the store or of Prefect's server.
+    """Whether what a task failed with is worth another try, by the rule of `infra/retry_rule.py`.
 
-    A store that does not answer is waited for as long as there are retries, since what a task has done would
-    be lost with it; whatever else may pass is tried `TRIES` times.
+    Seconds are those that Prefect has waited between tries: a task that computes for long before it meets
+    the store again has as many tries as one that does not.
     """
     error = state.result(raise_on_failure=False)
-    if isinstance(error, StoreUnavailable):
-        return True
-    return isinstance(error, TransientError) and run.run_count < TRIES
+    return is_worth_another_try(error, run.run_count, waited(run.run_count))
 
 
 LOCAL: Policy = {"persist_result": False, "cache_policy": NO_CACHE}
 """A step that touches nothing outside the process: a second try would fail alike."""
 
-_WAITS_S = [1.0, 2.0, 4.0, 8.0, 16.0]
-"""Between tries; the last one again and again."""
-
 STORE: Policy = {
     **LOCAL,
-    "retries": len(_WAITS_S) + math.ceil((OUTAGE_S - sum(_WAITS_S)) / _WAITS_S[-1]),
-    "retry_delay_seconds": _WAITS_S,
+    "retries": most_retries(),
+    "retry_delay_seconds": [wait_after(tries) for tries in range(1, TRIES)],  # the last one again and again
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": may_pass,
 }
-"""A step that reads or writes the object store: tried again for half a minute, and for `OUTAGE_S` while the
-store is away."""
+"""A step that reads or writes the object store."""

@@ -5,7 +5,8 @@ import time
 import pytest
 
 from fedmodels.errors import StoreBusy, StoreRefused, StoreUnavailable
-from infra.waiting import OUTAGE_S, TRIES, outlasting, patient, persistent, wait_for
+from infra.retry_rule import OUTAGE_S, TRIES
+from infra.waiting import outlasting, patient, persistent, wait_for
 
 
 def test_a_condition_that_holds_is_returned_at_once():

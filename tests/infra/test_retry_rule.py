@@ -1,0 +1,38 @@
+"""The rule of what is tried again, in hand-sized numbers."""
+
+import pytest
+
+from fedmodels.errors import PrefectAway, StoreBusy, StoreRefused, StoreUnavailable
+from infra.retry_rule import is_worth_another_try, most_retries, wait_after, waited
+
+AWAY, BUSY = StoreUnavailable("It does not answer"), StoreBusy("It is busy")
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "seconds", "again"),
+    [
+        (None, 1, 0.0, False),
+        (StoreRefused("The door is closed"), 1, 0.0, False),
+        (BUSY, 5, 1e6, True),
+        (BUSY, 6, 0.0, False),
+        (PrefectAway("It does not answer"), 6, 0.0, False),
+        (AWAY, 1000, 599.9, True),
+        (AWAY, 1, 600.0, False),
+    ],
+)
+def test_what_is_away_is_outlasted_and_what_is_busy_tried_six_times(error, tries, seconds, again):
+    assert is_worth_another_try(error, tries, seconds) is again
+
+
+@pytest.mark.parametrize(("tries", "again"), [(5, True), (6, False)])
+def test_who_waits_for_no_outage_tries_a_store_that_is_away_as_often_as_a_busy_one(tries, again):
+    assert is_worth_another_try(AWAY, tries, 0.0, outlast=False) is again
+
+
+def test_waits_double_up_to_sixteen_seconds():
+    assert [wait_after(tries) for tries in range(1, 8)] == [1, 2, 4, 8, 16, 16, 16]
+    assert [waited(tries) for tries in (1, 2, 6)] == [0, 1, 31]
+
+
+def test_the_retries_are_the_first_that_outlast_ten_minutes():
+    assert waited(most_retries()) < 600.0 <= waited(most_retries() + 1)
