@@ -100,8 +100,7 @@ def check_receipt(envelope: bytes, expected: Expected, verify: Verify) -> Receip
     receipt = _open_envelope(envelope, expected.party, verify)
     _check_addressed(receipt, expected)
     _check_took_part(receipt)
-    if beyond := implausible(receipt):
-        raise _refused(receipt.party, f"has a receipt that {beyond}", "receipt-implausible")
+    _check_plausible(receipt)
     _check_examples(receipt)
     limit = size_limit(expected.schema)
     if receipt.update_bytes > limit:
@@ -110,6 +109,26 @@ def check_receipt(envelope: bytes, expected: Expected, verify: Verify) -> Receip
             f"is {receipt.update_bytes} bytes, more than the {limit} of this model",
             "update-too-large",
         )
+    return receipt
+
+
+def check_sitting_out(envelope: bytes, expected: Expected, verify: Verify) -> Receipt:
+    """The receipt in `envelope`, if it is the party's own, for this round, and says why there is no update.
+
+    Args:
+        envelope: as of `check_receipt`.
+        expected: likewise.
+        verify: likewise.
+
+    Raises:
+        UpdateRefused: with a code of the module's table; also of a receipt that is about an update.
+    """
+    receipt = _open_envelope(envelope, expected.party, verify)
+    _check_addressed(receipt, expected)
+    if receipt.refusal is None:
+        raise _refused(receipt.party, "has a receipt without a refusal", "receipt-malformed")
+    _check_reason(receipt.party, receipt.refusal, receipt.reason)
+    _check_plausible(receipt)
     return receipt
 
 
@@ -190,17 +209,26 @@ def _check_addressed(receipt: Receipt, expected: Expected) -> None:
 
 def _check_took_part(receipt: Receipt) -> None:
     if receipt.refusal is not None:
-        if not may_say(receipt.refusal, receipt.reason):
-            raise _refused(
-                receipt.party,
-                f"refuses itself with a code that it may not give, or in over {LONGEST_REASON} characters",
-                "receipt-malformed",
-            )
+        _check_reason(receipt.party, receipt.refusal, receipt.reason)
         raise UpdateRefused(
             receipt.reason.rstrip(".") or "The party sat this round out", code=receipt.refusal
         )
     if receipt.update_sha256 is None:
         raise _refused(receipt.party, "has a receipt with neither update nor refusal", "receipt-malformed")
+
+
+def _check_reason(party: str, code: str, reason: str) -> None:
+    if not may_say(code, reason):
+        raise _refused(
+            party,
+            f"refuses itself with a code that it may not give, or in over {LONGEST_REASON} characters",
+            "receipt-malformed",
+        )
+
+
+def _check_plausible(receipt: Receipt) -> None:
+    if beyond := implausible(receipt):
+        raise _refused(receipt.party, f"has a receipt that {beyond}", "receipt-implausible")
 
 
 def _check_examples(receipt: Receipt) -> None:

@@ -21,6 +21,7 @@ from fedmodels.protocol.dropping import CHANGED_SINCE
 from fedmodels.protocol.messages import (
     AcceptedUpdate,
     Announcement,
+    DataReport,
     Decision,
     Receipt,
     Record,
@@ -36,7 +37,8 @@ Shares = Callable[[Mapping[str, int]], Mapping[str, float]]
 class Collected(BaseModel):
     """What came of one party in one round: an admitted receipt, or a refusal.
 
-    `round` is the receipt's own round when that is the one before, and the update may be salvaged.
+    `round` is the receipt's own round when that is the one before, and the update may be salvaged. `report`
+    is what a party that sat the round out says of its data, in counts.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +47,7 @@ class Collected(BaseModel):
     receipt: Receipt | None = None
     receipt_sha256: str | None = None
     refusal: Refusal | None = None
+    report: DataReport | None = None
     round: int | None = None
 
 
@@ -109,7 +112,8 @@ def as_decided(decision: Decision, collected: Iterable[Collected]) -> tuple[Coll
             settled.append(item)
             del pinned[place]
         elif place in refusals:
-            settled.append(Collected(party=item.party, refusal=refusals[place], round=item.round))
+            refusal = refusals[place]
+            settled.append(Collected(party=item.party, refusal=refusal, round=item.round, report=item.report))
         else:
             return None
     return None if pinned else tuple(settled)

@@ -7,6 +7,7 @@ from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.deciding import Collected, changed_since
 from fedmodels.protocol.messages import (
     Closed,
+    DataReport,
     Decision,
     Evaluation,
     GateResult,
@@ -105,15 +106,19 @@ def party_rows(
     for item in sorted(collected, key=lambda item: (item.round is not None, item.refusal is None)):
         evaluation = evaluations.get(item.party)
         if item.receipt is None:
-            rows.setdefault(
-                item.party,
-                PartyRow(metrics=evaluation.metrics, champion=evaluation.champion_metrics)
-                if evaluation
-                else PartyRow(),
-            )
+            rows.setdefault(item.party, _row_without_update(item.report, evaluation))
         else:
             rows[item.party] = _row(item, evaluation)
     return rows
+
+
+def _row_without_update(report: DataReport | None, evaluation: Evaluation | None) -> PartyRow:
+    return PartyRow(
+        metrics=evaluation.metrics if evaluation else None,
+        champion=evaluation.champion_metrics if evaluation else None,
+        cleaned=report.cleaned if report else {},
+        warnings=report.failed_expectations if report else (),
+    )
 
 
 def _row(item: Collected, evaluation: Evaluation | None) -> PartyRow:

@@ -1,15 +1,12 @@
 """Collecting: one task per party and round waits for its receipt and admits its update."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from prefect import task
 from prefect.logging import get_run_logger
 from prefect.utilities.urls import url_for
-from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
-from fedmodels.errors import IntegrityError, UpdateRefused
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.collection import CollectionState, collection_state
 from fedmodels.protocol.deciding import Collected, changed
@@ -26,18 +23,16 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.state import Collection
 from infra.keys import verify
 from infra.layout import evaluation_key, receipt_key, round_key, update_key
-from infra.object_store import ByteStream
 from infra.waiting import patient, wait_for
+from tasks.coordinator.admitting import admit, report_of
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch, declined, look_again
 from tasks.exchange import parse, read_bytes_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
-from validation.admission import RECEIPT_LIMIT, Expected, check_receipt, check_update
+from validation.admission import RECEIPT_LIMIT
 from validation.evaluations import open_evaluation
-
-UPDATE_READS = 2
 
 
 @task(task_run_name="collect_update · {party} · round {announcement.round}", **STORE)
@@ -59,7 +54,7 @@ def collect_update(run: CoordinatorRun, announcement: Announcement, party: str) 
     if envelope is None:
         return _without_update(run, party, session)
     run.watch.arrive(party)
-    found = _admit(run, announcement, party, envelope)
+    found = admit(run, announcement, party, envelope)
     if found.refusal:
         run.watch.refuse(party)
     return found
@@ -85,7 +80,7 @@ def salvage_updates(
             refusal = Refusal(party=party, code="duplicate", reason=reason, round=before.round)
             found.append(Collected(party=party, refusal=refusal, round=before.round))
         else:
-            found.append(_admit(run, before, party, envelope, salvaged=True))
+            found.append(admit(run, before, party, envelope, salvaged=True))
     return found
 
 
@@ -96,9 +91,7 @@ def recall_updates(run: CoordinatorRun, announcement: Announcement, decision: De
 
     A receipt that is not the one that the decision pins any more comes back as a refusal.
     """
-    recalled = [
-        Collected(party=refusal.party, refusal=refusal, round=refusal.round) for refusal in decision.refused
-    ]
+    recalled = [_recall_refusal(run, refusal, announcement) for refusal in decision.refused]
     recalled += [_recall(run, update, announcement.round) for update in decision.accepted]
     return Collection(announcement.round, tuple(sorted(recalled, key=lambda item: item.party)))
 
@@ -162,58 +155,19 @@ def _recall(run: CoordinatorRun, update: AcceptedUpdate, number: int) -> Collect
     )
 
 
+def _recall_refusal(run: CoordinatorRun, refusal: Refusal, announcement: Announcement) -> Collected:
+    """What stands in the decision, with the counts that the party's receipt still holds."""
+    report = None
+    if refusal.round is None:
+        envelope = _read(run, receipt_key(refusal.party, run.run, announcement.round))
+        report = report_of(run, announcement, refusal.party, envelope) if envelope else None
+    return Collected(party=refusal.party, refusal=refusal, round=refusal.round, report=report)
+
+
 def announcement_before(run: CoordinatorRun, announcement: Announcement) -> Announcement:
     """The announcement of the round before: its cohort and its base are what a late receipt answers."""
     key = round_key(run.run, announcement.round - 1, "announcement")
     return parse(Announcement, run.store.read(key) or b"", key)
-
-
-def _admit(
-    run: CoordinatorRun, asked: Announcement, party: str, envelope: bytes, *, salvaged: bool = False
-) -> Collected:
-    """Check the receipt against the round that it answers, then every byte of the update, in one pass."""
-    plan, earlier = run.plan, asked.round if salvaged else None
-    expected = Expected(
-        run=run.run,
-        round=asked.round,
-        party=party,
-        base_sha256=asked.model_sha256,
-        parameters=plan.parameters,
-        update_dtype=plan.recipe.update.dtype,
-        clipping_norm=plan.recipe.update.clipping_norm,
-        plan_sha256=run.plan_sha256,
-    )
-    try:
-        receipt = check_receipt(envelope, expected, partial(verify, plan.parties[party]))
-        if not salvaged:
-            run.watch.computed_before_now(receipt.compute)
-        _check_update(run, receipt, expected)
-    except UpdateRefused as error:
-        refusal = Refusal(party=party, code=error.code, reason=str(error), round=earlier)
-        return Collected(party=party, refusal=refusal, round=earlier)
-    return Collected(party=party, receipt=receipt, receipt_sha256=sha256_hex(envelope), round=earlier)
-
-
-@retry(retry=retry_if_exception_type(UpdateRefused), stop=stop_after_attempt(UPDATE_READS), reraise=True)
-def _check_update(run: CoordinatorRun, receipt: Receipt, expected: Expected) -> None:
-    """Check every byte; what is refused is read once more, since it may have been damaged on its way only."""
-    with _open_update(run, receipt) as stream:
-        check_update(receipt, expected, stream)
-
-
-@contextmanager
-def _open_update(run: CoordinatorRun, receipt: Receipt) -> Iterator[ByteStream]:
-    """The update that a receipt names; a party can have deleted it at any moment, or never uploaded it."""
-    assert receipt.update_sha256 is not None
-    try:
-        with run.store.open(update_key(receipt.party, receipt.update_sha256)) as stream:
-            yield stream
-    except IntegrityError:
-        raise UpdateRefused(
-            f"The receipt of {receipt.party} names an update that is not in the store",
-            fix="the round goes on without this party",
-            code="update-missing",
-        ) from None
 
 
 def _standing(run: CoordinatorRun, announcement: Announcement) -> CollectionState:

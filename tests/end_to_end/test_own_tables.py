@@ -56,11 +56,14 @@ def test_the_document_has_what_a_program_needs(mixed):
 
 
 def test_a_party_whose_data_fail_sits_out_with_a_reason_and_no_value(mixed, federation):
+    store = coordinator_store(federation.home)
+    receipt = store.read("parties/shop-c/runs/mixed/rounds/0001/receipt.json").decode()
+    told = json.loads(json.loads(receipt)["payload"])
     for row in mixed["rounds"]:
         assert row["accepted"] == ["shop-a", "shop-b"]
         assert row["refused"] == [{"party": "shop-c", "code": "contract-failed"}]
-    store = coordinator_store(federation.home)
-    receipt = store.read("parties/shop-c/runs/mixed/rounds/0001/receipt.json").decode()
+        assert row["parties"]["shop-c"]["cleaned"] == told["data"]["cleaned"]
+        assert row["parties"]["shop-c"]["warnings"] == told["data"]["failed_expectations"]
     assert "expect_column_values_to_be_in_set" in receipt
     assert "terrible-secret" not in receipt
     full = federation.home / "parties" / "shop-c" / "contract" / "mixed" / "train.json"

@@ -3,6 +3,7 @@
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 from uuid import uuid4
@@ -11,17 +12,23 @@ import pytest
 from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from fedmodels.aggregation.fedavg import fedavg_weights
 from fedmodels.errors import IntegrityError, QuorumMissed
 from fedmodels.protocol import restarts
 from fedmodels.protocol.canonical import canonical_json
-from fedmodels.protocol.messages import Session
-from fedmodels.protocol.state import RunState
+from fedmodels.protocol.deciding import decide
+from fedmodels.protocol.messages import RoundSeconds, Session
+from fedmodels.protocol.recording import record_of
+from fedmodels.protocol.state import Collection, RunState
+from fedmodels.protocol.summary import run_summary
 from infra.layout import evaluation_key, receipt_key, session_key, update_key
 from infra.waiting import wait_for
 from tasks.coordinator import sessions
-from tasks.coordinator.collecting import collect_evaluation, collect_update
+from tasks.coordinator.admitting import admit
+from tasks.coordinator.collecting import collect_evaluation, collect_update, recall_updates
 from tasks.coordinator.sessions import LEASE_LIMIT, SessionWatch, await_sessions, start_session
 from tasks.exchange import create_signed
+from tests.tasks.verifying.finished_run import REFUSED
 from validation.admission import RECEIPT_LIMIT
 
 PARTY = "shop-a"
@@ -230,3 +237,35 @@ def test_a_party_whose_disk_stays_full_is_given_up_with_its_own_code(run, prefec
     code, reason = wait_for(watch.lost, timeout=10.0)
     assert (code, prefect.started) == ("disk-full", [PARTY] * 3)
     assert reason.endswith("died, and 3 restarts did not help (disk-full: The disk is full.)")
+
+
+def test_what_cleaning_changed_of_refused_data_reaches_the_runs_document(played, run):
+    """Also when the coordinator that had collected it is gone; and nothing but counts and names."""
+    announcement = played.announce(1)
+    for party in announcement.cohort:
+        played.submit(party, 1, "contract-failed" if party == PARTY else None, true_norm=True)
+    collected = [collect_update.fn(run, announcement, party) for party in announcement.cohort]
+    assert collected[0].refusal.code == "contract-failed"
+    assert collected[0].report == REFUSED
+    run.fold(announcement)
+    decision = decide(
+        announcement, collected, lambda counts: fedavg_weights(counts, "equal"), run.plan.recipe
+    )
+    for items in (collected, recall_updates.fn(run, announcement, decision).items):
+        state = replace(run.state, collected=Collection(1, tuple(items)), decision=decision)
+        record = record_of(state, RoundSeconds(total=1.0, train=1.0, overhead=0.0))
+        row = run_summary(run.plan, run.head, [record], None)["rounds"][0]["parties"][PARTY]
+        assert row["cleaned"] == REFUSED.cleaned
+        assert row["warnings"] == list(REFUSED.failed_expectations)
+        assert row["num_examples"] == 0
+
+
+@pytest.mark.parametrize(
+    ("sender", "number", "code"), [("shop-b", 1, "signature-invalid"), (PARTY, 2, "wrong-round")]
+)
+def test_counts_that_the_party_did_not_sign_for_this_round_go_nowhere(played, run, sender, number, code):
+    announcement = played.announce(1)
+    played.submit(sender, 1, "contract-failed")
+    envelope = played.store.read(receipt_key(sender, run.run, 1))
+    found = admit(run, announcement.model_copy(update={"round": number}), PARTY, envelope)
+    assert (found.refusal.code, found.report) == (code, None)

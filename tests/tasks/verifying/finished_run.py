@@ -64,6 +64,15 @@ SCHEMA = (
     TensorSpec(name="bias", dtype="F32", shape=(3,)),
     TensorSpec(name="weight", dtype="F32", shape=(7, 11)),
 )
+REFUSED = DataReport(
+    rows=60,
+    train_rows=50,
+    holdout_rows=10,
+    cleaned={"exact_duplicates": 3, "markup_removed": 2},
+    contract_passed=False,
+    failed_expectations=("critical:expect_column_values_to_be_in_set:label",),
+)
+"""Of a party that sits out."""
 ARCHITECTURE = b"PK architecture and tokenizer"
 
 
@@ -167,7 +176,9 @@ class FinishedRun:
             update_bytes=0 if refusal else len(update),
             update_norm=0.0 if refusal else norm_of(update) if true_norm else 0.09,
             num_examples=0 if refusal else EXAMPLES[party],
-            data=DataReport(rows=60, train_rows=50, holdout_rows=10, contract_passed=refusal is None),
+            data=REFUSED
+            if refusal
+            else DataReport(rows=60, train_rows=50, holdout_rows=10, contract_passed=True),
             metrics={"train_loss": 0.6931},
             seconds={"train": 1.5, "submit": 0.125},
             compute=((2.0, 0.5),),
