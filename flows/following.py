@@ -139,7 +139,7 @@ def begin(request: Request, home: Path) -> str:
     from infra.deployments.starting_once import start_new_training
 
     store = running_store(home)
-    known = store.read(plan_key(request.run)) is not None
+    known = store.exists(plan_key(request.run))
     if known and not request.resume:
         raise _name_taken(store, request.run)
     require_worker(home)

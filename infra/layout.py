@@ -60,6 +60,12 @@ def runs_prefix() -> str:
     return f"{COORDINATOR}/runs/"
 
 
+def run_at(key: str) -> str | None:
+    """The run of which the coordinator's message at `key` is one; `None` of any other object."""
+    run, below, _ = key.removeprefix(runs_prefix()).partition("/")
+    return run if key.startswith(runs_prefix()) and below else None
+
+
 def role_prefix(role: str) -> str:
     """Where a role writes, and nobody else does."""
     return f"{COORDINATOR}/" if role == COORDINATOR else f"parties/{role}/"

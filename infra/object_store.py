@@ -22,7 +22,6 @@ from botocore.handlers import add_expect_header
 from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.full_disk import full_disk_told
 from infra.fault_points import fault_effect
-from infra.layout import runs_prefix
 from infra.s3_clients import s3_client
 from infra.store_answers import CONDITION_FAILED, MISSING, age_at, error_code, mapped
 
@@ -359,12 +358,10 @@ def _damaged(key: str) -> StoreBusy:
 
 
 def _rotten(key: str) -> IntegrityError:
-    run = key.removeprefix(runs_prefix()).partition("/")[0] if key.startswith(runs_prefix()) else ""
-    see = f"see what else is damaged with fedcart runs verify {run}, and " if run else ""
     return IntegrityError(
         f"The object {key} is damaged in the store: {DAMAGED_READS} reads brought the same bytes, "
         "and they are not those that were put",
-        fix=f"{see}restore it from a backup",
+        fix="restore it from a backup",
         code=ROTTEN,
     )
 

@@ -1,5 +1,7 @@
 """Messages between `fedmodels` and the object store; the only place that knows both."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -8,6 +10,7 @@ from fedmodels.errors import IntegrityError, StoreBusy
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Message, Signed
 from infra.keys import PrivateKey, sign
+from infra.layout import run_at
 from infra.object_store import DAMAGED, ROTTEN, ObjectStore
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
@@ -22,16 +25,49 @@ def parse(kind: type[AnyMessage], data: bytes, key: str) -> AnyMessage:
     try:
         return kind.model_validate_json(data)
     except ValidationError:
+        run = run_at(key)
+        see = f"see what else is wrong with fedcart runs verify {run}, and " if run else ""
         raise IntegrityError(
             f"The object {key} is no valid {kind.__name__} of this version of fedcart",
-            fix="restore it, or start a new run",
+            fix=f"{see}restore it, or start a new run",
             code="message-invalid",
         ) from None
 
 
+@contextmanager
+def damage_told(key: str) -> Iterator[None]:
+    """Let what is damaged in the store say how the rest of its run is looked at, and what comes then.
+
+    Raises:
+        IntegrityError: `object-damaged`.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        run = run_at(key)
+        if error.code != ROTTEN or run is None:
+            raise
+        see = f"see what else is damaged with fedcart runs verify {run}"
+        raise IntegrityError(
+            error.sentence, fix=f"{see}, {error.fix}, and resume the run if it is open", code=error.code
+        ) from None
+
+
+def read_bytes(store: ObjectStore, key: str) -> bytes | None:
+    """What stands at `key`, whole, or `None` while nothing does."""
+    with damage_told(key):
+        return store.read(key)
+
+
+def read_version(store: ObjectStore, key: str) -> tuple[bytes, str] | None:
+    """What stands at `key`, whole, and its version; `None` while nothing does."""
+    with damage_told(key):
+        return store.read_version(key)
+
+
 def read_message(store: ObjectStore, key: str, kind: type[AnyMessage]) -> AnyMessage | None:
     """The message at `key`, or `None` while there is none."""
-    data = store.read(key)
+    data = read_bytes(store, key)
     return None if data is None else parse(kind, data, key)
 
 
@@ -77,7 +113,9 @@ def read_from_party(store: ObjectStore, key: str, kind: type[AnyMessage], limit:
 
 def create_message(store: ObjectStore, key: str, message: AnyMessage) -> AnyMessage:
     """Put a message that is written once; return the one that stands there, ours or an earlier one."""
-    return parse(type(message), store.create(key, canonical_json(message)), key)
+    with damage_told(key):
+        standing = store.create(key, canonical_json(message))
+    return parse(type(message), standing, key)
 
 
 def create_signed(store: ObjectStore, key: str, message: Message, signing_key: PrivateKey) -> None:

@@ -19,7 +19,7 @@ from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.sweeping import Gathered, References, references, shortened
 from infra.layout import COORDINATOR, all_releases_prefix, parties_prefix, role_prefix, runs_prefix, sweep_key
 from infra.object_store import ObjectStore
-from tasks.exchange import read_as_it_is
+from tasks.exchange import read_as_it_is, read_bytes
 from validation.admission import RECEIPT_LIMIT
 
 READERS = 8
@@ -53,7 +53,7 @@ def read_references(store: ObjectStore, role: str, keys: Iterable[str]) -> froze
     trusted = (role_prefix(COORDINATOR), role_prefix(role))
 
     def look(key: str) -> frozenset[str]:
-        data = store.read(key) if key.startswith(trusted) else read_as_it_is(store, key, RECEIPT_LIMIT)
+        data = read_bytes(store, key) if key.startswith(trusted) else read_as_it_is(store, key, RECEIPT_LIMIT)
         return frozenset() if data is None else references([data])
 
     with ThreadPoolExecutor(READERS) as readers:

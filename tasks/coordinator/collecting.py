@@ -28,7 +28,7 @@ from tasks.coordinator.admitting import admit, report_of
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sessions import SessionWatch, declined, look_again
-from tasks.exchange import parse, read_bytes_from_party
+from tasks.exchange import parse, read_bytes, read_bytes_from_party
 from tasks.policy import STORE
 from tasks.tagging import tagged
 from validation.admission import RECEIPT_LIMIT
@@ -167,7 +167,7 @@ def _recall_refusal(run: CoordinatorRun, refusal: Refusal, announcement: Announc
 def announcement_before(run: CoordinatorRun, announcement: Announcement) -> Announcement:
     """The announcement of the round before: its cohort and its base are what a late receipt answers."""
     key = round_key(run.run, announcement.round - 1, "announcement")
-    return parse(Announcement, run.store.read(key) or b"", key)
+    return parse(Announcement, read_bytes(run.store, key) or b"", key)
 
 
 def _standing(run: CoordinatorRun, announcement: Announcement) -> CollectionState:

@@ -35,7 +35,7 @@ from infra.store_checks import refuse_unfit
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import own_sets, refuse_changed_sets
-from tasks.exchange import AnyMessage, parse, read_message
+from tasks.exchange import AnyMessage, damage_told, parse, read_bytes, read_message, read_version
 from tasks.models import adopt_model, model_file
 from tasks.policy import STORE
 from tasks.tagging import tagged
@@ -69,10 +69,12 @@ def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> s
         InputError: the model cannot be loaded, or a party's public key is unknown.
     """
     plan, archive = _build_plan(run, recipe, parties)
-    stored = run.store.create(plan_key(run.run), canonical_json(plan))
+    with damage_told(plan_key(run.run)):
+        stored = run.store.create(plan_key(run.run), canonical_json(plan))
     standing, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
     opening = opening_head(run.run, plan.base_model_sha256, run.owner)
-    run.store.create(head_key(run.run), canonical_json(opening))
+    with damage_told(head_key(run.run)):
+        run.store.create(head_key(run.run), canonical_json(opening))
     head, version = _read_head(run)
     if standing != plan or head != opening:
         raise RunConflict(
@@ -98,7 +100,7 @@ def resume_run(run: CoordinatorRun) -> int:
             sets are no longer those that its plan pins.
         IntegrityError: the chain of its records is broken, or its plan or HEAD is another run's.
     """
-    stored = run.store.read(plan_key(run.run))
+    stored = read_bytes(run.store, plan_key(run.run))
     if stored is None:
         raise InputError(
             f"There is no run {run.run} to resume", fix="see fedcart runs list", code="run-unknown"
@@ -106,7 +108,8 @@ def resume_run(run: CoordinatorRun) -> int:
     plan, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
     refuse_closed(read_message(run.store, closed_key(run.run), Closed))
     opening = opening_head(run.run, plan.base_model_sha256, run.owner)
-    run.store.create(head_key(run.run), canonical_json(opening))
+    with damage_told(head_key(run.run)):
+        run.store.create(head_key(run.run), canonical_json(opening))
     head, version = _read_head(run)
     if {plan.run, head.run} != {run.run}:
         raise IntegrityError(
@@ -141,7 +144,9 @@ def move_head(run: CoordinatorRun, head: Head) -> bool:
 
 def _swap_head(run: CoordinatorRun, head: Head) -> None:
     """Swap HEAD from the version that this coordinator knows."""
-    if not run.store.swap(head_key(run.run), canonical_json(head), run.head_version):
+    with damage_told(head_key(run.run)):
+        swapped = run.store.swap(head_key(run.run), canonical_json(head), run.head_version)
+    if not swapped:
         raise epoch_lost(run.run, run.head.epoch)
     standing, version = _read_head(run)
     if standing != head:
@@ -151,7 +156,7 @@ def _swap_head(run: CoordinatorRun, head: Head) -> None:
 
 def _read_head(run: CoordinatorRun) -> tuple[Head, str]:
     key = head_key(run.run)
-    found = run.store.read_version(key)
+    found = read_version(run.store, key)
     if found is None:
         raise RunConflict(f"The run {run.run} has lost its HEAD", fix="start a new run", code="head-missing")
     return parse(Head, found[0], key), found[1]

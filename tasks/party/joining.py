@@ -13,7 +13,7 @@ from infra.fault_points import fault_step
 from infra.keys import public_key
 from infra.layout import closed_key, head_key, plan_key, round_key, session_key
 from infra.waiting import outlasting, patient, wait_for
-from tasks.exchange import parse, read_message
+from tasks.exchange import parse, read_bytes, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
@@ -40,7 +40,7 @@ def join_run(session: PartySession, session_id: str) -> str:
         PolicyForbids: the party's own policy forbids what the plan proposes; names every rule it breaks.
     """
     key = plan_key(session.run)
-    data = wait_for(lambda: session.store.read(key), timeout=PLAN_TIMEOUT)
+    data = wait_for(lambda: read_bytes(session.store, key), timeout=PLAN_TIMEOUT)
     if data is None:
         raise InputError(
             f"The run {session.run} has no plan after {PLAN_TIMEOUT:.0f} s",

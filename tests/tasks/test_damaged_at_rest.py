@@ -9,13 +9,23 @@ import itertools
 import pytest
 
 from fedmodels.errors import IntegrityError, StoreBusy
-from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key
+from infra.layout import (
+    closed_key,
+    head_key,
+    model_key,
+    plan_key,
+    receipt_key,
+    round_key,
+    run_at,
+    runs_prefix,
+)
 from infra.object_store import DAMAGED_READS, ObjectStore
 from infra.settings import load_role_settings
 from tasks.coordinator.opening import resume_run
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_bytes_from_party
 from tasks.reading import DAMAGED, list_row, planned_run
+from tests.tasks.rotting import flipped, rot
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 from validation.admission import RECEIPT_LIMIT
 
@@ -50,20 +60,6 @@ def flipping(monkeypatch):
     return begin
 
 
-def flipped(data: bytes, position: int) -> bytes:
-    return data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
-
-
-def rot(store, key):
-    """Flip one bit of the object, and leave what was put with it."""
-    answer = store.client.get_object(Bucket=store.bucket, Key=key)
-    data = answer["Body"].read()
-    assert answer["Metadata"]
-    store.client.put_object(
-        Bucket=store.bucket, Key=key, Body=flipped(data, len(data) // 2), Metadata=answer["Metadata"]
-    )
-
-
 def resume(played):
     return resume_run.fn(CoordinatorRun(played.run, load_role_settings(played.home, "coordinator")))
 
@@ -86,9 +82,31 @@ def test_a_resume_says_what_is_damaged_and_that_verify_tells_more(played, name):
     with pytest.raises(IntegrityError, match=f"{key} is damaged in the store") as caught:
         resume(played)
     assert caught.value.code == "object-damaged"
-    assert f"fedcart runs verify {played.run}," in str(caught.value)
+    assert f"fedcart runs verify {played.run}, restore it from a backup, and resume" in str(caught.value)
     assert "try again" not in str(caught.value)
     assert caught.value.exit_status == 1
+
+
+def test_the_store_itself_knows_nothing_of_runs(played):
+    """It has bytes and keys; who reads a message knows that the key is one of a run's."""
+    rot(played.store, head_key(played.run))
+    with pytest.raises(IntegrityError) as caught:
+        played.store.read(head_key(played.run))
+    assert str(caught.value).endswith("not those that were put; restore it from a backup.")
+
+
+@pytest.mark.parametrize(
+    ("key", "run"),
+    [
+        (head_key("r-1"), "r-1"),
+        (round_key("r-1", 2, "record"), "r-1"),
+        (receipt_key("shop-a", "r-1", 2), None),
+        (model_key("0" * 64), None),
+        (runs_prefix() + "r-1", None),
+    ],
+)
+def test_whose_message_lies_at_a_key_the_layout_says(key, run):
+    assert run_at(key) == run
 
 
 def test_a_byte_that_flips_on_the_way_passes_unnoticed(played, flipping):
