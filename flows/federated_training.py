@@ -48,6 +48,7 @@ from fedmodels.protocol.steps import (
     Step,
     asks_parties,
     next_step,
+    only_closes,
 )
 from fedmodels.recipe import Recipe
 from flows.recipes import recipe_of
@@ -169,6 +170,8 @@ def start_alone(
 def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:
     """Start the parties' sessions, open or resume the run, and play it to its end.
 
+    A run that only has to be closed needs neither sessions nor the coordinator's sets.
+
     Raises:
         QuorumMissed: too few parties joined, or answered; the run stays open and can be resumed.
         TooManyFailures: the gate refused more rounds than the recipe allows; the run is closed.
@@ -177,11 +180,13 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
     race_store(run)
     if resume:
         resume_run(run)
-        start_sessions(run, tuple(run.plan.parties))
+        if not only_closes(run.state):
+            start_sessions(run, tuple(run.plan.parties))
+            load_workbench(run)
     else:
         start_sessions(run, parties)  # they import their libraries while the plan is made
         open_run(run, recipe, parties)
-    load_workbench(run)
+        load_workbench(run)
     closed = play(run)
     if closed.status == "failed":
         raise TooManyFailures(closed.reason.rstrip("."), code=closed.code or None)

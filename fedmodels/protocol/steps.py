@@ -21,7 +21,7 @@ from fedmodels.protocol.progress import follow, why_finished
 from fedmodels.protocol.recording import Status
 from fedmodels.protocol.resting import resting_parties
 from fedmodels.protocol.salvage import NOT_IN_TIME, salvageable
-from fedmodels.protocol.state import RunState
+from fedmodels.protocol.state import RunState, advance
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,15 @@ def asks_parties(step: Step) -> bool:
     What else is left of a round, or of a run, the coordinator does alone.
     """
     return isinstance(step, Announce | Collect) or (isinstance(step, Judge) and bool(step.asked))
+
+
+def only_closes(state: RunState) -> bool:
+    """Whether HEAD and `closed.json` are all that is left to write: nobody is asked, and nothing scored."""
+    step = next_step(state)
+    while isinstance(step, MoveHead):
+        state = advance(state, step.head)
+        step = next_step(state)
+    return isinstance(step, CloseRun | Ended)
 
 
 def _in_time(announcement: Announcement, decision: Decision) -> tuple[str, ...]:

@@ -122,8 +122,10 @@ def gate_markdown(record: Record, *, left_out: bool = False) -> str:
 def _left_out(run: CoordinatorRun, record: Record) -> bool:
     """Whether the round's model would have been fine-tuned, had there been a public row."""
     recipe = run.plan.recipe
-    asked = recipe.fine_tuning is not None and record.candidate_sha256 is not None
-    return asked and not len(own_set(run, recipe, "public"))
+    if recipe.fine_tuning is None or record.candidate_sha256 is None:
+        return False
+    pinned = run.plan.sets  # a coordinator that only closes the run may not have its tables any more
+    return not (pinned["public"].rows if pinned else len(own_set(run, recipe, "public")))
 
 
 def run_markdown(records: list[Record], closed: Closed) -> str:

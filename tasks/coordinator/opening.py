@@ -19,7 +19,8 @@ from fedmodels.protocol.messages import (
     Record,
 )
 from fedmodels.protocol.progress import opening_head, refuse_closed, takeover
-from fedmodels.protocol.state import RunState
+from fedmodels.protocol.state import RunState, advance
+from fedmodels.protocol.steps import only_closes
 from fedmodels.recipe import Recipe
 from infra.layout import (
     COORDINATOR,
@@ -97,7 +98,7 @@ def resume_run(run: CoordinatorRun) -> int:
     Raises:
         InputError: there is no such run.
         RunConflict: the run is over, or another coordinator took it at the same moment; or the coordinator's
-            sets are no longer those that its plan pins.
+            sets are no longer those that its plan pins, and something is left to be scored on them.
         IntegrityError: the chain of its records is broken, or its plan or HEAD is another run's.
     """
     stored = read_bytes(run.store, plan_key(run.run))
@@ -117,10 +118,11 @@ def resume_run(run: CoordinatorRun) -> int:
             fix="see fedcart runs verify, and start a new run",
             code="run-foreign",
         )
-    refuse_changed_sets(run, plan)
     records = tuple(_standing_record(run, number) for number in range(1, head.round + 1))
     check_chain(head, records)
     run.hold(RunState(plan=plan, head=head, records=records, took_over_at=head.round), version)
+    if not _only_closes(run):
+        refuse_changed_sets(run, plan)
     _swap_head(run, takeover(head, run.owner))
     _read_open_round(run)
     return head.round
@@ -179,6 +181,12 @@ def _read_open_round(run: CoordinatorRun) -> None:
     if run.state.announcement is not None:
         key = round_key(run.run, run.state.open_round, "announcement")
         run.watch = RoundWatch(run.store.age(key) or 0.0, resumed=True)
+
+
+def _only_closes(run: CoordinatorRun) -> bool:
+    """Whether nothing will be scored any more, whoever has the run: records that stand say so for good."""
+    record = _of_open_round(run, Record)
+    return only_closes(run.state if record is None else advance(run.state, record))
 
 
 def _of_open_round(run: CoordinatorRun, kind: type[AnyMessage]) -> AnyMessage | None:

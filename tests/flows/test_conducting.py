@@ -36,12 +36,14 @@ def steps(monkeypatch):
     monkeypatch.setattr(federated_training, "start_session", lambda run, party: taken.append(party))
     monkeypatch.setattr(federated_training, "open_run", lambda run, recipe, parties: taken.append("open"))
     monkeypatch.setattr(federated_training, "resume_run", lambda run: taken.append("resume"))
+    monkeypatch.setattr(federated_training, "only_closes", lambda state: state == "all rounds are closed")
     monkeypatch.setattr(federated_training, "load_workbench", stop)
+    monkeypatch.setattr(federated_training, "play", lambda run: taken.append("play") or stop(run))
     return taken
 
 
-def conducted(steps, *, resume):
-    run = SimpleNamespace(plan=SimpleNamespace(parties={"shop-a": "", "shop-b": ""}))
+def conducted(steps, *, resume, state="a round is open"):
+    run = SimpleNamespace(plan=SimpleNamespace(parties={"shop-a": "", "shop-b": ""}), state=state)
     with pytest.raises(RunConflict):
         conduct(run, None, ("shop-a", "shop-b", "shop-c"), resume=resume)
     return steps
@@ -53,6 +55,10 @@ def test_a_new_run_starts_those_that_were_chosen_while_it_is_opened(steps):
 
 def test_a_resume_starts_the_plans_parties_once_the_run_is_known_to_be_open(steps):
     assert conducted(steps, resume=True) == ["race", "resume", "shop-a", "shop-b"]
+
+
+def test_a_resume_that_only_closes_the_run_starts_nobody_and_loads_no_set(steps):
+    assert conducted(steps, resume=True, state="all rounds are closed") == ["race", "resume", "play"]
 
 
 def test_a_resume_of_a_run_that_is_over_starts_nobody(steps, monkeypatch):

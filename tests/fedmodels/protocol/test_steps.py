@@ -25,6 +25,7 @@ from fedmodels.protocol.steps import (
     Propose,
     Recall,
     next_step,
+    only_closes,
 )
 from tests.fedmodels.protocol.builders import (
     SECONDS,
@@ -116,6 +117,17 @@ def test_wherever_a_coordinator_dies_the_next_one_goes_on_there():
     resumed, steps = play_round(replace(state, **standing), answers)
     assert steps == [MoveHead]
     assert resumed.head == whole.head
+
+
+def test_a_run_only_closes_once_its_records_say_that_no_round_follows():
+    state, answers = state_for(recipe_for(num_rounds=2)), (answer("a"), answer("b"))
+    assert not only_closes(state)
+    first, _ = play_round(state, answers)
+    assert not only_closes(first)
+    second, _ = play_round(first, [answer("a", 2), answer("b", 2)])
+    assert only_closes(second)
+    assert only_closes(replace(first, record=second.records[1])), "HEAD has not followed yet"
+    assert not only_closes(replace(state, record=first.records[0]))
 
 
 def test_anothers_decision_is_adopted_and_recalled():

@@ -10,14 +10,19 @@ from fedmodels.data.tables import write_table
 from fedmodels.errors import InputError, RunConflict
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Head
+from fedmodels.protocol.steps import only_closes
 from fedmodels.recipe import SETS
+from flows import federated_training
 from infra.layout import head_key, plan_key
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
-from tasks.coordinator import sets
-from tasks.coordinator.opening import resume_run
+from tasks.coordinator import closing, sets
+from tasks.coordinator.artifacts import _left_out, gate_markdown
+from tasks.coordinator.closing import close_run
+from tasks.coordinator.opening import move_head, resume_run
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import load_workbench
+from tests.tasks.verifying.finished_run import PARTIES
 
 ROWS = {name: LabelledTexts((f"good {name}", f"bad {name}"), ("good", "bad")) for name in SETS}
 
@@ -68,6 +73,47 @@ def test_another_set_is_refused_before_the_run_is_taken_over(home, played, table
     assert Head.model_validate_json(played.store.read(head_key(played.run))).epoch == 1
     tables(ROWS)
     assert resumed(home, played, pinned=False) == 2, "the old rows are back"
+
+
+@pytest.fixture(params=["HEAD follows the last record", "the last record stands alone"])
+def all_but_closed(request, home, played):
+    """A run of which nothing but `closed.json`, or that and HEAD, is left to write."""
+    for number in (1, 2, 3):
+        before = played.store.read(head_key(played.run))
+        played.play(number, dict.fromkeys(PARTIES, 1), accuracy=0.6 + number / 20)
+    if request.param == "the last record stands alone":
+        played.store.put_blob(head_key(played.run), before)
+    return played
+
+
+def test_a_run_that_only_has_to_be_closed_needs_no_set(home, all_but_closed, tables, monkeypatch):
+    """Neither the rows that judged it nor, where there are no tables any more, any at all."""
+    update_role_settings(home, "coordinator", {"tables": {"tiny": dict.fromkeys(SETS)}})
+    assert resumed(home, all_but_closed, pinned=True) == 2
+    run = CoordinatorRun(all_but_closed.run, load_role_settings(home, "coordinator"))
+    resume_run.fn(run)
+    assert only_closes(run.state)
+    shown, folders = [], []
+    monkeypatch.setattr(federated_training, "move_head", move_head.fn)
+    monkeypatch.setattr(federated_training, "close_run", close_run.fn)
+    monkeypatch.setattr(federated_training, "wait", lambda _futures: None)
+    monkeypatch.setattr(federated_training.show_round, "submit", lambda run, record: shown.append(record))
+    monkeypatch.setattr(closing, "write_model_folder", lambda *given: folders.append(given[2]))
+    closed = federated_training.play(run)
+    assert (closed.status, closed.rounds, closed.model_sha256) == ("finished", 3, run.head.best_model_sha256)
+    assert folders == [closed.model_sha256]
+    for record in shown:
+        assert "left out" not in gate_markdown(record, left_out=_left_out(run, record))
+    assert not run.sets
+
+
+def test_a_round_that_is_left_needs_them(home, played, tables):
+    for number in (1, 2):
+        played.play(number, dict.fromkeys(PARTIES, 1), accuracy=0.6 + number / 20)
+    update_role_settings(home, "coordinator", {"tables": {"tiny": dict.fromkeys(SETS)}})
+    with pytest.raises(InputError) as caught:
+        resumed(home, played, pinned=True)
+    assert caught.value.code == "table-missing"
 
 
 def test_a_plan_of_before_the_pins_goes_on_with_any_set(home, played, tables):
