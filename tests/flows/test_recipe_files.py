@@ -52,6 +52,12 @@ def test_what_the_recipes_promise():
     assert (len(smoke.parties), smoke.num_rounds, smoke.model.init) == (2, 1, "random")
 
 
+@pytest.mark.parametrize("name", known_recipes())
+def test_no_recipe_leaves_out_who_is_only_slower(name):
+    """A party that trains for longest in every round would be late in every round."""
+    assert load_recipe(name).grace_limit >= 60
+
+
 def test_the_first_recipe_spells_out_every_knob():
     document = yaml.safe_load((RECIPES / "reviews.yaml").read_text())
     recipe = load_recipe("reviews")
