@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedmodels.errors import StackError
 from flows.following import coordinator_store
 from infra.local.plan import read_stack
 from infra.local.stack import borrowed_store
@@ -43,6 +44,32 @@ def open_role_stores(settings: Settings) -> Iterator[Mapping[str, ObjectStore]]:
         stack = read_stack(settings.home)
         roles = stack.roles if stack else ()
         yield {role: store_from_settings(load_role_settings(settings.home, role)) for role in roles}
+
+
+def refuse_other_stack(settings: Settings, recipe: str | None, resume: str | None) -> None:
+    """See that a training is not asked of a store and a Prefect server that are elsewhere.
+
+    To train is to begin a run and to watch it beside its workers: the command looks after processes of this
+    machine, and a stack elsewhere has them on others.
+
+    Args:
+        settings: of this process.
+        recipe: name of the recipe, if the person named one.
+        resume: id of the run to go on with; `None` for a new one.
+
+    Raises:
+        StackError: `stack-elsewhere`; says how a run is begun, or goes on, there.
+    """
+    if read_stack(settings.home) is not None or not names_a_store(settings):
+        return
+    named, run = recipe or "RECIPE", f"{resume} -p resume=true" if resume else "RUN"
+    raise StackError(
+        f"fedcart train works beside a stack of this machine, and there is none in {settings.home}: "
+        "the settings name a store elsewhere",
+        fix=f"there, run fedcart deploy --recipe {named} --server URL, then prefect deployment run "
+        f"federated-training/coordinator -p recipe={named} -p run={run}",
+        code="stack-elsewhere",
+    )
 
 
 def names_a_store(settings: Settings) -> bool:

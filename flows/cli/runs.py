@@ -19,11 +19,11 @@ def list_runs(as_json: JsonFlag = False) -> None:
     A run that is *not opened* has no plan or no HEAD: its coordinator is about to write them, or ended
     before. Of one that is *damaged* fedcart runs verify says what is wrong.
     """
-    from flows.open_store import open_store
+    from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.reading import list_row, runs_by_time
 
-    with open_store(load_settings().home) as store:
+    with open_named_store(load_settings()) as store:
         runs = [list_row(store, run) for run in runs_by_time(store)]
     if as_json:
         print_json(runs)
@@ -49,15 +49,15 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     from fedmodels.protocol.dropping import dropped_in_words
     from fedmodels.protocol.messages import FineTuningResult
     from flows.cli.train import show_summary
-    from flows.open_store import open_store
+    from flows.open_store import open_named_store
     from flows.reports import with_measured
     from infra.settings import load_settings
     from tasks.reading import read_summary
 
-    home = load_settings().home
-    with open_store(home) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         summary = read_summary(store, check_identifier("run", run))
-    summary = with_measured(summary, kept_report(home, run))
+    summary = with_measured(summary, kept_report(settings.home, run))
     if as_json:
         print_json(summary)
         return

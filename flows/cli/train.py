@@ -42,7 +42,11 @@ def train(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Train on the stack that is up, follow the run, and print what came of it."""
+    """Train on the stack of this machine, which is up, follow the run, and print what came of it.
+
+    On a Prefect server elsewhere a run is begun with `fedcart deploy --server URL` and `prefect deployment
+    run`; docs/operations.md says how, and how it is resumed there.
+    """
     from fedmodels.errors import InputError
     from fedmodels.identifiers import check_identifier, new_run_id
     from flows.cli.progress import goes_on_without, run_progress, told_when_interrupted
@@ -50,6 +54,7 @@ def train(
     from flows.following import Request, begin, follow, resumable
     from flows.measuring import StartUp
     from flows.model_folders import check_model_target, copy_model
+    from flows.open_store import refuse_other_stack
     from flows.recipes import load_recipe
     from flows.reports import write_report
     from infra.local.memory import PeakMemory
@@ -57,7 +62,8 @@ def train(
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
 
-    home = load_settings().home
+    settings = load_settings()
+    home = settings.home
     if out:
         check_file_target(out)
     if model_out:
@@ -68,6 +74,7 @@ def train(
             fix="leave --run out, or --resume to begin a new run",
             code="options-conflict",
         )
+    refuse_other_stack(settings, recipe, resume)
     if resume is not None:
         wanted = load_recipe(recipe) if recipe else None
         agreed = resumable(home, check_identifier("run", resume), wanted)

@@ -44,6 +44,19 @@ def later(monkeypatch):
     monkeypatch.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(days=8))
 
 
+def test_a_store_elsewhere_is_looked_at_where_there_is_no_stack(fedcart, home, finished, tmp_path):
+    ours = load_role_settings(home, "coordinator")
+    there = {
+        "FEDCART_HOME": str(tmp_path),
+        "FEDCART_S3_ENDPOINT": ours.s3_endpoint,
+        "FEDCART_S3_ACCESS_KEY_ID": ours.s3_access_key_id,
+        "FEDCART_S3_SECRET_ACCESS_KEY": ours.s3_secret_access_key.get_secret_value(),
+    }
+    assert RUN in [row["run_id"] for row in json.loads(fedcart("list", "--json", **there).stdout)]
+    assert json.loads(fedcart("show", RUN, "--json", **there).stdout)["status"] == "finished"
+    assert fedcart("verify", RUN, **there).exit_code == 0
+
+
 def test_verify_says_that_all_holds(fedcart):
     done = fedcart("verify", RUN)
     assert done.exit_code == 0, done.output

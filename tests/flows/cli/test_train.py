@@ -1,10 +1,13 @@
 """What `fedcart train` refuses at once, and what the tables at the end of a training say."""
 
 import json
+from inspect import signature
 
 import pytest
 
 from flows.cli.train import show_parties
+from flows.federated_training import federated_training
+from infra.deployments.declaration import COORDINATOR, TRAINING_FLOW
 from tests.flows.cli.in_process import call_main
 
 ROUND = {
@@ -59,3 +62,33 @@ def test_a_resume_under_another_id_is_refused(monkeypatch, capsys, tmp_path):
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "options-conflict"
     assert "leave --run out" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        (["--recipe", "smoke"], "-p recipe=smoke -p run=RUN."),
+        (["--resume", "begun-1"], "-p recipe=RECIPE -p run=begun-1 -p resume=true."),
+    ],
+)
+def test_without_a_stack_here_it_says_how_a_run_is_begun_at_one_elsewhere(
+    monkeypatch, capsys, tmp_path, options, given
+):
+    elsewhere = {"FEDCART_HOME": str(tmp_path), "FEDCART_S3_ENDPOINT": "http://store.example:8333"}
+    done = call_main(monkeypatch, capsys, ["train", *options, "--json"], **elsewhere)
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "stack-elsewhere"
+    assert "the settings name a store elsewhere; there, run fedcart deploy --recipe " in error["message"]
+    assert error["message"].endswith(f"prefect deployment run federated-training/coordinator {given}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_stack_or_a_store_elsewhere_one_is_to_be_started(monkeypatch, capsys, tmp_path):
+    done = call_main(monkeypatch, capsys, ["train", "--json"], FEDCART_HOME=str(tmp_path))
+    assert json.loads(done.stdout)["error"]["code"] == "stack-missing"
+
+
+def test_the_flow_takes_what_that_sentence_names():
+    assert {"recipe", "run", "resume"} <= signature(federated_training.fn).parameters.keys()
+    assert f"{TRAINING_FLOW}/{COORDINATOR}" == "federated-training/coordinator"
