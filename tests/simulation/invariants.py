@@ -12,7 +12,7 @@ from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Record
 from infra.layout import closed_key, head_key, round_key
-from tests.simulation.coordinator import model_of
+from tests.simulation.proposing import model_of
 from tests.simulation.scenario import RUN
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from fedmodels.protocol import deciding, resting, steps
 from fedmodels.protocol.collection import collection_state
 from fedmodels.protocol.messages import Evaluation, Receipt, Signed
 from infra.layout import head_key
-from tests.simulation import client, coordinator, party
+from tests.simulation import client, collecting, coordinator, party, proposing
 from tests.simulation.scenario import RUN
 from tests.simulation.world import Get, Put, Story
 from validation.evaluations import open_evaluation
@@ -124,8 +124,8 @@ def _without_refusals(*arguments: Any, **options: Any) -> Any:
 
 
 def _without_a_code(party: str, _code: str, number: int | None = None) -> Any:
-    refusal = coordinator.Refusal(party=party, code="", reason="Somehow.", round=number)
-    return coordinator.Collected(party=party, refusal=refusal, round=number)
+    refusal = collecting.Refusal(party=party, code="", reason="Somehow.", round=number)
+    return collecting.Collected(party=party, refusal=refusal, round=number)
 
 
 def _all_who_were_ever_refused(records: Any, _parties: Any, _min_available: int) -> frozenset[str]:
@@ -137,19 +137,22 @@ def _see_nothing(_self: Any) -> Story:
     return False
 
 
+def _created_by(create: Any) -> tuple[tuple[Any, str, Any], ...]:
+    """The coordinator's way to create a message, wherever it does."""
+    return (coordinator, "create", create), (proposing, "create", create)
+
+
 MUTATIONS = (
     Mutation(
         "does not adopt what another coordinator wrote",
         ("chain-is-valid", "model-follows-decisions"),
-        ((coordinator, "create", _create_and_trust_ourselves),),
+        _created_by(_create_and_trust_ourselves),
     ),
-    Mutation(
-        "writes over what stands", ("written-once",), ((coordinator, "create", _create_over_what_stands),)
-    ),
+    Mutation("writes over what stands", ("written-once",), _created_by(_create_over_what_stands)),
     Mutation(
         "moves HEAD before the record stands",
         ("chain-is-valid",),
-        ((coordinator, "create", _create_all_but_records),),
+        _created_by(_create_all_but_records),
     ),
     Mutation(
         "moves HEAD without compare-and-swap",
@@ -184,17 +187,17 @@ MUTATIONS = (
     Mutation(
         "admits receipts without checking them",
         ("verified-only",),
-        ((coordinator, "check_receipt", _open_the_envelope),),
+        ((collecting, "check_receipt", _open_the_envelope),),
     ),
     Mutation(
         "admits updates without reading them",
         ("verified-only",),
-        ((coordinator, "check_content", lambda _update, _sha256: None),),
+        ((collecting, "check_content", lambda _update, _sha256: None),),
     ),
     Mutation(
         "sums updates as they arrive",
         ("damage-stays-out",),
-        ((coordinator, "is_pinned", lambda _content, _update: True),),
+        ((proposing, "is_pinned", lambda _content, _update: True),),
     ),
     Mutation(
         "believes messages as they arrive",
@@ -204,25 +207,23 @@ MUTATIONS = (
     Mutation(
         "takes any scores for a vote",
         ("votes-are-signed",),
-        ((coordinator, "open_evaluation", _open_the_scores),),
+        ((proposing, "open_evaluation", _open_the_scores),),
     ),
     Mutation(
         "does not look who signed the scores",
         ("votes-are-signed",),
-        ((coordinator, "open_evaluation", _whoever_signed_the_scores),),
+        ((proposing, "open_evaluation", _whoever_signed_the_scores),),
     ),
     Mutation(
         "waits for everybody for ever, and so do the sessions",
         ("never-stuck",),
-        ((coordinator, "collection_state", _never_over), (party, "PATIENCE", math.inf)),
+        ((collecting, "collection_state", _never_over), (party, "PATIENCE", math.inf)),
     ),
     Mutation(
         "discounts without scaling", ("weights-sum-to-one",), ((deciding, "discounted", _undone_shares),)
     ),
     Mutation("forgets whom it refused", ("nobody-vanishes",), ((coordinator, "decide", _without_refusals),)),
-    Mutation(
-        "refuses without a code", ("refusals-have-codes",), ((coordinator, "_refused", _without_a_code),)
-    ),
+    Mutation("refuses without a code", ("refusals-have-codes",), ((collecting, "refused", _without_a_code),)),
     Mutation(
         "lets everybody rest",
         ("enough-are-asked",),
@@ -236,6 +237,6 @@ MUTATIONS = (
     Mutation(
         "does not look for a cancel",
         ("cancelling-keeps-head",),
-        ((coordinator.Coordinator, "_look", _see_nothing),),
+        ((coordinator.Coordinator, "look", _see_nothing),),
     ),
 )
