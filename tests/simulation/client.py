@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from fedmodels.errors import StoreBusy, TransientError
+from fedmodels.errors import IntegrityError, StoreBusy, TransientError
+from tests.simulation.requests import Age, Get, Put, Request, Sleep, Story
 from tests.simulation.store_model import CREATE, Lost, Stored
-from tests.simulation.world import Age, Get, Put, Request, Sleep, Story
 
 RETRIES = 5
 DAMAGED_READS = 4
-"""How often bytes of a party that arrive damaged are read again at once; then they are taken as they are."""
+"""How often what arrives damaged is read. A party's bytes are taken as they are then, a message is not."""
+DAMAGED = "object-damaged"
 
 
 def retried(attempt: Callable[[], Story]) -> Story:
@@ -46,11 +47,26 @@ def read_version(key: str) -> Story:
 
 
 def whole(key: str) -> Story:
-    """What stands at `key`, if it arrives as it was put."""
-    found: Stored | None = yield Get(key)
-    if found is not None and not found.intact:
-        raise StoreBusy(f"The object {key} did not arrive as it was put", code="store-damaged")
-    return found
+    """What stands at `key`, if it arrives as it was put.
+
+    Raises:
+        IntegrityError: it is the same wrong one each time, so it is damaged where it stands; names it.
+        StoreBusy: it is wrong in another way each time.
+    """
+    wrong = []
+    for _ in range(DAMAGED_READS):
+        found: Stored | None = yield Get(key)
+        if found is None or found.intact:
+            return found
+        wrong.append(found.value)
+    if all(value == wrong[0] for value in wrong):
+        raise rotten(key)
+    raise StoreBusy(f"The object {key} did not arrive as it was put", code="store-damaged")
+
+
+def rotten(key: str) -> IntegrityError:
+    """What is said of an object that is damaged where it stands."""
+    return IntegrityError(f"The object {key} is damaged in the store", code=DAMAGED)
 
 
 def read_from_party(key: str) -> Story:

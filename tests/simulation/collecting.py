@@ -27,8 +27,8 @@ from tests.simulation.client import (
     read_from_party,
     stream,
 )
+from tests.simulation.requests import Story, Watch
 from tests.simulation.scenario import GRACE, RUN
-from tests.simulation.world import Story, Watch
 from validation.admission import Expected, check_receipt
 
 if TYPE_CHECKING:

@@ -48,9 +48,9 @@ from tests.simulation.client import (
 )
 from tests.simulation.collecting import collect, recall
 from tests.simulation.proposing import judge, propose
+from tests.simulation.requests import Story
 from tests.simulation.scenario import RUN
 from tests.simulation.store_model import Stored
-from tests.simulation.world import Story
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation

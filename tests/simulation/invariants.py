@@ -7,7 +7,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from fedmodels.errors import IntegrityError
+from fedmodels.errors import FedcartError, IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, Head, Record
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
 CODE = re.compile(r"[a-z][a-z0-9-]{0,59}")
+NAMED = re.compile(r"The object (\S+) is damaged")
 STOP_SECONDS = 3.0
 """How long after a cancel a request may still be on its way."""
 NAMES = (
@@ -30,6 +31,7 @@ NAMES = (
     "was-asked",
     "verified-only",
     "damage-stays-out",
+    "damage-is-named",
     "votes-are-signed",
     "weights-sum-to-one",
     "model-follows-decisions",
@@ -211,9 +213,16 @@ class Checker:
             raise Broken("chain-is-valid", f"HEAD is at round {head.round}, and a record is missing")
         return found  # type: ignore[return-value]
 
+    def check_stop(self, name: str, error: FedcartError) -> None:
+        """Who stops for damage at rest names an object that is damaged."""
+        named = NAMED.search(error.sentence)
+        standing = self.world.store.get(named[1]) if named else None
+        if standing is None or standing.intact:
+            raise Broken("damage-is-named", f"{name} stopped: {error}")
+
     def _at(self, number: int, message: str):
-        stored = self.world.store.get(round_key(RUN, number, message))
-        return stored.value if stored else None
+        """The message as it was written, whatever became of it in the store."""
+        return self.first.get(round_key(RUN, number, message))
 
 
 def _check_refusals(message: Decision | Record) -> None:

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from fedmodels.errors import UpdateRefused
+from fedmodels.errors import IntegrityError, StoreBusy, UpdateRefused
 from fedmodels.protocol import deciding, resting, steps
 from fedmodels.protocol.collection import collection_state
 from fedmodels.protocol.messages import Evaluation, Receipt, Signed
 from infra.layout import head_key
 from tests.simulation import client, collecting, coordinator, party, proposing
+from tests.simulation.requests import Get, Put, Story
 from tests.simulation.scenario import RUN
-from tests.simulation.world import Get, Put, Story
 from validation.evaluations import open_evaluation
 
 
@@ -132,6 +132,10 @@ def _all_who_were_ever_refused(records: Any, _parties: Any, _min_available: int)
     return frozenset(refusal.party for record in records for refusal in record.refused)
 
 
+def _blame(_key: str) -> IntegrityError:
+    return IntegrityError("The object coordinator/other is damaged", code=client.DAMAGED)
+
+
 def _see_nothing(_self: Any) -> Story:
     yield from ()
     return False
@@ -203,6 +207,14 @@ MUTATIONS = (
         "believes messages as they arrive",
         ("written-once", "chain-is-valid", "head-is-monotone", "verified-only", "model-follows-decisions"),
         ((client, "whole", lambda key: client.once(Get(key))),),
+    ),
+    Mutation(
+        "tries again what is damaged where it stands",
+        ("never-stuck",),
+        ((client, "rotten", lambda key: StoreBusy(f"The object {key} did not arrive")),),
+    ),
+    Mutation(
+        "names another object than the damaged one", ("damage-is-named",), ((client, "rotten", _blame),)
     ),
     Mutation(
         "takes any scores for a vote",

@@ -16,8 +16,8 @@ from fedmodels.protocol.messages import (
 from infra.layout import closed_key, evaluation_key, head_key, receipt_key, round_key, update_key
 from tests.simulation import scenario
 from tests.simulation.client import ask, create, exists, put, read, read_from_party
+from tests.simulation.requests import Crash, Delete, Put, Sleep, Story, Watch
 from tests.simulation.scenario import RUN
-from tests.simulation.world import Crash, Delete, Put, Sleep, Story, Watch
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation

@@ -32,8 +32,8 @@ from tests.simulation.client import (
     stream,
 )
 from tests.simulation.collecting import LOOK_SECONDS
+from tests.simulation.requests import Sleep, Story, Watch
 from tests.simulation.scenario import RUN
-from tests.simulation.world import Sleep, Story, Watch
 from validation.evaluations import open_evaluation
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.messages import Plan, TensorSpec
 from fedmodels.recipe import Recipe
-from tests.simulation.world import Faults
+from tests.simulation.requests import Faults
 
 RUN = "run"
 BASE = "0" * 64
@@ -66,7 +66,7 @@ def draw(seed: int, randomly: random.Random) -> Scenario:
     races = 0 if calm else randomly.choice((0, 0, 0, 1, 2))
     moment = randomly.uniform(0, 60)
     plan = _plan(recipe)
-    return Scenario(
+    drawn = Scenario(
         plan=plan,
         plan_sha256=sha256_hex(canonical_json(plan)),
         habits={name: randomly.choice(HABITS) for name in names},
@@ -75,6 +75,8 @@ def draw(seed: int, randomly: random.Random) -> Scenario:
         cancelled_at=randomly.uniform(1, 80) if randomly.random() < 0.1 else None,
         gate_refuses=randomly.choice((0.0, 0.0, 0.3)),
     )
+    faults.decaying = 0.0 if calm else randomly.choice((0.0, 0.0, 0.1))
+    return drawn
 
 
 @lru_cache(maxsize=4096)

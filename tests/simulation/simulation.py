@@ -8,12 +8,13 @@ from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.messages import Metrics, Receipt
 from fedmodels.protocol.recording import closing
 from infra.layout import closed_key, head_key
-from tests.simulation.client import create, read
+from tests.simulation.client import DAMAGED, create, read
 from tests.simulation.coordinator import Coordinator
-from tests.simulation.invariants import Broken, Checker
+from tests.simulation.invariants import NAMED, Broken, Checker
 from tests.simulation.party import Party
+from tests.simulation.requests import Story
 from tests.simulation.scenario import RUN, draw
-from tests.simulation.world import Process, Story, World
+from tests.simulation.world import Process, World
 
 LONGEST = 6000.0
 """Seconds that a run may take once nothing fails any more: all its rounds, each to its last deadline."""
@@ -39,6 +40,8 @@ class Outcome:
     """Scores that stand in records."""
     damaged: int
     """Answers that arrived with a bit flipped, and objects that rotted."""
+    stops_for_damage: int
+    """Coordinators and sessions that ended and named an object that is damaged where it stands."""
     codes: frozenset[str]
     """Of all refusals."""
 
@@ -62,6 +65,7 @@ class Simulation(World):
         self.checker = Checker(self)
         self.observe = self.checker.observe
         self.stopped: QuorumMissed | None = None
+        self.stops_for_damage = 0
         self._alive = 0
         """Coordinators that run now."""
 
@@ -72,7 +76,7 @@ class Simulation(World):
             return
         for number in range(2 if self.scenario.habits[party] == "twin" else 1):
             process = self.start(
-                f"{party}{'*' * number}", Party(self, party).tell(), lambda _p: None, self.random.random()
+                f"{party}{'*' * number}", Party(self, party).tell(), self._session_ended, self.random.random()
             )
             if not number:
                 self.sessions[party] = process
@@ -115,11 +119,31 @@ class Simulation(World):
         self._alive -= 1
         if isinstance(process.error, QuorumMissed):
             self.stopped = process.error
+        elif self._stopped_for_damage(process):
+            pass
         elif process.error is not None:
             passing = self.now < self.faults.quiet + SETTLED and isinstance(process.error, TransientError)
             if not passing and process.error.code not in YIELDING:
                 raise Broken("never-stuck", f"{process.name} failed with {process.error.code}")
         self.at(self.now + self.random.uniform(1, 20), self._resume_if_needed)
+
+    def _session_ended(self, process: Process) -> None:
+        self._stopped_for_damage(process)
+
+    def _stopped_for_damage(self, process: Process) -> bool:
+        """Whether it did; then a person restores what it named, some time later."""
+        error = process.error
+        if error is None or error.code != DAMAGED:
+            return False
+        self.checker.check_stop(process.name, error)
+        self.stops_for_damage += 1
+        if named := NAMED.search(error.sentence):
+            self.at(self.now + self.random.uniform(0, 15), self._restore, named[1])
+        return True
+
+    def _restore(self, key: str) -> None:
+        self.note(f"person: restores {key}")
+        self.store.restore(key, self.now)
 
     def _resume_if_needed(self) -> None:
         stays = self.stopped is not None and self.now > self.faults.quiet
@@ -155,6 +179,7 @@ class Simulation(World):
             coordinators=len(self.coordinators),
             votes=self.checker.votes,
             damaged=self.damaged,
+            stops_for_damage=self.stops_for_damage,
             salvaged=sum(number != decided for (number, _), decided in counted),
             codes=frozenset(self.checker.codes),
         )

@@ -30,16 +30,26 @@ class Stored:
     intact: bool = True
 
 
-def damaged(stored: Stored) -> Stored:
-    """The same object with a bit of it flipped: in the middle of bytes, or in the first hash of a message."""
+def damaged(stored: Stored, place: int = 0) -> Stored:
+    """The same object with a bit of it flipped: near the middle of bytes, or in the first hash of a message.
+
+    Args:
+        stored: the object.
+        place: where; damage on the way is at another place each time, damage at rest at one and the same.
+    """
     value = stored.value
     if isinstance(value, bytes):
-        middle = len(value) // 2
-        value = value[:middle] + bytes([value[middle] ^ 1]) + value[middle + 1 :]
+        at = (len(value) // 2 + place) % len(value)
+        value = value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
     elif isinstance(value, Message):
-        text = _HASH.sub(lambda found: ("1" if found[0][0] == "0" else "0") + found[0][1:], _text(value), 1)
+        digit = place % 64
+        text = _HASH.sub(lambda found: _other_digit(found[0], digit), _text(value), 1)
         value = type(value).model_validate_json(text)
     return replace(stored, value=value, intact=False)
+
+
+def _other_digit(sha256: str, at: int) -> str:
+    return sha256[:at] + ("1" if sha256[at] == "0" else "0") + sha256[at + 1 :]
 
 
 def _text(message: Message) -> str:
@@ -57,6 +67,7 @@ class StoreModel:
         self.objects: dict[str, Stored] = {}
         self._contents: dict[str, list[Any]] = {}
         """Every content that a key ever had; its place is its version."""
+        self._before_rot: dict[str, Stored] = {}
 
     def get(self, key: str) -> Stored | None:
         """What stands at `key`, if anything."""
@@ -79,8 +90,14 @@ class StoreModel:
 
     def rot(self, key: str) -> None:
         """Damage what stands at `key`, if anything does: every read shows it from now on."""
-        if key in self.objects:
+        if key in self.objects and self.objects[key].intact:
+            self._before_rot[key] = self.objects[key]
             self.objects[key] = damaged(self.objects[key])
+
+    def restore(self, key: str, now: float) -> None:
+        """Put back from a backup what rotted at `key`, unless it was put again since."""
+        if key in self.objects and not self.objects[key].intact:
+            self.objects[key] = replace(self._before_rot[key], written=now)
 
     def delete(self, key: str) -> None:
         """Remove what stands at `key`; harmless when nothing does."""

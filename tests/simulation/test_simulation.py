@@ -17,7 +17,7 @@ from tests.simulation.simulation import Outcome, Simulation
 SEEDS, BLOCKS = 10_000, 10
 MUST_BE_SEEN = {
     *("late", "late-after-resume", "session-died", "duplicate", "changed-since", "table-empty"),
-    "policy-forbids",
+    *("policy-forbids", "object-damaged"),
     *("receipt-malformed", "signature-invalid", "wrong-run", "wrong-round", "wrong-base", "wrong-plan"),
     *("examples-implausible", "update-missing", "update-hash-mismatch", "update-not-finite"),
 }
@@ -49,6 +49,7 @@ def test_the_seeds_have_seen_every_end_and_every_code():
     assert sum(outcome.salvaged for outcome in outcomes) > 50
     assert sum(outcome.votes for outcome in outcomes) > 300
     assert sum(outcome.damaged for outcome in outcomes) > 300
+    assert sum(outcome.stops_for_damage for outcome in outcomes) > 50
     assert sum(outcome.coordinators - 1 for outcome in outcomes) > 300, "few coordinators were replaced"
 
 

@@ -7,81 +7,27 @@ the answer, and while it sleeps, anything may happen to it; nothing else is conc
 import heapq
 import math
 import random
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 from fedmodels.errors import FedcartError, StoreBusy, StoreUnavailable
+from infra.layout import parties_prefix, runs_prefix
+from tests.simulation.requests import (
+    Age,
+    Crash,
+    Delete,
+    Faults,
+    Get,
+    Put,
+    Request,
+    Sleep,
+    Story,
+    Watch,
+)
 from tests.simulation.store_model import Lost, Stored, StoreModel, damaged
 
 WRITES_FAIL, READS_FAIL = 4.0, 0.5
 """How much more, or less, often than `Faults` says: most of what can go wrong is in the writes."""
-
-
-class Get(NamedTuple):
-    """Read a key: `Stored` or `None`."""
-
-    key: str
-
-
-class Put(NamedTuple):
-    """Write a key: the new version, or `Lost` is thrown."""
-
-    key: str
-    value: Any
-    condition: str | int | None = None
-
-
-class Age(NamedTuple):
-    """Seconds since a key was written, or `None`."""
-
-    key: str
-
-
-class Delete(NamedTuple):
-    """Remove a key."""
-
-    key: str
-
-
-class Sleep(NamedTuple):
-    """Wait, by the process's own clock."""
-
-    seconds: float
-
-
-class Watch(NamedTuple):
-    """Wait until one of the keys is written, or the time is over: polling, without its events."""
-
-    keys: tuple[str, ...]
-    seconds: float
-
-
-class Crash(NamedTuple):
-    """Die now, as by SIGKILL."""
-
-
-Request = Get | Put | Age | Delete | Sleep | Watch | Crash
-Story = Generator[Request, Any, Any]
-
-
-@dataclass
-class Faults:
-    """How often what goes wrong, per request, until `quiet` (seconds).
-
-    `damaged`: a read whose answer arrives with a bit flipped. `rotten`: what a party puts is damaged where it
-    stands, some time later. A put that is damaged on its way is refused by the store, which is `busy` here.
-    """
-
-    quiet: float = 0.0
-    damaged: float = 0.0
-    rotten: float = 0.0
-    busy: float = 0.0
-    lost_request: float = 0.0
-    lost_answer: float = 0.0
-    late_copy: float = 0.0
-    slow: float = 0.0
-    crash: float = 0.0
 
 
 class Process:
@@ -228,11 +174,13 @@ class World:
     def _answer_damaged(self, process: Process, request: Get) -> None:
         found = self.store.get(request.key)
         self.damaged += found is not None
-        self._go_on(process, None if found is None else damaged(found))
+        self._go_on(process, None if found is None else damaged(found, self.damaged))
 
     def _perhaps_rot(self, key: str) -> None:
-        """The coordinator's own messages never do: without them nobody could go on."""
-        rotten = self.faults.rotten if self.now < self.faults.quiet and key.startswith("parties/") else 0.0
+        often = self.faults.decaying if key.startswith(runs_prefix()) else 0.0
+        if key.startswith(parties_prefix()):
+            often = self.faults.rotten
+        rotten = often if self.now < self.faults.quiet else 0.0
         if rotten and self.random.random() < rotten:
             self.at(self.now + 10.0 * self.random.random(), self._rot, key)
 
