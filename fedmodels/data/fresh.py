@@ -64,6 +64,7 @@ def read_window(
     table: str,
     without: frozenset[str] = frozenset(),
     only: frozenset[str] | None = None,
+    all_kinds: bool = True,
 ) -> Window:
     """The clean rows of a table, with or without labels, and further columns of it; repeated rows repeat.
 
@@ -74,6 +75,7 @@ def read_window(
         table: what the file is to its owner, for messages: `fresh`, `train`.
         without: clean texts whose rows are left out.
         only: clean texts whose rows are kept; all of them when not given.
+        all_kinds: whether a further column that the table lacks is refused; else the window lacks it.
 
     Raises:
         DataRefused: the table is missing or damaged, lacks a column, or a number is none.
@@ -86,6 +88,9 @@ def read_window(
     rows = as_table(clean_each(texts, labels, Counter())).without_texts(without)
     if only is not None:
         rows = rows.take(place for place, text in enumerate(rows.texts) if text in only)
+    if not all_kinds:
+        there = column_names(Reading(path, (data.text,), f"The {table} table", DataRefused))
+        kinds = {name: kind for name, kind in kinds.items() if name in there}
     if not kinds:
         return Window(rows)
     kept = frozenset(rows.texts)

@@ -103,7 +103,8 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
     """The fresh rows: of the party's fresh table, or of its train table where its settings name none.
 
     Rows whose text the champion has met are no news: they are left out, as the reference leaves out texts
-    that recur (`fedmodels/data/recurring.py`).
+    that recur (`fedmodels/data/recurring.py`). A watched column that the table has no more is drift of that
+    column, which the comparison finds.
 
     Raises:
         InputError: `drift-nothing-fresh`: there are none, or no fresh table yet.
@@ -115,7 +116,8 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
     if name == "fresh" and not path.exists():
         window = Window(LabelledTexts())
     else:
-        window = read_window(path, recipe.data, dict(recipe.drift.columns), table=name, without=rows.met)
+        kinds = dict(recipe.drift.columns)
+        window = read_window(path, recipe.data, kinds, table=name, without=rows.met, all_kinds=False)
     found, least = len(frozenset(window.rows.texts)), recipe.drift.min_rows
     if not found:
         raise InputError(

@@ -79,7 +79,7 @@ def keep_rows(
         run: its id.
 
     Raises:
-        DataRefused: a table lacks a column that the recipe watches.
+        DataRefused: the train table lacks a column that the recipe watches.
         InputError: the disk is full.
     """
     own = rows_folder(folder, data_hash)
@@ -155,10 +155,11 @@ def _columns(rows: LabelledTexts, tables: Tables, recipe: Recipe) -> dict[str, C
     for name, path in (("train", tables.train), ("fresh", tables.fresh)):
         if path is None or not path.exists():
             continue
-        window = read_window(path, recipe.data, kinds, table=name, only=wanted)
+        # A column that fresh rows have no more is drift, which must not cost the party the training over it.
+        window = read_window(path, recipe.data, kinds, table=name, only=wanted, all_kinds=name == "train")
         wanted -= frozenset(window.rows.texts)
-        for column, values in window.columns.items():
-            found[column] += values
+        for column, values in found.items():
+            values += window.columns.get(column, [None] * len(window.rows))
     return found  # type: ignore[return-value]  # each is of one kind
 
 

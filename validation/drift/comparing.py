@@ -6,7 +6,7 @@ import numpy as np
 
 from fedmodels.errors import DataRefused, InputError
 from validation.drift import categories, embeddings, numbers, outcomes, texts
-from validation.drift.columns import Values
+from validation.drift.columns import Scored, Values
 from validation.drift.findings import DriftReport, Kind, Measure, Measured, NotCompared, judge
 from validation.drift.policy import DriftPolicy
 from validation.drift.reference import Profile, Reference
@@ -14,6 +14,8 @@ from validation.drift.significance import resamples_for
 
 NEED_LABELS: frozenset[Kind] = frozenset({"label", "loss", "calibration"})
 """Kinds that fresh data may lack: their labels come later, or never."""
+OF_A_COLUMN: frozenset[Kind] = frozenset({"number", "category", "text"})
+"""Kinds of single values, of which a column that is gone is one that no row fills."""
 _MOST_TESTS: dict[Kind, int] = {
     "number": numbers.MOST_TESTS,
     "category": categories.MOST_TESTS,
@@ -35,19 +37,21 @@ def compare(
 
     Args:
         reference: what the released model was trained on; `None` when there is none.
-        fresh: values by feature, for every feature of the reference. Only labels, losses and calibration
-            may be missing, or cover fewer rows. A column that the reference does not know is left out.
+        fresh: values by feature. Labels, losses and calibration may be missing, or cover fewer rows; any
+            other column of the reference that is missing has vanished. One that the reference does not know
+            is left out.
         policy: level and bounds.
         rng: draws samples, permutations and resamples; the same seed gives the same report.
 
     Returns:
-        The verdict. Nothing in it is a value of a row. A column that is hardly filled any more is compared
-        by its missing values alone; one that cannot be used at all, here or in the reference, is named in
-        `not_compared` and holds up no other.
+        The verdict. Nothing in it is a value of a row. A column that is hardly filled any more, or has
+        vanished, is compared by its missing values alone; one that cannot be used at all, here or in the
+        reference, is named in `not_compared` and holds up no other.
 
     Raises:
         InputError: `drift-no-reference`.
-        DataRefused: `drift-feature-missing`, or no column can be used; the code says why the first cannot.
+        DataRefused: `drift-feature-missing`: there is no column of the reference; or none can be used, and
+            the code says why the first cannot.
     """
     if reference is None or not reference.profiles:
         raise InputError(
@@ -55,35 +59,55 @@ def compare(
             fix="build one from the data that the released model was trained on",
             code="drift-no-reference",
         )
-    absent = [name for name in reference.profiles if name not in fresh]
-    required = [name for name in absent if reference.profiles[name].kind not in NEED_LABELS]
-    if required:
-        raise DataRefused(
-            f"The fresh data have no column for {', '.join(required)}",
-            fix="hand in every feature of the reference, or build a new one",
-            code="drift-feature-missing",
-        )
-    present = {name: profile for name, profile in reference.profiles.items() if name in fresh}
-    if not present:
-        raise DataRefused(
-            "The fresh data hold no feature of the reference",
-            fix="hand in the features of the reference",
-            code="drift-feature-missing",
-        )
-    most_tests = sum(_MOST_TESTS[profile.kind] for profile in present.values())
-    resamples = resamples_for(most_tests, policy.alpha)
+    given = _given(reference, fresh)
+    later = [name for name in reference.profiles if name not in given and _comes_later(reference, name)]
+    held = {name: profile for name, profile in reference.profiles.items() if name not in later}
+    resamples = resamples_for(sum(_MOST_TESTS[profile.kind] for profile in held.values()), policy.alpha)
     measured, refused = [], dict[str, DataRefused]()
-    for name, profile in present.items():
+    for name, profile in held.items():
         try:
-            rows, measures = _measure(name, profile, fresh[name], policy, resamples, rng)
+            values = given[name] if name in given else _vanished(name, profile, given)
+            rows, measures = _measure(name, profile, values, policy, resamples, rng)
         except DataRefused as error:
             refused[name] = error
             continue
-        measured.append(Measured(name, profile.kind, rows, tuple(measures)))
+        measured.append(Measured(name, profile.kind, rows, tuple(measures), vanished=name not in given))
     if not measured:
         raise next(iter(refused.values()))
     left_out = dict(reference.left_out) | {name: f"{error.sentence}." for name, error in refused.items()}
-    return judge(measured, policy.alpha, absent, [NotCompared(*each) for each in sorted(left_out.items())])
+    return judge(measured, policy.alpha, later, [NotCompared(*each) for each in sorted(left_out.items())])
+
+
+def _given(reference: Reference, fresh: Mapping[str, Values]) -> dict[str, Values]:
+    """The fresh columns that the reference knows, in its order.
+
+    Raises:
+        DataRefused: `drift-feature-missing`: there is none.
+    """
+    given = {name: fresh[name] for name in reference.profiles if name in fresh}
+    if not given:
+        raise DataRefused(
+            f"The fresh data have none of the columns that are watched: {', '.join(reference.profiles)}",
+            fix="hand in those that the model was trained on, or train on the new ones",
+            code="drift-feature-missing",
+        )
+    return given
+
+
+def _comes_later(reference: Reference, name: str) -> bool:
+    return reference.profiles[name].kind in NEED_LABELS
+
+
+def _vanished(name: str, profile: Profile, given: Mapping[str, Values]) -> Values:
+    """A column that no fresh row fills, in place of one that the fresh data have no more.
+
+    Raises:
+        DataRefused: `drift-feature-missing`: it is none of single values.
+    """
+    if profile.kind not in OF_A_COLUMN:
+        raise DataRefused(f"The fresh data have no column for {name}", code="drift-feature-missing")
+    rows = (len(each.confidence) if isinstance(each, Scored) else len(each) for each in given.values())
+    return [None] * max(rows)
 
 
 def _measure(

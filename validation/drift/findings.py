@@ -81,6 +81,8 @@ class Measured:
     kind: Kind
     rows: int
     measures: tuple[Measure, ...]
+    vanished: bool = False
+    """The fresh data have no such column: every value counts as missing."""
 
 
 def judge(
@@ -121,7 +123,9 @@ def _judge_feature(measured: Measured, adjusted: dict[tuple[str, str], float], a
 
 def _sentence(measured: Measured, measures: Sequence[Measure], alpha: float) -> str:
     over = f"over {counted(measured.rows, 'row')}"
-    if measures and all(measure.name == "missing" for measure in measures):
+    if measured.vanished:
+        over = "and the fresh rows have no such column any more"
+    elif measures and all(measure.name == "missing" for measure in measures):
         over = f"and its {counted(measured.rows, 'row')} with a value are too few to compare"
     found = [measure for measure in measures if measure.drifted]
     if found:

@@ -270,6 +270,37 @@ def test_a_feed_that_stops_filling_a_column_is_told_beside_what_else_drifted(cha
     assert check_drift(made.desk("shop-a")).report == check.report, "as it is kept"
 
 
+def test_a_column_that_vanishes_from_fresh_rows_is_told_and_the_next_training_takes_the_rows(champion):
+    made = champion(columns={"price": "number", "brand": "category"}, features=["text"])
+    both = {"price": lambda n: 10 + n % 7, "brand": lambda n: f"x{n % 3}"}
+    write_with_columns(made, "train", sentences(REVIEWS, 300, 0), both)
+    made.release()
+    for seed in (7, 8):
+        rows = sentences(REVIEWS, 150, seed, start=1000 * seed)
+        write_with_columns(made, "fresh", rows, {"brand": lambda n: f"y{n % 3}"})
+        check = check_drift(made.desk("shop-a"))
+    assert check.lasting == ("brand", "price")
+    scores = notice_of(check, None).scores
+    assert [(each.measure, each.effect) for each in scores if each.feature == "price"] == [("missing", 1.0)]
+    assert "psi" in [each.measure for each in scores if each.feature == "brand"]
+    assert "price has drifted: missing is 1.000" in document(check)["findings"][1]["sentence"]
+
+    made.release()  # the retraining: at this party the last fresh rows joined the others
+    write_with_columns(made, "fresh", sentences(REVIEWS, 150, 9, start=9000), both)
+    price = next(each for each in check_drift(made.desk("shop-a")).report.findings if each.feature == "price")
+    assert {each.name for each in price.measures} >= {"missing", "psi"}
+
+
+def test_a_table_without_any_watched_column_is_refused(champion):
+    made = champion(columns={"price": "number"}, features=[])
+    write_with_columns(made, "train", sentences(REVIEWS, 300, 0), {"price": lambda n: 10 + n % 7})
+    made.release()
+    write_with_columns(made, "fresh", sentences(REVIEWS, 150, 7, start=1000), {})
+    with pytest.raises(DataRefused, match="none of the columns that are watched: price; hand in") as caught:
+        check_drift(made.desk("shop-a"))
+    assert caught.value.code == "drift-feature-missing"
+
+
 def test_what_cannot_be_compared_is_refused_by_its_code(released, champion):
     fresh_rows = sentences(REVIEWS, 30, 7, start=1000)
     with pytest.raises(
