@@ -35,6 +35,13 @@ class Finding:
         return f"{self.severity}:{self.expectation}:{where}"
 
     @property
+    def in_words(self) -> str:
+        """Its type as a person reads it, `values not null`: without what its column says, in single words."""
+        words = self.expectation.removeprefix("expect_").removeprefix("column_").removeprefix("table_")
+        short = words.replace("_to_not_be_", "_not_").replace("_to_be_", "_").replace("_to_", "_")
+        return short.replace("_", " ")
+
+    @property
     def said(self) -> str:
         """The verdict in two words at most."""
         if not self.evaluated:

@@ -6,13 +6,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table, warn
+from flows.cli.output import (
+    JsonFlag,
+    RecipeOption,
+    console,
+    notes,
+    print_json,
+    print_sentence,
+    print_table,
+    warn,
+)
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
     from flows.data_preparation import DataManifest
     from tasks.party.kept_contract import ContractCheck
+    from validation.verdict import Finding
 
+CHECK_COLUMNS = [
+    ("part", "left"),
+    ("column", "left"),
+    ("expected", "left"),
+    ("severity", "left"),
+    ("verdict", "left"),
+    ("unexpected", "right"),
+]
 app = Commands(no_args_is_help=True, help="Fetch, partition and check the data of a recipe.")
 
 
@@ -139,8 +157,6 @@ def _show(manifest: "DataManifest", *, as_json: bool) -> None:
 
 
 def _show_check(checked: "ContractCheck", party: str, *, as_json: bool) -> None:
-    from validation.verdict import COLUMNS
-
     verdict = checked.verdict
     if as_json:
         print_json(
@@ -167,9 +183,18 @@ def _show_check(checked: "ContractCheck", party: str, *, as_json: bool) -> None:
             }
         )
         return
-    columns = [(name, "right" if name in ("rows", "unexpected") else "left") for name in COLUMNS]
-    print_table(f"Contract of {party}", columns, (finding.cells() for finding in verdict.findings))
+    findings = sorted(verdict.findings, key=lambda finding: (finding.passed, finding.severity))
+    print_table(f"Contract of {party}", CHECK_COLUMNS, map(_check_row, findings))
+    for name in verdict.failed:
+        print_sentence(f"failed: {name}")
     if checked.unchanged:
-        console.print("Neither data nor expectations have changed since: nothing was evaluated again.")
-    console.print(verdict.in_words())
+        print_sentence("Neither data nor expectations have changed since: nothing was evaluated again.")
+    print_sentence(verdict.in_words())
     console.print(f"Which values it was: {checked.page}", soft_wrap=True)
+
+
+def _check_row(finding: "Finding") -> tuple[object, ...]:
+    """A row that has room on 80 columns; the whole name of what failed stands below the table."""
+    counts = None if finding.unexpected is None else f"{finding.unexpected} of {finding.rows}"
+    words = (finding.part, finding.column or None, finding.in_words, finding.severity, finding.said)
+    return (*words, counts)

@@ -54,14 +54,19 @@ def check(place, monkeypatch, capsys):
 def check_alone(place):
     """The same in a process of its own, with all that any library prints."""
 
-    def run(*words):
+    def run(*words, **environment):
         called = [sys.executable, "-m", "flows.cli", "data", "check", "--party", "shop-a"]
         return subprocess.run(
             [*called, "--recipe", str(place / "mine.yaml"), *words],
             capture_output=True,
             text=True,
             cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "FEDCART_HOME": str(place / "home")},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(REPOSITORY),
+                "FEDCART_HOME": str(place / "home"),
+                **environment,
+            },
         )
 
     return run
@@ -112,6 +117,21 @@ def test_a_partys_own_warning_is_shown_and_refuses_nothing(check, place):
     assert document["failed"] == ["warning:expect_column_values_to_be_in_set:own"]
     own = document["expectations"][-1]
     assert (own["part"], own["column"], own["rows"], own["unexpected"]) == ("own", "", 60, 30)
+
+
+def test_eighty_columns_hold_a_line_for_nearly_every_expectation(check_alone, place):
+    expect(place, EXPECTATIONS)
+    shown = check_alone(COLUMNS="80").stdout.splitlines()
+    page = next(line for line in shown if line.startswith("Which values it was: "))
+    assert max(len(line) for line in shown if line != page) <= 80
+    table = shown[: shown.index("failed: warning:expect_column_values_to_be_in_set:own")]
+    assert len(table) <= 24 + 5 + 9, "expectations, a title, a head and two blank lines; nine lines folded"
+    first = next(line for line in table if line.startswith(" own"))
+    assert first.split() == ["own", "–", "values", "in", "set", "warning", "failed", "30", "of", "60"]
+    (names,) = (line for line in table if "conflicting_labels" in line)
+    assert names.split() == [
+        *("facts", "conflicting_labels", "values", "between", "warning", "passed", "0", "of", "1")
+    ]
 
 
 def test_an_unknown_expectation_is_one_sentence(check_alone, place):
