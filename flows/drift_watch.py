@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from fedmodels.errors import FedcartError, IntegrityError, write_coded
 from fedmodels.protocol.drift import SeenNotice
@@ -22,7 +22,8 @@ def drift_watch() -> dict[str, Any] | State[Any]:
     retraining has answered it and none of the rules forbids one.
 
     Returns:
-        Recipes and parties of which an event told, and how many new notices were refused, by code.
+        Recipes and parties of which an event told, and how many new notices were refused, by code. The state
+        is *HeldUp* while drift waits for an open run that nobody conducts, and says what to do.
     """
     silence_tracebacks()
     try:
@@ -31,10 +32,12 @@ def drift_watch() -> dict[str, Any] | State[Any]:
         told = tell_of_drift(desk)
         if damaged:
             raise damaged
+        if told.held_up:
+            return Completed(name="HeldUp", message=" ".join(map(write_coded, told.held_up)))
     except FedcartError as error:
         return Failed(message=write_coded(error))
     return {
-        "told": [f"{each.recipe}/{each.party}" for each in told],
+        "told": [f"{each.recipe}/{each.party}" for each in told.notices],
         "refused": dict(Counter(each.code for each in noted if not each.valid)),
     }
 

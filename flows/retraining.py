@@ -23,7 +23,10 @@ from tasks.tracebacks import silence_tracebacks
 RULES = frozenset({"drift-disabled", "drift-quorum", "drift-run-open", "drift-cool-down", "drift-budget"})
 TOO_LATE = frozenset({"drift-notice-outdated", "drift-notice-late", "drift-answered"})
 NOT_STARTED = RULES | TOO_LATE
-"""Codes with which nothing is wrong: it is not the time to train, or another event came first."""
+"""Codes with which nothing is wrong: it is not the time to train, or another event came first.
+
+`drift-run-stopped` is none of them: the drift waits until a person acts.
+"""
 
 
 @flow(name="retraining", flow_run_name="retraining · {recipe}", persist_result=False)

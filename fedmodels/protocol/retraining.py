@@ -25,6 +25,7 @@ TELL_AGAIN = 300.0
 """Seconds after which a notice that was told and that no retraining has answered is told once more."""
 TRAINING_OPEN = "training-open"
 TRAINING_STOPPED = "training-stopped"
+DRIFT_STOPPED = "drift-run-stopped"
 
 
 class RetrainingReason(Message):
@@ -65,6 +66,8 @@ class ToldNotice(Message):
     key: Annotated[str, Field(max_length=LONGEST_KEY)]
     drift: Sha256 | None = None
     """What it tells of: a notice that renews it is no news."""
+    stopped: Identifier | None = None
+    """The open run that nobody conducted then."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,8 @@ class RunAge:
     run: str
     age: float
     open: bool
+    conducted: bool = True
+    """Whether somebody conducts it, or will, as far as the Prefect server knows."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,11 @@ class Facts:
     budget: str = ""
     """Why the privacy budget allows no further run, as a clause; empty when it does, or none is kept."""
 
+    @property
+    def stopped(self) -> RunAge | None:
+        """An open run that nobody conducts any more: no retraining begins beside it until a person acts."""
+        return next((run for run in self.runs if run.open and not run.conducted), None)
+
 
 def check_retraining(section: DriftSection, facts: Facts) -> None:
     """Hold a retraining against quorum, open runs, cool-down and privacy budget.
@@ -122,8 +132,8 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
     a training every night would leave no hour for drift.
 
     Raises:
-        RunConflict: `drift-disabled`, `drift-quorum`, `drift-run-open`, `drift-cool-down` or
-            `drift-budget`.
+        RunConflict: `drift-disabled`, `drift-quorum`, `drift-run-stopped`, `drift-run-open`,
+            `drift-cool-down` or `drift-budget`.
     """
     name = facts.recipe
     if not section.enabled:
@@ -138,6 +148,14 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
             f"told of drift in the last {section.max_notice_age:g} s, and drift.quorum is {section.quorum}",
             fix="wait for others, or train by hand",
             code="drift-quorum",
+        )
+    if stopped := facts.stopped:
+        raise RunConflict(
+            f"The run {stopped.run} of {name} has been open for {stopped.age:.0f} s and nobody conducts it "
+            f"any more, so the drift that {', '.join(sorted(facts.noticed))} told of starts no retraining",
+            fix=f"go on with fedcart train --resume {stopped.run}, or end it with "
+            f"fedcart runs cancel {stopped.run}; drift that lasts is told again after that",
+            code=DRIFT_STOPPED,
         )
     if open_run := next((run for run in facts.runs if run.open), None):
         raise RunConflict(
@@ -191,18 +209,24 @@ def check_alone(recipe: str, runs: Sequence[RunAge], living: Set[str]) -> None:
 
 
 def to_tell(
-    unanswered: Sequence[ValidNotice], told: Mapping[str, tuple[ToldNotice, float]], *, allowed: bool
+    unanswered: Sequence[ValidNotice],
+    told: Mapping[str, tuple[ToldNotice, float]],
+    *,
+    allowed: bool,
+    stopped: str | None = None,
 ) -> tuple[SeenNotice, ...]:
     """The notices about a champion that are to be told now: one a party at most, its youngest.
 
     A new one is told whatever the rules say: the event is a fact, and the retraining that it starts says why
     it does not begin. Once more it is told where no rule stands in the way any longer: the event may have
-    been lost, or have come at a bad time.
+    been lost, or have come at a bad time. And once for each open run that stopped: the retraining then fails
+    with what a person has to do, where before it only said that the time was bad.
 
     Args:
         unanswered: valid notices that no retraining has answered, of one recipe about its champion.
         told: party to what was told last, and the seconds since then.
         allowed: whether a retraining might begin now.
+        stopped: the open run that nobody conducts and that keeps one from beginning.
     """
     youngest: dict[str, ValidNotice] = {}
     for notice in sorted(unanswered, key=lambda each: (each.age, each.seen.key), reverse=True):
@@ -213,7 +237,8 @@ def to_tell(
             return True
         last, since = told[seen.party]
         known = seen.key == last.key or (seen.drift is not None and seen.drift == last.drift)
-        return not known or (allowed and since >= TELL_AGAIN)
+        again = (allowed and since >= TELL_AGAIN) or (stopped is not None and stopped != last.stopped)
+        return not known or again
 
     return tuple(notice.seen for _, notice in sorted(youngest.items()) if due(notice.seen))
 

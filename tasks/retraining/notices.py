@@ -123,6 +123,8 @@ class Notes:
         for party, notes in self._stored.items():
             self._stored[party] = sorted(notes, key=lambda each: (each.age, each.key))[:MOST_READ]
         self._seen: dict[str, SeenNotice | None] = {}
+        self.damaged: dict[str, IntegrityError] = {}
+        """By key, notes that cannot be read: they count for nothing, and hold up no other."""
 
     def valid(self, recipe: str, model_sha256: str, max_age: float) -> tuple[ValidNotice, ...]:
         """Valid notices about a model that are at most `max_age` seconds old."""
@@ -140,8 +142,29 @@ class Notes:
 
     def _read(self, key: str) -> SeenNotice | None:
         if key not in self._seen:
-            self._seen[key] = read_message(self._store, key, SeenNotice)
+            try:
+                self._seen[key] = read_message(self._store, key, SeenNotice)
+            except IntegrityError:
+                self._seen[key] = None
+                self.damaged[key] = self._is_damaged(key)
         return self._seen[key]
+
+    def _is_damaged(self, key: str) -> IntegrityError:
+        """The error of a note, which says whose notice it is of as far as the notice still tells."""
+        party, _, name = key.removeprefix(seen_notices_prefix()).partition("/")
+        notices = self._store.list_keys(drift_prefix(party))
+        noted = next((each for each in notices if f"{sha256_hex(each.encode())}.json" == name), None)
+        place = _place(noted, party) if noted else None
+        of_what = (
+            f"of drift of {place[0]} at {party}" if place else f"of party {party}, which is there no more,"
+        )
+        return IntegrityError(
+            f"The coordinator's note {key} on a notice {of_what} is damaged and counts for nothing",
+            fix="remove that object, and the next watch judges the notice anew"
+            if place
+            else "remove that object, with which nothing is lost",
+            code="drift-note-damaged",
+        )
 
 
 def look_again(store: ObjectStore, seen: SeenNotice, public: str | None) -> DriftNotice | None:

@@ -6,8 +6,9 @@ runs of the recipe whose training Prefect has and has not seen end.
 """
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from fedmodels.errors import IntegrityError
 from fedmodels.protocol.drift import SeenNotice
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT, RetrainingRequest, RunAge
@@ -33,6 +34,8 @@ class BegunRetraining:
     """Whether it may still get one."""
     in_vain: bool = False
     """Whether its run failed or was cancelled."""
+    over: bool = False
+    """Whether its run is closed."""
 
     @property
     def answers(self) -> bool:
@@ -59,6 +62,11 @@ class Retrainings:
         ages = [RunAge(run, planned, open=False) for planned, run in found if planned is not None]
         return min(ages, key=lambda run: run.age, default=None)
 
+    @property
+    def unclosed(self) -> bool:
+        """Whether the run of one of them has begun and is open."""
+        return any(each.planned is not None and not each.over for each in self.begun)
+
     def answer(self, seen: SeenNotice) -> bool:
         """Whether one of them answers a notice, or one that it renews."""
         return any(
@@ -79,6 +87,9 @@ def read_retrainings(store: ObjectStore, recipe: str, unfinished: Set[str]) -> R
         store: the bucket with the coordinator's credentials.
         recipe: name of the recipe.
         unfinished: runs whose training Prefect has not seen end.
+
+    Raises:
+        IntegrityError: `drift-record-damaged`: nobody can tell what one of them answers.
     """
     ages = {}
     for found in list_objects(store, retrainings_prefix(recipe)):
@@ -87,28 +98,43 @@ def read_retrainings(store: ObjectStore, recipe: str, unfinished: Set[str]) -> R
             ages[int(name)] = found.age
 
     def look(number: int) -> BegunRetraining | None:
-        request = read_message(store, retraining_key(recipe, number), RetrainingRequest)
+        request = _read_request(store, recipe, retraining_key(recipe, number))
         if request is None:
             return None
         planned = store.age(plan_key(request.run))
         starting = planned is None and (ages[number] <= START_TIMEOUT or request.run in unfinished)
         closed = read_from_party(store, closed_key(request.run), Closed, CLOSED_LIMIT) if planned else None
         in_vain = closed is not None and closed.status != "finished"
-        return BegunRetraining(request, ages[number], planned, starting, in_vain)
+        return BegunRetraining(request, ages[number], planned, starting, in_vain, closed is not None)
 
     begun = tuple(found for found in map(look, sorted(ages)) if found is not None)
     return Retrainings(begun, max(ages, default=0) + 1)
 
 
+def _read_request(store: ObjectStore, recipe: str, key: str) -> RetrainingRequest | None:
+    try:
+        return read_message(store, key, RetrainingRequest)
+    except IntegrityError:
+        raise IntegrityError(
+            f"The record {key} of a retraining is damaged, so that no drift of {recipe} is answered",
+            fix="restore it from a backup, or remove that object once no run of the recipe is open",
+            code="drift-record-damaged",
+        ) from None
+
+
 def open_runs(
     store: ObjectStore, recipe: str, known: Retrainings, unfinished: Set[str]
 ) -> tuple[RunAge, ...]:
-    """Runs of the recipe that are open, retrainings that are starting, and trainings that wait at Prefect."""
+    """Runs of the recipe that are open, retrainings that are starting, and trainings that wait at Prefect.
+
+    One that has a plan and is none of the `unfinished` is conducted by nobody.
+    """
     runs = _runs_of_recipe(store, recipe)
     starting = known.starting
     named = {each.run for each in (*runs, *starting)}
     waiting = [RunAge(run, 0.0, open=True) for run in sorted(unfinished - named)]
-    return (*(run for run in runs if run.open), *starting, *waiting)
+    standing = (replace(run, conducted=run.run in unfinished) for run in runs if run.open)
+    return (*standing, *starting, *waiting)
 
 
 def _runs_of_recipe(store: ObjectStore, recipe: str) -> tuple[RunAge, ...]:

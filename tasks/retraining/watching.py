@@ -5,19 +5,20 @@ be lost: the watch may be killed before it, or before Prefect's client has sent 
 automation may fail. So a retraining in the bucket alone answers a notice, and until then it is told again.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from prefect import task
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
+from fedmodels.drift_section import DriftSection
 from fedmodels.errors import IntegrityError, PrefectAway, RunConflict
-from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.drift import DriftNotice, SeenNotice
 from fedmodels.protocol.retraining import (
-    TELL_AGAIN,
+    DRIFT_STOPPED,
+    Facts,
     PrivacyBudget,
-    ToldNotice,
     check_retraining,
     to_tell,
 )
@@ -28,16 +29,16 @@ from infra.deployments.observing import (
     unfinished_trainings,
 )
 from infra.deployments.starting import server_answers
-from infra.layout import told_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
-from tasks.exchange import read_message
 from tasks.policy import STORE
 from tasks.release.reading import read_released, released_recipes, waits_for_a_person
 from tasks.retraining.asking import NO_BUDGET, gather, heard
 from tasks.retraining.notices import Notes, Released, look_again, new_sightings, note
+from tasks.retraining.showing import show_held_up
 from tasks.retraining.standing import read_retrainings
+from tasks.retraining.told import last_told, remember
 
 
 class WatchDesk:
@@ -72,9 +73,18 @@ def note_notices(desk: WatchDesk) -> tuple[SeenNotice, ...]:
     return tuple(noted)
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a look told."""
+
+    notices: tuple[SeenNotice, ...] = ()
+    held_up: tuple[RunConflict, ...] = ()
+    """By recipe at most one: drift of it waits for a run that nobody conducts."""
+
+
 @task(task_run_name="tell_of_drift", **STORE)
-def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
-    """Emit an event for each party and recipe of which there is something to tell; return the notices.
+def tell_of_drift(desk: WatchDesk) -> Told:
+    """Emit an event for each party and recipe of which there is something to tell.
 
     What was told is remembered after the event: a watch that dies in between tells it again, and the second
     retraining finds the first one.
@@ -82,30 +92,55 @@ def tell_of_drift(desk: WatchDesk) -> tuple[SeenNotice, ...]:
     Raises:
         PrefectAway: the server takes no events now; what was not told is told later.
         IntegrityError: what the coordinator wrote of a recipe is damaged, or of another version of fedcart;
-            of the others it is told first.
+            of the others it is told first, and the log names each.
     """
-    log, notes, told = get_run_logger(), Notes(desk.store), []
+    notes, told, held = Notes(desk.store), [], []
     damaged: list[IntegrityError] = []
     for recipe in released_recipes(desk.store):
         try:
-            chosen = due(desk, recipe, notes)
+            found = due(desk, recipe, notes)
         except IntegrityError as error:
             damaged.append(error)
             continue
-        for seen in chosen:
-            notice = look_again(desk.store, seen, desk.party_keys.get(seen.party))
-            if notice is None:
-                log.warning("Party %s took back its drift notice of %s: it is not told", seen.party, recipe)
-            else:
-                tell(notice, seen.key)
-                told.append(seen)
-            remember(desk.store, recipe, seen)
+        show_held_up(recipe, found.stopped, found.parties)
+        told += [seen for seen in found.notices if tell_once(desk, recipe, seen, found.stopped)]
+        if found.held_up:
+            held.append(found.held_up)
+    damaged += notes.damaged.values()
+    for each in damaged:
+        get_run_logger().warning("%s: %s", each.code, each)
     if damaged:
         raise damaged[0]
-    return tuple(told)
+    return Told(tuple(told), tuple(held))
 
 
-def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
+def tell_once(desk: WatchDesk, recipe: str, seen: SeenNotice, stopped: str | None) -> bool:
+    """Tell of a notice that its party did not take back, and remember it; whether it was told."""
+    notice = look_again(desk.store, seen, desk.party_keys.get(seen.party))
+    if notice is None:
+        get_run_logger().warning(
+            "Party %s took back its drift notice of %s: it is not told", seen.party, recipe
+        )
+    else:
+        tell(notice, seen.key)
+    remember(desk.store, recipe, seen, stopped)
+    return notice is not None
+
+
+@dataclass(frozen=True)
+class Due:
+    """What there is to do about a recipe's notices."""
+
+    notices: tuple[SeenNotice, ...] = ()
+    """To be told now."""
+    held_up: RunConflict | None = None
+    stopped: str | None = None
+    """The run that holds them up: it is open, and nobody conducts it."""
+    parties: tuple[str, ...] = ()
+    """Whose drift it is."""
+
+
+def due(desk: WatchDesk, recipe: str, notes: Notes) -> Due:
     """Notices about the recipe's champion that are to be told now: see `to_tell`.
 
     None while a retraining of it is under way (`held_up`): what remains is told afterwards.
@@ -116,32 +151,39 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> tuple[SeenNotice, ...]:
     store = desk.store
     released = read_released(store, recipe)
     if released is None:  # models of it were proposed, and none was released
-        return ()
+        return Due()
     champion, plan = released
     valid = heard(notes, plan, champion)
     if not valid:
-        return ()
+        return Due()
     # One more would wait for its turn, and find this one.
     if held_up(store, recipe, unfinished_retrainings()):
-        return ()
+        return Due()
     unfinished = unfinished_trainings(recipe)
     known = read_retrainings(store, recipe, unfinished)
     unanswered = [notice for notice in valid if not known.answer(notice.seen)]
+    if not (unanswered or known.unclosed):  # only then the runs have to be read
+        return Due()
     told = {
         party: found
         for party in sorted({notice.seen.party for notice in unanswered})
         if (found := last_told(store, recipe, party)) is not None
     }
+    facts = gather(store, plan, valid, known, unfinished, desk.budget)
+    forbidden = why_not(plan.recipe.drift, facts)
+    waits = facts.stopped if forbidden and forbidden.code == DRIFT_STOPPED else None
+    stopped = waits.run if waits else None
+    chosen = to_tell(unanswered, told, allowed=forbidden is None, stopped=stopped)
+    return Due(chosen, forbidden if waits else None, stopped, tuple(sorted(facts.noticed)))
 
-    def allowed() -> bool:
-        try:
-            check_retraining(plan.recipe.drift, gather(store, plan, valid, known, unfinished, desk.budget))
-        except RunConflict:
-            return False
-        return True
 
-    overdue = any(since >= TELL_AGAIN for _, since in told.values())  # only then the runs have to be read
-    return to_tell(unanswered, told, allowed=overdue and allowed())
+def why_not(section: DriftSection, facts: Facts) -> RunConflict | None:
+    """The rule that keeps a retraining from beginning now."""
+    try:
+        check_retraining(section, facts)
+    except RunConflict as error:
+        return error
+    return None
 
 
 def held_up(store: ObjectStore, recipe: str, going: tuple[GoingRetraining, ...]) -> bool:
@@ -174,22 +216,6 @@ def tell(notice: DriftNotice, key: str) -> None:
             f"The Prefect server did not take the event of a drift notice of party {notice.party}",
             fix="see fedcart status; the notice is told again",
         )
-
-
-def last_told(store: ObjectStore, recipe: str, party: str) -> tuple[ToldNotice, float] | None:
-    """The party's notice that was told last, and the seconds since then."""
-    told = read_message(store, told_key(recipe, party), ToldNotice)
-    return None if told is None else (told, store.age(told_key(recipe, party)) or 0.0)
-
-
-def remember(store: ObjectStore, recipe: str, seen: SeenNotice) -> None:
-    """Put down that a notice was told now. One watch runs at a time; of two, either may be the last."""
-    key, data = told_key(recipe, seen.party), canonical_json(ToldNotice(key=seen.key, drift=seen.drift))
-    standing = store.read_version(key)
-    if standing is None:
-        store.create(key, data)
-    else:
-        store.swap(key, data, standing[1])
 
 
 def event_payload(notice: DriftNotice, key: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from prefect.states import Completed
 
 from fedmodels.errors import InputError, PrefectAway, RunConflict, RunError, StoreUnavailable, read_coded
 from fedmodels.protocol.drift import SeenNotice
-from fedmodels.protocol.retraining import RetrainingRequest
+from fedmodels.protocol.retraining import DRIFT_STOPPED, RetrainingRequest
 from flows import drift_watch, retraining
+from tasks.retraining.watching import Told
 
 REQUEST = RetrainingRequest(
     recipe="tiny",
@@ -99,6 +100,7 @@ def test_a_rule_that_forbids_it_and_an_event_that_comes_too_late_are_no_faults(p
         InputError("The event is of nobody", code="drift-event-unknown"),
         StoreUnavailable("The object store does not answer"),
         RunConflict("Another release came first", code="promotion-lost"),
+        RunConflict("Nobody conducts the run", fix="go on with it", code=DRIFT_STOPPED),
     ],
 )
 def test_anything_else_fails_with_its_sentence(played, error):
@@ -128,7 +130,7 @@ def test_the_watch_says_who_told_and_what_was_refused(monkeypatch):
     monkeypatch.setattr(drift_watch, "load_settings", lambda: None)
     monkeypatch.setattr(drift_watch, "WatchDesk", lambda _: None)
     monkeypatch.setattr(drift_watch, "note_notices", lambda _: seen)
-    monkeypatch.setattr(drift_watch, "tell_of_drift", lambda _: seen[:1])
+    monkeypatch.setattr(drift_watch, "tell_of_drift", lambda _: Told(seen[:1]))
     assert drift_watch.drift_watch.fn() == {"told": ["tiny/a"], "refused": {"drift-signature": 2}}
 
     def away(_desk):

@@ -39,6 +39,13 @@ def test_it_begins_with_a_quorum_after_the_cool_down():
         ({"noticed": frozenset()}, "drift-quorum", "0 parties of tiny"),
         ({"runs": (RunAge("old", 900.0, open=True),)}, "drift-run-open", "The run old of tiny is open"),
         (
+            {"runs": (RunAge("now", 9.0, open=True), RunAge("old", 900.0, open=True, conducted=False))},
+            "drift-run-stopped",
+            "The run old of tiny has been open for 900 s and nobody conducts it any more, so the drift that "
+            "a, b told of starts no retraining; go on with fedcart train --resume old, or end it with "
+            "fedcart runs cancel old; drift that lasts is told again after that.",
+        ),
+        (
             {"retrained": RunAge("new", 99.4, open=False)},
             "drift-cool-down",
             "The retraining new of tiny began 99 s ago, and drift.cool_down is 100 s",
@@ -101,6 +108,14 @@ def test_of_each_party_the_youngest_new_notice_is_told_at_once(allowed):
 )
 def test_what_was_told_is_told_again_after_a_while_when_no_rule_forbids_it(since, allowed, told):
     assert keys([valid("new"), valid("old", age=20.0)], {"a": ("new", since)}, allowed=allowed) == told
+
+
+def test_of_each_run_that_stopped_it_is_told_once():
+    last = {"a": (ToldNotice(key="new", stopped="one"), 1.0)}
+    told = {
+        stopped: to_tell([valid("new")], last, allowed=False, stopped=stopped) for stopped in ("one", "two")
+    }
+    assert (told["one"], [seen.key for seen in told["two"]]) == ((), ["new"])
 
 
 def test_no_budget_forbids_nothing():

@@ -135,9 +135,11 @@ def test_of_events_at_once_one_begins_a_run(told):
 
 def test_an_open_run_is_waited_for(told):
     made = told("shop-a")
-    plan(made, f"{made.run}-nightly", over=False)
-    assert code_of(ask, made) == "drift-run-open"
-    close(made, f"{made.run}-nightly")
+    nightly = f"{made.run}-nightly"
+    plan(made, nightly, over=False)
+    assert code_of(ask, made, unfinished=frozenset({nightly})) == "drift-run-open"
+    assert code_of(ask, made) == "drift-run-stopped", "nobody conducts it any more"
+    close(made, nightly)
     assert ask(made).number == 1
 
 

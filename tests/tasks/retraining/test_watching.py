@@ -7,19 +7,28 @@ import pytest
 from prefect.events import Event
 
 from fedmodels.errors import IntegrityError, PrefectAway
-from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.drift import NOTICE_LIMIT
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT, TELL_AGAIN, RetrainingRequest
 from flows import drift_watch
 from infra.deployments.drift_automation import EVENT
 from infra.deployments.observing import GoingRetraining
-from infra.layout import champion_key, closed_key, drift_prefix, plan_key, retraining_key, seen_notices_prefix
+from infra.layout import (
+    champion_key,
+    closed_key,
+    drift_prefix,
+    plan_key,
+    retraining_key,
+    seen_notice_key,
+    seen_notices_prefix,
+    told_key,
+)
 from infra.settings import load_role_settings
 from tasks.reading import read_plan
 from tasks.release.answering import approve, reject
 from tasks.release.requesting import open_release
-from tasks.retraining import notices, watching
+from tasks.retraining import notices, told, watching
 from tasks.retraining.notices import Notes
 from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
 from tests.store_alone import store_of
@@ -31,7 +40,10 @@ def watch(home, monkeypatch):
     """One look; returns what was noted, and keeps the events that were emitted."""
     store = store_of(home, "coordinator")
     log = logging.getLogger("watch")
-    monkeypatch.setattr(watching, "get_run_logger", lambda: log)
+    for module in (watching, told):
+        monkeypatch.setattr(module, "get_run_logger", lambda: log)
+    shown = {}
+    monkeypatch.setattr(watching, "show_held_up", lambda recipe, *what: shown.update({recipe: what}))
     monkeypatch.setattr(watching, "server_answers", lambda: True)
     emitted = []
 
@@ -40,7 +52,8 @@ def watch(home, monkeypatch):
         return emitted[-1]
 
     monkeypatch.setattr(watching, "emit_event", emit)
-    monkeypatch.setattr(watching, "unfinished_trainings", lambda _recipe: frozenset())
+    living: set[str] = set()
+    monkeypatch.setattr(watching, "unfinished_trainings", lambda _recipe: frozenset(living))
     retraining: set[GoingRetraining] = set()
     monkeypatch.setattr(watching, "unfinished_retrainings", lambda: tuple(retraining))
 
@@ -49,7 +62,7 @@ def watch(home, monkeypatch):
         desk.store = store
         desk.party_keys = load_role_settings(home, "coordinator").party_keys if keys is None else keys
         noted = note_notices.fn(desk)
-        look.told = tell_of_drift.fn(desk)
+        look.told = tell_of_drift.fn(desk).notices
         return noted
 
     def flow():
@@ -65,7 +78,7 @@ def watch(home, monkeypatch):
     look.flow = flow
     look()
     emitted.clear()
-    look.emitted, look.retraining = emitted, retraining
+    look.emitted, look.retraining, look.living, look.shown = emitted, retraining, living, shown
     return look
 
 
@@ -372,6 +385,111 @@ def test_a_champion_that_cannot_be_read_holds_up_no_other_recipe(telling, watch,
     watch()
     watch()
     assert late in heard(broken, 1e6)
+
+
+def note_of(key):
+    """Where the coordinator notes a notice."""
+    return seen_notice_key(key.split("/")[1], sha256_hex(key.encode()))
+
+
+def damage(store, key, data=b"{}"):
+    store.delete(key)
+    store.put_blob(key, data)
+
+
+def test_a_damaged_note_is_named_and_holds_up_no_other_party_or_recipe(over, telling, watch, caplog):
+    other = telling(max_notice_age=1e6)
+    broken = over.tell("shop-a")
+    watch()
+    damage(over.store, note_of(broken))
+    sound = [over.tell("shop-b"), other.tell("shop-a")]
+    with caplog.at_level(logging.WARNING):
+        outcome = watch.flow()
+    assert outcome.is_failed()
+    assert outcome.message == (
+        f"drift-note-damaged: The coordinator's note {note_of(broken)} on a notice of drift of "
+        f"{over.recipe.name} at shop-a is damaged and counts for nothing; remove that object, and the next "
+        "watch judges the notice anew."
+    )
+    assert outcome.message in caplog.text
+    assert sorted(event.payload["notice"] for event in watch.emitted) == sorted([broken, *sound])
+    over.store.delete(note_of(broken))
+    assert [seen.key for seen in watch()] == [broken]
+    assert broken in heard(over, 1e6)
+
+
+def test_a_damaged_note_on_a_notice_that_is_gone_says_that_nothing_is_lost(over, watch):
+    key = over.tell("shop-a")
+    watch()
+    damage(over.store, note_of(key))
+    store_of(over.home, "shop-a").delete(key)
+    with pytest.raises(IntegrityError, match=r"is there no more, .* with which nothing is lost"):
+        watch()
+    over.store.delete(note_of(key))
+    assert watch() == ()
+
+
+def test_a_damaged_record_of_what_was_told_is_removed_and_the_drift_told_again(over, watch, caplog):
+    key = over.tell("shop-a")
+    assert told_by(watch, over) == [key]
+    damage(over.store, told_key(over.recipe.name, "shop-a"))
+    with caplog.at_level(logging.WARNING):
+        assert told_by(watch, over) == [key]
+    assert told_key(over.recipe.name, "shop-a") in caplog.text
+    assert told_by(watch, over) == []
+
+
+@pytest.fixture
+def stopped(over, watch):
+    """A recipe with an open run beside its champion, whose coordinator is gone after drift was told."""
+    watch.living.add("last-night")
+    first = read_plan(over.store, over.run)
+    over.store.create(plan_key("last-night"), canonical_json(first.model_copy(update={"run": "last-night"})))
+    over.key = over.tell("shop-a")
+    assert told_by(watch, over) == [over.key]
+    assert watch.shown[over.recipe.name][0] is None
+    watch.living.clear()
+    yield over
+    for key in (plan_key("last-night"), closed_key("last-night")):
+        over.store.delete(key)
+
+
+def test_drift_beside_a_run_that_stopped_is_told_once_more_and_shown_until_a_person_acts(
+    stopped, watch, later
+):
+    assert told_by(watch, stopped) == [stopped.key], "the retraining now fails with what is to be done"
+    later(TELL_AGAIN + 10)
+    assert told_by(watch, stopped) == []
+    state = watch.flow()
+    assert (state.name, state.is_completed()) == ("HeldUp", True)
+    assert "fedcart train --resume last-night, or end it with fedcart runs cancel last-night" in state.message
+    assert watch.shown[stopped.recipe.name] == ("last-night", ("shop-a",))
+
+
+@pytest.mark.parametrize("act", ["cancelled", "resumed"])
+def test_once_the_run_is_cancelled_or_went_on_and_ended_its_drift_is_told_again(stopped, watch, later, act):
+    watch()
+    if act == "resumed":
+        watch.living.add("last-night")
+        later(TELL_AGAIN + 10)
+        assert told_by(watch, stopped) == []
+        assert watch.shown[stopped.recipe.name][0] is None
+        later(0)
+        watch.living.clear()
+    close(stopped, "last-night", "finished" if act == "resumed" else act)
+    later(TELL_AGAIN + 10)
+    assert told_by(watch, stopped) == [stopped.key]
+    assert watch.shown[stopped.recipe.name][0] is None
+
+
+def test_a_retraining_whose_own_run_stopped_is_shown_as_well(over, watch):
+    key = over.tell("shop-a")
+    watch()
+    run = begin(over, 1, key)
+    first = read_plan(over.store, over.run)
+    over.store.create(plan_key(run), canonical_json(first.model_copy(update={"run": run})))
+    assert told_by(watch, over) == [], "the retraining itself has failed"
+    assert watch.shown[over.recipe.name] == (run, ("shop-a",))
 
 
 def test_a_notice_that_its_party_took_back_is_not_told_again(over, watch, later):
