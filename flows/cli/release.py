@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, RunArgument, console, notes, number_cell, print_json, print_table
+from flows.cli.output import JsonFlag, RunArgument, console, notes, number_cell, print_json, print_table, warn
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
     from fedmodels.protocol.releases import Champion
+    from infra.object_store import ObjectStore
+    from infra.settings import Settings
     from tasks.release.reading import ReleaseView
 
 app = Commands(
@@ -127,8 +129,10 @@ def promote(
     from infra.settings import load_settings
     from tasks.release.promoting import promote as promote_release
 
-    with open_named_store(load_settings()) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         champion = promote_release(store, _checked(recipe), release, by or _who())
+        _pass_on(store, recipe, release, settings)
     _tell_champion(champion, as_json=as_json)
 
 
@@ -166,7 +170,7 @@ def approve(
 ) -> None:
     """Approve a release whose recipe asks a person, and make it the champion.
 
-    Once, and before the deadline. The form in Prefect's page does the same.
+    Once, and before the deadline. The form in Prefect's page does the same, and is answered by this, too.
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
@@ -174,9 +178,13 @@ def approve(
     from tasks.release.promoting import promote as promote_release
 
     name = by or _who()
-    with open_named_store(load_settings()) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         approve_release(store, _checked(recipe), release, name, comment)
-        champion = promote_release(store, recipe, release, name)
+        try:
+            champion = promote_release(store, recipe, release, name)
+        finally:  # only now: a flow run that promotes at the same moment would win the race
+            _pass_on(store, recipe, release, settings)
     _tell_champion(champion, as_json=as_json)
 
 
@@ -193,12 +201,21 @@ def reject(
     from infra.settings import load_settings
     from tasks.release.answering import reject as reject_release
 
-    with open_named_store(load_settings()) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         word = reject_release(store, _checked(recipe), release, by or _who(), comment)
+        _pass_on(store, recipe, release, settings)
     if as_json:
         print_json(word.model_dump(mode="json"))
     else:
         _say(f"Release {release} of {recipe} is rejected by {word.by}; the champion stays.")
+
+
+def _pass_on(store: "ObjectStore", recipe: str, release: int, settings: "Settings") -> None:
+    from flows.answering import pass_on
+
+    if left := pass_on(store, recipe, release, settings):
+        warn(left)
 
 
 def _tell_champion(champion: "Champion", *, as_json: bool) -> None:

@@ -169,8 +169,8 @@ def first_task_since(flow_run_id: str, others: Sequence[str], *, api_url: str | 
     return min((moment.timestamp() for moment in began), default=None)
 
 
-def server_answers() -> bool:
-    """Whether the Prefect server of the surrounding settings is there; says so within seconds.
+def server_answers(api_url: str | None = None) -> bool:
+    """Whether a Prefect server is there, that of the surrounding settings by default; says so within seconds.
 
     Prefect's own client tries again for a minute, each time that it is asked.
     """
@@ -178,7 +178,7 @@ def server_answers() -> bool:
     from prefect.settings import PREFECT_API_URL
 
     try:
-        return httpx.get(f"{PREFECT_API_URL.value()}/health", timeout=5.0).is_success
+        return httpx.get(f"{api_url or PREFECT_API_URL.value()}/health", timeout=5.0).is_success
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
 

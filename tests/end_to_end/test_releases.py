@@ -8,6 +8,7 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from flows.deploying import deploy_all, whole_declaration
 from flows.following import api_url, coordinator_store
+from flows.proposing import WAITING
 from flows.recipes import load_recipe
 from infra.deployments.answered import seconds_left
 from infra.settings import Schedules
@@ -99,6 +100,25 @@ def test_the_scheduled_look_proposes_a_new_run_once_and_a_person_approves_it(
     assert ended(client, again, "COMPLETED", "FAILED").name == "NothingNew"
     back = federation.document("release", "rollback", RECIPE)
     assert back["model_sha256"] == first["model_sha256"] == read_champion(store, RECIPE).model_sha256
+
+
+@pytest.mark.usefixtures("first")
+def test_a_word_of_the_command_line_answers_the_form_too(federation, store, client):
+    """The model of the test before, proposed again: its flow run waits, and goes on without a form."""
+    for words, name in ((("approve", "--comment", "by hand"), None), (("reject",), "Rejected")):
+        proposed = federation.document("release", "propose", "released-2")
+        assert proposed["state"] in WAITING, proposed
+        verb, *more = words
+        said = federation.call("release", verb, RECIPE, str(proposed["release"]), "--by", "a test", *more)
+        assert (said.returncode, said.stderr) == (0, "")
+        state = ended(client, UUID(proposed["flow_run"]), "COMPLETED", "FAILED", "CRASHED")
+        assert state.type.value == "COMPLETED", state.message
+        assert name is None or state.name == name
+        twice = federation.call("release", "approve", RECIPE, str(proposed["release"]), "--json")
+        assert json.loads(twice.stdout)["error"]["code"] == "approval-twice"
+        assert read_champion(store, RECIPE).release == (proposed["release"] if name is None else 1)
+        if name is None:
+            federation.document("release", "rollback", RECIPE, "--to", "1")
 
 
 def suspended(client) -> UUID | None:

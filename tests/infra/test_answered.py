@@ -1,15 +1,18 @@
 """When a form was filled in: from the states that the Prefect server noted of a flow run."""
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import httpx
 import pytest
 from prefect.client.schemas.objects import State, StateDetails, StateType
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
 
 from fedmodels.errors import PrefectAway
 from infra.deployments import answered
-from infra.deployments.answered import seconds_left
+from infra.deployments.answered import resume_answered, seconds_left
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "approval-7"
@@ -82,3 +85,41 @@ def test_a_server_that_is_away_is_not_taken_for_a_missing_answer(monkeypatch):
     monkeypatch.setattr(answered, "lasting_client", away)
     with pytest.raises(PrefectAway):
         seconds_left(str(uuid4()), KEY)
+
+
+FORM = {"decision": "approve", "by": "ann", "comment": ""}
+
+
+@pytest.fixture
+def waiting(monkeypatch):
+    """A server with one flow run; notes what it was resumed with."""
+    noted = SimpleNamespace(state=suspended(0), status=SetStateStatus.ACCEPT, resumed=[])
+
+    class Client:
+        def read_flow_run(self, _flow_run):
+            if noted.state is None:
+                raise ObjectNotFound(Exception("404"))
+            return SimpleNamespace(state=noted.state)
+
+        def resume_flow_run(self, flow_run, run_input):
+            noted.resumed.append((flow_run, run_input))
+            return SimpleNamespace(status=noted.status)
+
+    monkeypatch.setattr(answered, "lasting_client", lambda _url: Client())
+    return noted
+
+
+def test_a_flow_run_that_waits_for_the_form_goes_on_with_the_word(waiting):
+    flow_run = uuid4()
+    assert resume_answered(str(flow_run), KEY, FORM)
+    assert waiting.resumed == [(flow_run, FORM)]
+    waiting.status = SetStateStatus.ABORT
+    assert not resume_answered(str(flow_run), KEY, FORM), "somebody filled in its form just before"
+
+
+@pytest.mark.parametrize("standing", [RUNNING, suspended(0, key="approval-8"), None])
+def test_what_waits_for_nothing_or_something_else_is_left_alone(waiting, standing):
+    waiting.state = standing
+    assert not resume_answered(str(uuid4()), KEY, FORM)
+    assert not resume_answered("by-hand", KEY, FORM)
+    assert waiting.resumed == []

@@ -3,11 +3,13 @@
 import itertools
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from fedmodels.errors import FedcartError, InputError, RunConflict, RunError
+from fedmodels.errors import FedcartError, InputError, RunConflict, RunError, StackError
+from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
 from tasks.release.reading import read_champion, read_release
@@ -161,6 +163,55 @@ def test_approve_promotes_and_reject_does_not(fedcart, store, recipe):
     assert "is release 2" in said(fedcart("approve", recipe, 2))
     assert refused(fedcart("approve", recipe, 2), RunConflict) == "approval-twice"
     assert read_champion(store, recipe).release == 2
+
+
+@pytest.fixture
+def prefect(monkeypatch):
+    """A server that the home's stack names, and what was passed on to it."""
+    played = SimpleNamespace(answers=True, passed_on=[], error=None)
+
+    def resume(ticket, key, form, *, api_url):
+        if played.error:
+            raise played.error
+        played.passed_on.append((ticket, key, form["decision"], form["by"], form["comment"], api_url))
+        return True
+
+    monkeypatch.setattr(answering, "read_stack", lambda _home: SimpleNamespace(api_url="http://here/api"))
+    monkeypatch.setattr(answering, "server_answers", lambda _url: played.answers)
+    monkeypatch.setattr(answering, "resume_answered", resume)
+    return played
+
+
+def test_a_word_of_the_command_line_lets_the_flow_run_that_waits_for_it_go_on(
+    fedcart, store, recipe, prefect
+):
+    for name in ("first", "second", "third"):
+        proposed(store, recipe, name, approval="person")
+    said(fedcart("reject", recipe, 1, "--by", "ann", "--comment", "no"))
+    assert prefect.passed_on.pop() == ("first", "approval-1", "reject", "ann", "no", "http://here/api")
+    said(fedcart("approve", recipe, 2, "--by", "ben"))
+    assert prefect.passed_on.pop() == ("second", "approval-2", "approve", "ben", "", "http://here/api")
+    assert refused(fedcart("approve", recipe, 3, "--by", "ben"), RunConflict) == "release-outdated"
+    assert prefect.passed_on.pop()[:3] == ("third", "approval-3", "approve"), "its flow run says the same"
+    assert refused(fedcart("approve", recipe, 2), RunConflict) == "approval-twice"
+    assert prefect.passed_on == []
+
+
+def test_a_release_that_nobody_was_asked_about_passes_nothing_on(fedcart, store, recipe, prefect):
+    proposed(store, recipe, "first")
+    said(fedcart("promote", recipe, 1))
+    assert prefect.passed_on == []
+
+
+@pytest.mark.parametrize("fault", ["silent", "refuses"])
+def test_a_word_stands_though_prefect_cannot_be_told(fedcart, store, recipe, prefect, fault):
+    proposed(store, recipe, "first", approval="person")
+    prefect.answers = fault != "silent"
+    prefect.error = StackError("The Prefect server refuses the flow run first", fix="see its log")
+    done = fedcart("approve", recipe, 1, "--by", "ann", "--json")
+    assert json.loads(said(done))["release"] == 1
+    assert "waits until its deadline, and the bucket says what happened" in done.stderr
+    assert read_champion(store, recipe).release == 1
 
 
 def test_who_has_no_name_here_has_to_give_one(fedcart, store, recipe, monkeypatch):
