@@ -15,9 +15,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.points import SCENES
+from tests.faults.faultless import Lane
+from tests.faults.playing import Stopped
 from tests.faults.report import console, document_of, print_row, print_table, write_document
-from tests.faults.runner import FIRST_SEED, Lane, Runner, Stopped
+from tests.faults.runner import FIRST_SEED, Runner
+from tests.faults.scenes import SCENES
 from tests.faults.stack import firing_range
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

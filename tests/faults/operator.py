@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from fedmodels.protocol.messages import Closed, Head, Session
 from fedmodels.protocol.restarts import UNKNOWN
 from fedmodels.recipe import Recipe
@@ -18,12 +16,11 @@ from flows.following import api_url
 from infra.deployments.looking import flow_run_state
 from infra.deployments.starting import start_training
 from infra.layout import closed_key, head_key, plan_key, session_key
-from infra.local.processes import MARKER
-from infra.locations import stack_folder
 from infra.waiting import wait_for
 from tasks.coordinator.sessions import GONE
 from tasks.exchange import read_message
-from tests.faults.points import CLOCKS, COORDINATOR, WRITES, Order
+from tests.faults.points import COORDINATOR, Order
+from tests.faults.proof import is_proved, lives
 from tests.faults.stack import Range
 
 RUN_TIMEOUT = 180.0
@@ -31,8 +28,6 @@ STUCK_TIMEOUT = 120.0
 """Seconds without a fault, a resume or a step of HEAD, after which a run is given up."""
 END_TIMEOUT = 30.0
 LOOK_SECONDS = 1.0
-CLOCK_SLACK = 60.0
-"""Seconds between a process's look at its clock and ours at ours, at most."""
 MOST_RESUMES = 4
 
 
@@ -85,7 +80,7 @@ class Operator:
     def victims_ended(self) -> bool:
         """Whether every process that was hit is gone, after a while."""
         pids = {marker["pid"] for marker in self.fired.values()}
-        return bool(wait_for(lambda: not any(_runs(pid) for pid in pids), timeout=END_TIMEOUT))
+        return bool(wait_for(lambda: not any(map(lives, pids)), timeout=END_TIMEOUT))
 
     def _start(self) -> None:
         known = self._store.exists(plan_key(self.run))
@@ -140,7 +135,7 @@ class Operator:
     def _serve(self, number: int, marker: dict[str, Any]) -> None:
         order = self.orders[number]
         self.fired[number] = marker
-        self.happened[number] = self._proved(marker)
+        self.happened[number] = is_proved(marker, self._store, self._place.home)
         if order.action == "kill":
             with suppress(ProcessLookupError):
                 os.kill(marker["pid"], signal.SIGKILL)
@@ -151,31 +146,6 @@ class Operator:
         closed = self._store.exists(closed_key(self.run))
         if order.role == COORDINATOR and order.action in ("kill", "hang") and not closed:
             self._start()
-
-    def _proved(self, marker: dict[str, Any]) -> bool:
-        """Whether what the process says of itself is so, looked at while it stands at its point.
-
-        A write's very content is there `after` it, and not yet `before` it. Where nothing is written, all
-        that can be seen is that the process stands there, and what time it believes that it is.
-        """
-        if not _stands(marker["pid"], stack_folder(self._place.home.resolve())):
-            return False
-        if abs(marker["clock"] - time.time() - CLOCKS.get(marker["when"], 0.0)) > CLOCK_SLACK:
-            return False
-        verb: str = marker["effect"].split(" ")[0]
-        key: str | None = marker.get("key")
-        if key is None or verb not in WRITES:
-            return True
-        if verb == "delete":
-            return self._store.exists(key) is (marker["when"] == "before")
-        shown = self._store.holds(key, marker["sha256"])
-        if marker["when"] == "after":
-            return shown
-        if marker["step"] == "publish":  # which puts a model that is used again once more
-            return True
-        # Who resumes creates what stands already, and so does a session that is started again with its lease.
-        may_stand = verb != "create" or marker["follows"] is not None or key.endswith("session.json")
-        return not shown and (may_stand or not self._store.exists(key))
 
     def _release_overtaken(self) -> None:
         """Let go on what hangs, once the run has gone on without it."""
@@ -193,19 +163,3 @@ class Operator:
 
     def _release(self, number: int) -> None:
         (self.folder / f"released-{number}").touch()
-
-
-def _stands(pid: int, stack: Path) -> bool:
-    """Whether the process lives and is one of the stack's."""
-    try:
-        marker = psutil.Process(pid).environ().get(MARKER, "")
-    except psutil.Error:
-        return False
-    return _runs(pid) and marker.endswith(f"@{stack}")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

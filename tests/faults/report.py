@@ -9,7 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.points import ACTIONS, Case, Point
+from tests.faults.cases import Case
+from tests.faults.points import ACTIONS, Point
 from tests.faults.rows import Row
 from tests.faults.written import writes_in_code
 

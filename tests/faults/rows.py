@@ -6,8 +6,8 @@ from fedmodels.protocol.messages import Decision
 from infra.layout import round_key
 from infra.object_store import ObjectStore
 from tasks.exchange import read_message
-from tests.faults.points import Case
-from tests.faults.stack import PARTIES
+from tests.faults.cases import Case
+from tests.faults.recipes import PARTIES
 
 Accepted = tuple[tuple[tuple[str, float], ...], ...]
 """The parties that each round's decision counts, with their weights."""

@@ -8,8 +8,10 @@ import itertools
 
 import pytest
 
-from tests.faults.points import ACTIONS, MOMENTS, WHOLE_RUN, Case, Point
-from tests.faults.runner import FIRST_SEED, Lane, Runner
+from tests.faults.cases import Case
+from tests.faults.faultless import Lane
+from tests.faults.points import ACTIONS, MOMENTS, WHOLE_RUN, Point
+from tests.faults.runner import FIRST_SEED, Runner
 from tests.faults.stack import firing_range
 
 LANES = 3
