@@ -20,6 +20,8 @@ class Lane:
     all_required: str = ""
     untuned: dict[Accepted, str] = field(default_factory=dict)
     """Decisions of a run without fine-tuning to its model; further ones are added as cases come to them."""
+    scenes: dict[Scene, tuple[Accepted, str]] = field(default_factory=dict)
+    """Scenes that are held against themselves, to decisions and model; added likewise."""
 
     @property
     def party(self) -> str:
@@ -47,11 +49,17 @@ class Faultless:
             found = threads.map(self._points_of_share, lanes, shares)
             return dict(itertools.chain(*found))
 
-    def model(self, lane: Lane, alike: Alike, counted: Accepted) -> str | None:
+    def model(self, lane: Lane, alike: Alike, counted: Accepted, scene: Scene | None) -> str | None:
         """The model that a run must end with whose decisions count this; `None` when there is no such run.
 
         The run to which it is compared is played when it is first asked for.
         """
+        if alike == "same scene":
+            assert scene is not None
+            if scene not in lane.scenes:
+                self._play_scene(lane, scene)
+            decided, model_sha256 = lane.scenes[scene]
+            return model_sha256 if decided == counted else None
         return self._of_decisions(lane, counted) if alike == "same decisions" else lane.all_required
 
     def _points_of_share(self, lane: Lane, scenes: Sequence[Scene]) -> list[tuple[Scene, set[Point]]]:
@@ -59,7 +67,10 @@ class Faultless:
 
     def _play_scene(self, lane: Lane, scene: Scene) -> Played:
         played = self._play(lane, scene.recipe, scene.orders(lane.party), scene.resumes)
-        assert _model_of(played) == self.model(lane, scene.alike, played.counted)
+        if scene.alike == "same scene":
+            lane.scenes[scene] = played.counted, _model_of(played)
+        else:
+            assert _model_of(played) == self.model(lane, scene.alike, played.counted, scene)
         return played
 
     def _of_decisions(self, lane: Lane, counted: Accepted) -> str | None:

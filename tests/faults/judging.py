@@ -24,7 +24,7 @@ def judged(
     broken = why_not_survived(played)
     recomputed = not closed or kind.alike == "all count" or faultless.player.is_verified(played.run)
     faultless.player.forget_blobs(played.run)
-    expected = faultless.model(lane, kind.alike, played.counted)
+    expected = faultless.model(lane, kind.alike, played.counted, kind.scene)
     equal = closed is not None and closed.model_sha256 == expected and recomputed
     why = [broken] if broken else []
     if closed and not equal:
@@ -39,7 +39,7 @@ def judged(
             happened=operator.happened.get(number, False),
             survived=not broken,
             equal_hash=equal,
-            compared_with=compared_with(played.counted),
+            compared_with=compared_with(played.counted, kind.alike),
             resumes=operator.resumes,
             seconds=seconds,
             together=len(bundle),

@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fedmodels.protocol.messages import Closed, Head, Session
+from fedmodels.protocol.messages import Closed, Decision, Head, Session
 from fedmodels.protocol.restarts import UNKNOWN
 from fedmodels.recipe import Recipe
 from flows.following import api_url
 from infra.deployments.looking import flow_run_state
 from infra.deployments.starting import start_training
-from infra.layout import closed_key, head_key, plan_key, session_key
+from infra.layout import closed_key, head_key, plan_key, round_key, session_key, update_key
 from infra.waiting import wait_for
 from tasks.coordinator.sessions import GONE
 from tasks.exchange import read_message
@@ -29,6 +29,7 @@ STUCK_TIMEOUT = 120.0
 END_TIMEOUT = 30.0
 LOOK_SECONDS = 1.0
 MOST_RESUMES = 4
+OTHER_BYTES = b"what a party put in the place of its update"
 
 
 class Operator:
@@ -136,16 +137,31 @@ class Operator:
         order = self.orders[number]
         self.fired[number] = marker
         self.happened[number] = is_proved(marker, self._store, self._place.home)
-        if order.action == "kill":
-            with suppress(ProcessLookupError):
-                os.kill(marker["pid"], signal.SIGKILL)
-        if order.action == "hang":
-            self._hanging[number] = self._place_of_head()
-        if order.action in ("error", "clock"):
-            self._release(number)
+        match order.action:
+            case "kill":
+                with suppress(ProcessLookupError):
+                    os.kill(marker["pid"], signal.SIGKILL)
+            case "hang":
+                self._hanging[number] = self._place_of_head()
+            case "error" | "clock":
+                self._release(number)
+            case "take back":
+                self._take_back(order.round)
+                self._release(number)
         closed = self._store.exists(closed_key(self.run))
         if order.role == COORDINATOR and order.action in ("kill", "hang") and not closed:
             self._start()
+
+    def _take_back(self, number: int | None) -> None:
+        """Put something else at the key of the last update that a round counts, as its party can.
+
+        Where it was deleted, the party would put it again: it looks for its update once more.
+        """
+        assert number is not None
+        decision = read_message(self._store, round_key(self.run, number, "decision"), Decision)
+        assert decision is not None
+        party, sha256 = decision.accepted[-1].party, decision.accepted[-1].update_sha256
+        self._place.stores[party].put_blob(update_key(party, sha256), OTHER_BYTES)
 
     def _release_overtaken(self) -> None:
         """Let go on what hangs, once the run has gone on without it."""

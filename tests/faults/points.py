@@ -5,6 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Action = Literal["kill", "hang", "error", "clock"]
+Deed = Literal["take back"]
+"""What somebody else does while a process of the run stands at a point. It then goes on, unharmed.
+
+`take back`: the last party that the round counts puts something else where its update was.
+"""
 Side = Literal["coordinator", "party"]
 When = Literal["before", "after", "behind", "ahead"]
 Error = Literal["store", "disk", "prefect", "refused"]
@@ -86,7 +91,7 @@ class Order:
     step: str
     effect: str
     when: When
-    action: Action
+    action: Action | Deed
     error: Error = "store"
     follows: int | None = None
     round: int | None = None

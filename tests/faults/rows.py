@@ -8,6 +8,7 @@ from infra.object_store import ObjectStore
 from tasks.exchange import read_message
 from tests.faults.cases import Case
 from tests.faults.recipes import PARTIES
+from tests.faults.scenes import Alike
 
 Accepted = tuple[tuple[tuple[str, float], ...], ...]
 """The parties that each round's decision counts, with their weights."""
@@ -71,8 +72,10 @@ def names_of(counted: Accepted) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(party for party, _ in decided) for decided in counted)
 
 
-def compared_with(counted: Accepted) -> str:
-    """Which run without a fault it is: the one in which these parties sit out these rounds."""
+def compared_with(counted: Accepted, alike: Alike) -> str:
+    """Which run without a fault it is: one of the same scene, or one in which these parties sit out."""
+    if alike == "same scene":
+        return "the same scene without a fault"
     without = [
         f"{party} in round {number}"
         for number, names in enumerate(names_of(counted), start=1)

@@ -59,6 +59,7 @@ class Runner:
             Case(point, action, when, scene)
             for scene, points in ((None, self.points), *self.scenes.items())
             for point in sorted(points)
+            if scene is None or point.side in scene.sides
             for action in ACTIONS
             for when in MOMENTS
         )

@@ -3,12 +3,19 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from tests.faults.points import COORDINATOR, Order
-from tests.faults.recipes import RecipeOf, all_required, who_sits_out_is_left_out
+from tests.faults.points import COORDINATOR, Order, Side
+from tests.faults.recipes import (
+    RecipeOf,
+    all_required,
+    late_ones_count_next_time,
+    one_round_may_fail,
+    the_worst_is_dropped,
+    who_sits_out_is_left_out,
+)
 
-Alike = Literal["all count", "same decisions"]
-"""Which run without a fault a case must end like: the plain one, in which all count; or one in which the same
-parties count in each round, whichever these are."""
+Alike = Literal["all count", "same decisions", "same scene"]
+"""Which run without a fault a case must end like: the plain one, in which all count; one in which the same
+parties count in each round, whichever these are; or one in which the same scene was played."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +30,11 @@ class Scene:
     resumes: int = 0
     shared: bool = False
     """Whether cases may share a run: nothing of a party's, whose restarts are counted, is at stake."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """Whose points are hit in it. Where all decisions must be the scene's own, no party may be lost."""
+        return ("coordinator",) if self.alike == "same scene" else ("coordinator", "party")
 
     def orders(self, party: str) -> list[Order]:
         return [replace(order, role=order.role or party) for order in self.begins]
@@ -48,4 +60,29 @@ CANNOT_LOAD = Scene(
 """The party has taken the lease when it finds that it must decline."""
 TAKES_OVER = Scene((Order("", "train_local", "", "before", "kill", round=1),))
 """A session died; the one that comes after it takes the lease from it."""
-SCENES = (RESUMED, SITS_OUT, FORBIDS, CANNOT_LOAD, TAKES_OVER)
+DROPS = Scene((), "same scene", the_worst_is_dropped, shared=True)
+"""One party's labels are wrong: the gate refuses the first average, and whoever spoiled it is looked for."""
+TAKEN_BACK = Scene(
+    (Order(COORDINATOR, "aggregate", "", "before", "take back", round=1),),
+    "same scene",
+    one_round_may_fail,
+    shared=True,
+)
+"""A party changes its update after the decision that counts it: the average cannot be made."""
+SALVAGES = Scene(
+    (Order("", "submit_update", "create receipt", "before", "hang", round=1), sits_out("", 2)),
+    "same scene",
+    late_ones_count_next_time,
+    shared=True,
+)
+"""A party submits after its round is decided, and has no newer update when the next one is."""
+SCENES = (
+    RESUMED,
+    SITS_OUT,
+    FORBIDS,
+    CANNOT_LOAD,
+    TAKES_OVER,
+    DROPS,
+    TAKEN_BACK,
+    SALVAGES,
+)

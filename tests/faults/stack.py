@@ -14,10 +14,13 @@ from infra.local.stack import down, up
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
-from tests.end_to_end.federation import REPOSITORY, sentences, write_csv
+from tests.end_to_end.federation import CLASSES, REPOSITORY, sentences, write_csv
 from tests.faults.injection import ORDERS
 from tests.faults.points import COORDINATOR
-from tests.faults.recipes import PARTIES, whole_recipe
+from tests.faults.recipes import DAMAGED, DAMAGED_ROWS, PARTIES, ROWS, whole_recipe
+
+WRONG = dict(zip(CLASSES, (CLASSES[-1], *CLASSES[:-1]), strict=True))
+"""Each label, and the one that stands in its place in a damaged table."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ def firing_range(folder: Path) -> Iterator[Range]:
     orders.mkdir(parents=True)
     recipe = whole_recipe(
         write_toy_model(folder / "toy-model", hidden_size=24),
-        {party: write_csv(folder / f"{party}.csv", sentences(party, 60)) for party in PARTIES},
-        write_csv(folder / "own.csv", sentences(COORDINATOR, 60)),
+        {party: write_csv(folder / f"{party}.csv", sentences(party, ROWS)) for party in PARTIES},
+        write_csv(folder / "own.csv", sentences(COORDINATOR, ROWS)),
     )
     try:
         up(home, PARTIES, extra_environment=harnessed(orders))
-        prepare_data(recipe, home)
+        for each in (recipe, damaged(recipe, folder)):
+            prepare_data(each, home)
+            with_local_model(each, home)
         stores = {party: store_from_settings(load_role_settings(home, party)) for party in PARTIES}
         portable = with_local_model(recipe, home).without_paths()
         yield Range(home, orders, portable, coordinator_store(home), stores)
@@ -61,3 +66,14 @@ def harnessed(orders: Path) -> dict[str, str]:
         ORDERS: str(orders),
         "PREFECT_LOGGING_TO_API_ENABLED": "false",  # nobody reads them, and they are half of the writes
     }
+
+
+def damaged(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe by its other name, under which the last party has many rows, and all with wrong labels."""
+    party = PARTIES[-1]
+    rows = [(text, WRONG[label]) for text, label in sentences(party, DAMAGED_ROWS)]
+    own = recipe.data.parties[party].model_copy(
+        update={"train": str(write_csv(folder / "damaged.csv", rows))}
+    )
+    data = recipe.data.model_copy(update={"parties": {**recipe.data.parties, party: own}})
+    return recipe.model_copy(update={"name": DAMAGED, "data": data})

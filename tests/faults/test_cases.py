@@ -8,7 +8,17 @@ from fedmodels.recipe import Recipe
 from tests.faults.cases import Case, bundles
 from tests.faults.points import Point, object_of
 from tests.faults.recipes import PARTIES, one_is_enough, whole_recipe
-from tests.faults.scenes import CANNOT_LOAD, FORBIDS, RESUMED, SCENES, SITS_OUT, TAKES_OVER
+from tests.faults.scenes import (
+    CANNOT_LOAD,
+    DROPS,
+    FORBIDS,
+    RESUMED,
+    SALVAGES,
+    SCENES,
+    SITS_OUT,
+    TAKEN_BACK,
+    TAKES_OVER,
+)
 
 
 def test_keys_have_names():
@@ -63,6 +73,7 @@ def test_which_run_a_case_is_held_against_depends_on_its_scene_and_on_whether_a_
     alike = {scene: Case(point, "kill", "after", scene).alike for scene in (None, *SCENES)}
     assert {alike[scene] for scene in (None, TAKES_OVER, RESUMED)} == {"all count"}
     assert {alike[scene] for scene in (SITS_OUT, FORBIDS, CANNOT_LOAD)} == {"same decisions"}
+    assert {alike[scene] for scene in (DROPS, TAKEN_BACK, SALVAGES)} == {"same scene"}
     hanging = [Case(point, "hang", "after", scene) for scene in (None, RESUMED, SITS_OUT)]
     assert {(case.alike, case.recipe) for case in hanging} == {("same decisions", one_is_enough)}
 

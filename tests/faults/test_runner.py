@@ -6,10 +6,20 @@ from tests.faults.playing import Stopped
 from tests.faults.points import Point
 from tests.faults.rows import Row
 from tests.faults.runner import Runner
+from tests.faults.scenes import DROPS, SITS_OUT
 
 
 def row_of(case):
     return Row(case, True, True, True, True, "", 0, 1.0, 1)
+
+
+def test_no_party_is_hit_where_all_decisions_must_be_the_scene_s_own():
+    here, there = Point("coordinator", "step"), Point("party", "step")
+    runner = Runner(place=None, lanes=[], scenes={DROPS: {here, there}, SITS_OUT: {there}})
+    assert {(case.scene, case.point) for case in runner.cases() if case.scene} == {
+        (DROPS, here),
+        (SITS_OUT, there),
+    }
 
 
 def test_a_campaign_that_is_stopped_begins_no_case():
