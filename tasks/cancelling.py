@@ -8,6 +8,7 @@ from fedmodels.protocol.progress import opening_head
 from fedmodels.protocol.recording import closing
 from fedmodels.words import counted
 from infra.deployments.declaration import training_called
+from infra.fault_points import fault_step
 from infra.layout import closed_key, head_key, round_key
 from infra.object_store import ObjectStore
 from infra.settings import load_settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CODE = "cancelled"
 
 
+@fault_step
 def cancel_run(store: ObjectStore, run: str, reason: str) -> Closed:
     """Close the run as cancelled; HEAD stays where it is, and its best model is the kept one.
 

@@ -60,6 +60,10 @@ class Case:
         return self.scene.recipe if self.scene else all_required
 
     @property
+    def ends(self) -> str:
+        return self.scene.ends if self.scene else "finished"
+
+    @property
     def alone(self) -> bool:
         """Whether no other case may share its run: a party's rounds and restarts are counted."""
         return self.may_lose_a_party or not (self.scene is None or self.scene.shared)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from fedmodels.protocol.recording import Status
 from tests.faults.playing import Played, Player
 from tests.faults.points import Order, Point
 from tests.faults.recipes import PARTIES, RecipeOf, all_required, untuned, who_sits_out_is_left_out
@@ -31,7 +32,7 @@ class Lane:
 
 @dataclass
 class Faultless:
-    """Plays runs in which nothing happens but what a scene orders, and which must finish."""
+    """Plays runs in which nothing happens but what a scene orders, and which must end as it says."""
 
     player: Player
 
@@ -66,7 +67,7 @@ class Faultless:
         return [(scene, self._play_scene(lane, scene).points) for scene in scenes]
 
     def _play_scene(self, lane: Lane, scene: Scene) -> Played:
-        played = self._play(lane, scene.recipe, scene.orders(lane.party), scene.resumes)
+        played = self._play(lane, scene.recipe, scene.orders(lane.party), scene.resumes, scene.ends)
         if scene.alike == "same scene":
             lane.scenes[scene] = played.counted, _model_of(played)
         else:
@@ -86,12 +87,20 @@ class Faultless:
             lane.untuned[again.counted] = _model_of(again)
         return lane.untuned.get(counted)
 
-    def _play(self, lane: Lane, recipe: RecipeOf, orders: Sequence[Order] = (), resumes: int = 0) -> Played:
-        """A run that must finish as ordered."""
+    def _play(
+        self,
+        lane: Lane,
+        recipe: RecipeOf,
+        orders: Sequence[Order] = (),
+        resumes: int = 0,
+        ends: Status = "finished",
+    ) -> Played:
+        """A run that must end as ordered."""
         played = self.player.play(recipe(self.player.place.recipe, lane.seed), orders)
         operator, closed = played.operator, played.closed
         assert closed is not None, f"the run did not end ({operator.standing()})"
-        assert closed.status == "finished", closed.reason
+        assert closed.status == ends, closed.reason
+        assert ends != "cancelled" or operator.head_stayed()
         assert operator.resumes == resumes
         assert len(operator.fired) == len(orders)
         self.player.forget_blobs(played.run)

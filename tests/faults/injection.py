@@ -52,11 +52,11 @@ def around_step(function):
     """A step; where a step is decorated twice, the inner decoration counts."""
     if hasattr(function, "is_fault_point"):
         return function
-    name = function.__name__
+    name, signature = function.__name__, inspect.signature(function)
 
     @functools.wraps(function)
     def step(*args, **kwargs):
-        _learn(args[0] if args else next(iter(kwargs.values())))
+        _learn(signature.bind(*args, **kwargs).arguments)
         outer = _step.set(name), _round.set(_round_of(args))
         try:
             _visit("", "before", {})
@@ -109,11 +109,12 @@ def _around_stream(function):
     return stream
 
 
-def _learn(first) -> None:
-    """The run, from the object that every step has for its first argument."""
+def _learn(arguments: dict[str, Any]) -> None:
+    """The run: the argument of that name, or what the first argument, a session say, has by that name."""
     if Place.run or ORDERS not in os.environ:
         return
-    Place.run = first.run
+    told = arguments.get("run", next(iter(arguments.values())))
+    Place.run = told if isinstance(told, str) else told.run
     Place.role = Path(os.environ["FEDCART_CONFIG"]).parent.name
     Place.folder = Path(os.environ[ORDERS]) / Place.run
     orders = Place.folder / "orders.json"

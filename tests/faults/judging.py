@@ -21,7 +21,7 @@ def judged(
         seconds: how long the run took.
     """
     kind, operator, closed = bundle[0], played.operator, played.closed
-    broken = why_not_survived(played)
+    broken = why_not_survived(kind, played)
     recomputed = not closed or kind.alike == "all count" or faultless.player.is_verified(played.run)
     faultless.player.forget_blobs(played.run)
     expected = faultless.model(lane, kind.alike, played.counted, kind.scene)
@@ -49,11 +49,13 @@ def judged(
     ]
 
 
-def why_not_survived(played: Played) -> str:
+def why_not_survived(case: Case, played: Played) -> str:
     """In words, what of the run's end is not as it must be; empty when all is."""
     operator, closed = played.operator, played.closed
     if closed is None:
         return f"did not end ({operator.standing()})"
-    if closed.status != "finished":
+    if closed.status != case.ends:
         return f"ended as {closed.status}: {closed.reason}"
+    if case.ends == "cancelled" and not operator.head_stayed():
+        return "HEAD moved after the cancel"
     return "" if operator.victims_ended() else "a process that was hit lives on"

@@ -1,4 +1,4 @@
-"""What a person would do around one run: start it, kill what is to be killed, and resume what has ended."""
+"""What people would do around one run: start it, kill what is to be killed, resume what has ended, cancel."""
 
 import json
 import os
@@ -19,7 +19,8 @@ from infra.layout import closed_key, head_key, plan_key, round_key, session_key,
 from infra.waiting import wait_for
 from tasks.coordinator.sessions import GONE
 from tasks.exchange import read_message
-from tests.faults.points import COORDINATOR, Order
+from tests.faults.cancelling import Person
+from tests.faults.points import CANCEL, COORDINATOR, Order
 from tests.faults.proof import is_proved, lives
 from tests.faults.stack import Range
 
@@ -49,12 +50,14 @@ class Operator:
         self._looked = 0.0
         self._moved: tuple[float, object] = (time.monotonic(), None)
         self._pending = list(range(len(orders)))
+        self._person = Person(place, run, self.folder)
         self._hanging: dict[int, tuple[int, int]] = {}
         """Order to epoch and round of HEAD when its process began to hang."""
         self.fired: dict[int, dict[str, Any]] = {}
         """Order to what the process that obeyed it wrote."""
         self.happened: dict[int, bool] = {}
         """Order to whether the store showed the same."""
+        self._head_when_cancelled: bytes | None = None
 
     @property
     def resumes(self) -> int:
@@ -71,6 +74,7 @@ class Operator:
             wait_for(lambda: given_up() or self._nothing_comes(), timeout=END_TIMEOUT)
         for number in range(len(self.orders)):
             self._release(number)
+        self._person.leave()
         return closed if isinstance(closed, Closed) else None
 
     def standing(self) -> str:
@@ -83,6 +87,11 @@ class Operator:
         pids = {marker["pid"] for marker in self.fired.values()}
         return bool(wait_for(lambda: not any(map(lives, pids)), timeout=END_TIMEOUT))
 
+    def head_stayed(self) -> bool:
+        """Whether HEAD is what it was when a person began to cancel, once no coordinator can move it."""
+        ended = wait_for(lambda: all(state in GONE for state in self._states()), timeout=END_TIMEOUT)
+        return bool(ended) and self._store.read(head_key(self.run)) == self._head_when_cancelled
+
     def _start(self) -> None:
         known = self._store.exists(plan_key(self.run))
         self._flow_runs.append(start_training(self._recipe, self.run, resume=known, api_url=self._api_url))
@@ -93,6 +102,8 @@ class Operator:
         self._release_overtaken()
         if closed := read_message(self._store, closed_key(self.run), Closed):
             return closed
+        if self._person.gave_up:
+            self._person.cancel()
         if time.monotonic() - self._looked > LOOK_SECONDS and self.resumes < MOST_RESUMES + len(self.orders):
             self._looked = time.monotonic()
             if all(state in GONE for state in self._states()):
@@ -105,6 +116,7 @@ class Operator:
         """Whether no order is left, or nobody who could come to its point."""
         waited_for = {self.orders[number].role for number in self._pending} - {COORDINATOR}
         over = all(state in GONE for state in (*self._states(), *map(self._session_state, waited_for)))
+        over = over and self._person.is_idle
         self._serve_orders()
         return over or not self._pending
 
@@ -148,8 +160,20 @@ class Operator:
             case "take back":
                 self._take_back(order.round)
                 self._release(number)
-        closed = self._store.exists(closed_key(self.run))
-        if order.role == COORDINATOR and order.action in ("kill", "hang") and not closed:
+            case "cancel":
+                self._hanging[number] = self._place_of_head()
+                self._head_when_cancelled = self._store.read(head_key(self.run))
+                self._person.cancel()
+        if order.role == COORDINATOR and order.action in ("kill", "hang"):
+            self._replace(order)
+
+    def _replace(self, order: Order) -> None:
+        """What a person does who sees nothing move: resume beside a coordinator, or cancel once more."""
+        if self._store.exists(closed_key(self.run)):
+            return
+        if order.step == CANCEL:
+            self._person.cancel()
+        else:
             self._start()
 
     def _take_back(self, number: int | None) -> None:

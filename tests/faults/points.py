@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Action = Literal["kill", "hang", "error", "clock"]
-Deed = Literal["take back"]
+Deed = Literal["take back", "cancel"]
 """What somebody else does while a process of the run stands at a point. It then goes on, unharmed.
 
-`take back`: the last party that the round counts puts something else where its update was.
+`take back`: the last party that the round counts puts something else where its update was. `cancel`: a person
+cancels the run, and the process stands until it is closed.
 """
 Side = Literal["coordinator", "party"]
 When = Literal["before", "after", "behind", "ahead"]
@@ -17,6 +18,8 @@ ACTIONS: tuple[Action, ...] = ("kill", "hang", "error")
 MOMENTS: tuple[When, ...] = ("before", "after")
 CLOCKS: dict[When, float] = {"behind": -3600.0, "ahead": 3600.0}
 """Seconds by which the clock of a role's machine is off, in each of its processes."""
+CANCEL = "cancel_run"
+"""The step of whoever cancels a run, in a process of its own."""
 WHOLE_RUN = "whole run"
 """Stands for a step where a fault lasts from the first one to the last."""
 COORDINATOR = "coordinator"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from fedmodels.protocol.recording import Status
 from tests.faults.points import COORDINATOR, Order, Side
 from tests.faults.recipes import (
     RecipeOf,
@@ -10,6 +11,7 @@ from tests.faults.recipes import (
     late_ones_count_next_time,
     one_round_may_fail,
     the_worst_is_dropped,
+    untuned,
     who_sits_out_is_left_out,
 )
 
@@ -28,6 +30,7 @@ class Scene:
     alike: Alike = "all count"
     recipe: RecipeOf = all_required
     resumes: int = 0
+    ends: Status = "finished"
     shared: bool = False
     """Whether cases may share a run: nothing of a party's, whose restarts are counted, is at stake."""
 
@@ -76,6 +79,13 @@ SALVAGES = Scene(
     shared=True,
 )
 """A party submits after its round is decided, and has no newer update when the next one is."""
+CANCELLED = Scene(
+    (Order(COORDINATOR, "move_head", "", "before", "cancel", round=2),),
+    "same scene",
+    untuned,
+    ends="cancelled",
+)
+"""A person cancels the run when HEAD is about to follow the record of a round that passed."""
 SCENES = (
     RESUMED,
     SITS_OUT,
@@ -85,4 +95,5 @@ SCENES = (
     DROPS,
     TAKEN_BACK,
     SALVAGES,
+    CANCELLED,
 )

@@ -1,5 +1,6 @@
 """One warm stack of two parties for all cases, with the harness in every process of its workers."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from fedmodels.toy_model import write_toy_model
 from flows.data_preparation import prepare_data
 from flows.following import coordinator_store, with_local_model
 from infra.fault_points import HARNESS
+from infra.local.processes import MARKER
 from infra.local.stack import down, up
+from infra.locations import role_settings, stack_folder
 from infra.object_store import ObjectStore
-from infra.settings import load_role_settings
+from infra.settings import CONFIG_VARIABLE, load_role_settings
 from infra.stores import store_from_settings
 from tests.end_to_end.federation import CLASSES, REPOSITORY, sentences, write_csv
 from tests.faults.injection import ORDERS
@@ -34,6 +37,17 @@ class Range:
     """With the coordinator's credentials, which read everything."""
     stores: Mapping[str, ObjectStore]
     """With each party's own."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a person's command in the coordinator's name; the harness is in it too."""
+        home = self.home.resolve()
+        return {
+            **os.environ,
+            **harnessed(self.orders),
+            CONFIG_VARIABLE: str(role_settings(home, COORDINATOR)),
+            MARKER: f"person@{stack_folder(home)}",
+        }
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from tests.faults.cases import Case, bundles
 from tests.faults.points import Point, object_of
 from tests.faults.recipes import PARTIES, one_is_enough, whole_recipe
 from tests.faults.scenes import (
+    CANCELLED,
     CANNOT_LOAD,
     DROPS,
     FORBIDS,
@@ -73,7 +74,7 @@ def test_which_run_a_case_is_held_against_depends_on_its_scene_and_on_whether_a_
     alike = {scene: Case(point, "kill", "after", scene).alike for scene in (None, *SCENES)}
     assert {alike[scene] for scene in (None, TAKES_OVER, RESUMED)} == {"all count"}
     assert {alike[scene] for scene in (SITS_OUT, FORBIDS, CANNOT_LOAD)} == {"same decisions"}
-    assert {alike[scene] for scene in (DROPS, TAKEN_BACK, SALVAGES)} == {"same scene"}
+    assert {alike[scene] for scene in (DROPS, TAKEN_BACK, SALVAGES, CANCELLED)} == {"same scene"}
     hanging = [Case(point, "hang", "after", scene) for scene in (None, RESUMED, SITS_OUT)]
     assert {(case.alike, case.recipe) for case in hanging} == {("same decisions", one_is_enough)}
 

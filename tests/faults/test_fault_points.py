@@ -1,9 +1,11 @@
 """Fault points cost nothing where no harness is: the functions are the very ones that were written."""
 
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,3 +75,22 @@ def test_after_a_creation_it_is_the_content_that_stands_there_which_counts():
     assert injection._known_after("create", ours, standing)["sha256"] == sha256_hex(standing)
     assert injection._known_after("swap", ours, True) == ours
     assert injection._known_after("swap", ours, False)["sha256"] == "", "a swap that lost shows nothing"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda run, number: None,
+        lambda session, announcement: None,
+        lambda store, run: None,
+    ],
+    ids=["coordinator", "party", "cancel"],
+)
+def test_a_process_learns_its_run_from_the_first_step(tmp_path, monkeypatch, step):
+    for name in ("run", "role", "folder", "orders", "seen"):
+        monkeypatch.setattr(injection.Place, name, getattr(injection.Place, name))
+    monkeypatch.setenv(injection.ORDERS, str(tmp_path))
+    monkeypatch.setenv("FEDCART_CONFIG", str(tmp_path / "coordinator" / "fedcart.toml"))
+    last = inspect.getfullargspec(step).args[-1]
+    injection.around_step(step)(SimpleNamespace(run="run-1"), "run-1" if last == "run" else 1)
+    assert (injection.Place.run, injection.Place.role) == ("run-1", "coordinator")
