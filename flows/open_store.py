@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fedmodels.errors import StackError
 from flows.following import coordinator_store
+from infra.layout import COORDINATOR
 from infra.local.plan import read_stack
 from infra.local.stack import borrowed_store
 from infra.object_store import ObjectStore
@@ -28,6 +29,15 @@ def open_named_store(settings: Settings) -> Iterator[ObjectStore]:
     else:
         with open_store(settings.home) as store:
             yield store
+
+
+def applying_settings(settings: Settings) -> Settings:
+    """These settings, where they name a store; or those of the local stack's coordinator.
+
+    Raises:
+        InputError: neither stands here.
+    """
+    return settings if names_a_store(settings) else load_role_settings(settings.home, COORDINATOR)
 
 
 @contextmanager

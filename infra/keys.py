@@ -39,15 +39,21 @@ def ensure_private_key(path: Path) -> PrivateKey:
     return load_private_key(path)
 
 
-def party_key(path: Path | None) -> PrivateKey:
-    """The key that a party's settings name.
+def role_key(path: Path | None, role: str) -> PrivateKey:
+    """The key that a role's settings name.
+
+    Args:
+        path: `signing_key` of the settings.
+        role: `coordinator`, or the id of the party.
 
     Raises:
         InputError: they name none; or as `load_private_key`.
     """
     if path is None:
         raise InputError(
-            "This party has no signing key", fix="run fedcart up, which makes one", code="key-missing"
+            f"The settings of {role} name no signing key",
+            fix="run fedcart up, which makes one",
+            code="key-missing",
         )
     return load_private_key(path)
 

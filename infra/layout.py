@@ -107,7 +107,7 @@ def releases_prefix(recipe: str) -> str:
 
 
 def release_key(recipe: str, release: int, message: str) -> str:
-    """Create-only: `request`, `report` or `approval` of a release."""
+    """Create-only: `request`, `report`, `approval` or `lineage` of a release."""
     return f"{releases_prefix(recipe)}{release:04d}/{message}.json"
 
 

@@ -75,6 +75,11 @@ class PartyPolicy(BaseModel):
     allow_evaluation: bool = Field(
         True, description="scores candidates on its holdout; if not, it abstains from that"
     )
+    tell_environment: bool = Field(
+        True,
+        description="states in its receipts what it trained on: commit, versions, processor; a model is made"
+        " again only where that is known",
+    )
     drift_features: tuple[str, ...] | None = Field(
         None,
         description="features that its drift notices may speak of; empty: it leaves no notice; not set: any",

@@ -15,6 +15,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OptionalSha256 = Annotated[Sha256 | None, Field(exclude_if=lambda digest: digest is None)]
 """Not written where it is `None`: messages of before the field keep their bytes, and so their hashes."""
 Count = Annotated[int, Field(ge=0)]
+ShortWord = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
+"""Printable ASCII: it comes from another machine, and goes into tables."""
 Seconds = Annotated[float, Field(ge=0.0)]
 EarlierRound = Annotated[int | None, Field(ge=1, exclude_if=lambda number: number is None)]
 """Round of a receipt that was salvaged from it. `None`, and then not written: the message's own round."""
@@ -50,6 +52,34 @@ class PinnedSet(Message):
     sha256: Sha256
 
 
+class Environment(Message):
+    """What a process computes with, as far as it can change a model's bits. Names no machine and no path."""
+
+    code: Annotated[str, Field(pattern=r"^([0-9a-f]{40,64})?$")]
+    """Git commit of the checkout; empty outside of one."""
+    modified: bool
+    """Whether the code differs from that commit."""
+    constraints_sha256: OptionalSha256 = None
+    """Of the file that pins every package."""
+    python: ShortWord
+    torch: ShortWord
+    torch_build_sha256: Sha256
+    """Of how torch says that it was built: compiler, libraries, options."""
+    transformers: ShortWord
+    machine: ShortWord
+    """`x86_64`, `aarch64`, ..."""
+    instruction_set: ShortWord
+    """The widest one that torch's own kernels use here: `AVX512`, `AVX2`, ..."""
+    device: ShortWord
+    """`cpu`, or the name of the GPU."""
+    threads: Annotated[int, Field(ge=1)]
+    """Of torch, in one process: sums are split among them."""
+
+
+EnvironmentWhereKnown = Annotated[Environment | None, Field(exclude_if=lambda found: found is None)]
+"""Not written where it is `None`: in messages of before the field, and of parties that do not tell it."""
+
+
 class Plan(Message):
     """`plan.json`: what is fixed for the whole run. The recipe in it holds no path."""
 
@@ -67,6 +97,8 @@ class Plan(Message):
     """The coordinator's own sets: those that judge the first round judge the last. `None`, and then not
     written: of a plan of before the field."""
     fedcart_version: str
+    environment: EnvironmentWhereKnown = None
+    """Of the coordinator that opened the run."""
 
 
 class Head(Message):
@@ -141,6 +173,8 @@ class Receipt(Message):
     """Code of the error that kept the party out; then there is no update."""
     reason: str = ""
     """That error's sentence, without any value of the data."""
+    environment: EnvironmentWhereKnown = None
+    """Of the session that trained the update."""
     flow_run_id: str = ""
 
 
@@ -317,6 +351,8 @@ class Record(Message):
     parties: dict[Identifier, PartyRow]
     fine_tuning: FineTuningResult | None
     gate: GateResult
+    environment: EnvironmentWhereKnown = None
+    """Of the coordinator that closed the round, where it is another one than the plan's."""
     dropped: Annotated[Identifier | None, Field(exclude_if=lambda party: party is None)] = None
     """The worst contributor of a round that the gate refused, which the next rounds leave out."""
     seconds: RoundSeconds

@@ -9,6 +9,7 @@ from fedmodels.protocol.messages import (
     Closed,
     DataReport,
     Decision,
+    Environment,
     Evaluation,
     GateResult,
     Head,
@@ -29,13 +30,14 @@ NO_FINITE_AVERAGE = GateResult(
 """The gate's word where there is not even a candidate: the decision stands, and its average is no model."""
 
 
-def record_of(state: RunState, seconds: RoundSeconds) -> Record:
+def record_of(state: RunState, seconds: RoundSeconds, environment: Environment | None = None) -> Record:
     """The record of the open round: passed, refused by the gate, or without its quorum.
 
     Args:
         state: with the round's decision and what was collected; with candidate and verdict, unless too few
             updates were accepted; with the verdict `NO_FINITE_AVERAGE` alone where they have no average.
         seconds: how long the round took.
+        environment: of the coordinator that closes the round.
     """
     decision, verdict, candidate = state.decision, state.verdict, state.candidate
     assert decision is not None and state.collected is not None
@@ -58,6 +60,7 @@ def record_of(state: RunState, seconds: RoundSeconds) -> Record:
         parties=rows,
         fine_tuning=candidate.fine_tuning if candidate else None,
         gate=gate,
+        environment=None if environment == state.plan.environment else environment,
         dropped=verdict.dropped if verdict else None,
         seconds=seconds,
         bytes=RoundBytes(

@@ -127,11 +127,10 @@ def promote(
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
-    from tasks.release.promoting import promote as promote_release
 
     settings = load_settings()
     with open_named_store(settings) as store:
-        champion = promote_release(store, _checked(recipe), release, by or _who())
+        champion = _promote(store, settings, _checked(recipe), release, by or _who())
         _pass_on(store, recipe, release, settings)
     _tell_champion(champion, as_json=as_json)
 
@@ -175,14 +174,12 @@ def approve(
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.release.answering import approve as approve_release
-    from tasks.release.promoting import promote as promote_release
 
-    name = by or _who()
-    settings = load_settings()
+    name, settings = by or _who(), load_settings()
     with open_named_store(settings) as store:
         approve_release(store, _checked(recipe), release, name, comment)
         try:
-            champion = promote_release(store, recipe, release, name)
+            champion = _promote(store, settings, recipe, release, name)
         finally:  # only now: a flow run that promotes at the same moment would win the race
             _pass_on(store, recipe, release, settings)
     _tell_champion(champion, as_json=as_json)
@@ -216,6 +213,19 @@ def _pass_on(store: "ObjectStore", recipe: str, release: int, settings: "Setting
 
     if left := pass_on(store, recipe, release, settings):
         warn(left)
+
+
+def _promote(store: "ObjectStore", settings: "Settings", recipe: str, release: int, by: str) -> "Champion":
+    from functools import partial
+
+    from flows.open_store import applying_settings
+    from infra.keys import role_key
+    from tasks.release.lineage import record_lineage
+    from tasks.release.promoting import promote as promote_release
+
+    applying = applying_settings(settings)
+    key = role_key(applying.signing_key, applying.role)
+    return promote_release(store, recipe, release, by, partial(record_lineage, store, key))
 
 
 def _tell_champion(champion: "Champion", *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from fedmodels.protocol.timing import round_seconds
 from infra.layout import closed_key, round_key
 from infra.locations import kept_model_folder
 from tasks.coordinator.run import CoordinatorRun
+from tasks.environment import this_environment
 from tasks.exchange import create_message
 from tasks.model_folder import write_model_folder
 from tasks.policy import STORE
@@ -21,7 +22,8 @@ from tasks.tagging import tagged
 def close_round(run: CoordinatorRun, announcement: Announcement) -> Record:
     """Write the record, which commits the round, or adopt the one that stands."""
     now = time.perf_counter()
-    record = record_of(run.state, round_seconds(run.watch.intervals(), run.round_began, now))
+    seconds = round_seconds(run.watch.intervals(), run.round_began, now)
+    record = record_of(run.state, seconds, this_environment(run.threads))
     standing = create_message(run.store, round_key(run.run, announcement.round, "record"), record)
     run.round_began = now  # not before it stands: a second try measures from the same beginning
     return standing

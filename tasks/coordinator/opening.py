@@ -36,6 +36,7 @@ from infra.store_checks import refuse_unfit
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import own_sets, refuse_changed_sets
+from tasks.environment import this_environment
 from tasks.exchange import AnyMessage, damage_told, parse, read_bytes, read_message, read_version
 from tasks.models import adopt_model, model_file
 from tasks.policy import STORE
@@ -241,6 +242,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         base_model_sha256=base_sha256,
         sets={name: pin(rows) for name, rows in sets.items()},
         fedcart_version=version("fedcart"),
+        environment=this_environment(run.threads),
     )
     return plan, archive
 

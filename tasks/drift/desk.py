@@ -5,7 +5,7 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 
 from pathlib import Path
 
-from infra.keys import PrivateKey, party_key
+from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_from_settings
@@ -27,7 +27,7 @@ class DriftDesk:
         self.recipe = recipe
         self.party = settings.role
         self.store: ObjectStore = store_from_settings(settings)
-        self.signing_key: PrivateKey = party_key(settings.signing_key)
+        self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
         self.policy = settings.policy
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"

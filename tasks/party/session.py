@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.protocol.messages import ChampionScore, DataReport, Plan
-from infra.keys import PrivateKey, party_key
+from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_for_looks, store_from_settings
@@ -35,7 +35,7 @@ class PartySession(WithOwnFolder):
         self.store: ObjectStore = store_from_settings(settings)
         self.store_for_looks: ObjectStore = store_for_looks(settings)
         """The same, for what a training step asks: it waits for no answer."""
-        self.signing_key: PrivateKey = party_key(settings.signing_key)
+        self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
         self.workspace: Path = settings.workspace
         self.cache: Path = settings.workspace / "cache"
         self.policy = settings.policy

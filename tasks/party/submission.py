@@ -7,6 +7,7 @@ from prefect import task
 from fedmodels.errors import FedcartError
 from fedmodels.protocol.messages import Announcement, Receipt
 from infra.layout import receipt_key, update_key
+from tasks.environment import this_environment
 from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
@@ -51,6 +52,7 @@ def submit_update(
         seconds={step: round(value, 3) for step, value in session.seconds.items()},
         compute=session.compute_before_now(),
         bytes_down=session.bytes_down,
+        environment=this_environment(session.threads) if session.policy.tell_environment else None,
         flow_run_id=flow_run_id,
     )
     _commit(session, receipt)

@@ -6,6 +6,7 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, coordinator_table
 from infra.stores import store_from_settings
@@ -25,6 +26,7 @@ class ReleaseDesk:
     def __init__(self, run: str, settings: Settings) -> None:
         self.run = run
         self.store: ObjectStore = store_from_settings(settings)
+        self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
         self.tables: dict[str, Tables] = settings.tables
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"

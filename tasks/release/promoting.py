@@ -4,6 +4,8 @@ A report decides nothing by itself: `promote` holds it against the champion that
 approval against its deadline, whoever calls.
 """
 
+from collections.abc import Callable
+
 from fedmodels.errors import IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import Champion, next_champion, returned_champion
@@ -11,15 +13,25 @@ from fedmodels.protocol.releasing import check_promotion, rollback_target
 from infra.layout import champion_key, model_key, past_champion_key
 from infra.object_store import ObjectStore
 from tasks.exchange import parse
-from tasks.release.reading import read_history, read_report
+from tasks.release.reading import StandingReport, read_history, read_report
+
+Document = Callable[[StandingReport], object]
 
 
-def promote(store: ObjectStore, recipe: str, release: int, by: str) -> Champion:
+def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Document) -> Champion:
     """Make a release the champion; harmless when it is, or when another release of its model is.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        recipe: name of the recipe.
+        release: number of the release.
+        by: who says so.
+        document: writes the lineage record, or finds the one that stands; asked once nothing refuses.
 
     Raises:
         InputError: there is no such release, or no report of it.
-        IntegrityError: its model is not in the bucket, or a champion before it was changed.
+        IntegrityError: its model is not in the bucket, its lineage record is none, or a champion before it
+            was changed.
         RunConflict: as `check_promotion`; or `promotion-lost`: another pointer came first.
     """
     found = read_report(store, recipe, release)
@@ -29,6 +41,7 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str) -> Champion:
         return history[-1]
     check_promotion(found.report, found.approval, found.waited, found.sha256, history)
     _check_model(store, found.report.model_sha256, release)
+    document(found)
     pointer = next_champion(
         found.report,
         found.sha256,

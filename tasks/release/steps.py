@@ -1,5 +1,7 @@
 """The steps of a release as Prefect tasks: each can be taken again and finds what stands."""
 
+from functools import partial
+
 from prefect import task
 
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
@@ -9,6 +11,7 @@ from tasks.release.answering import answer, reject_late
 from tasks.release.artifacts import show_report as show
 from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.kept import kept_model
+from tasks.release.lineage import record_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import find_report, read_report
 from tasks.release.report import build_report
@@ -93,9 +96,10 @@ def take_answer(
 @task(task_run_name="promote · {report.recipe} {report.release}", **STORE)
 @tagged
 def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champion:
-    """Make the release the champion.
+    """Write the lineage record, and make the release the champion.
 
     Raises:
         RunConflict: something refuses it, or another promotion came first.
     """
-    return promote(desk.store, report.recipe, report.release, by)
+    document = partial(record_lineage, desk.store, desk.signing_key)
+    return promote(desk.store, report.recipe, report.release, by, document)

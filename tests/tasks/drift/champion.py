@@ -23,7 +23,7 @@ from tasks.party.kept_rows import drift_folder, keep_rows
 from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
 from tests.store_alone import store_of
-from tests.tasks.release.released_models import reported
+from tests.tasks.release.released_models import reported, undocumented
 
 PARTIES = ("shop-a", "shop-b")
 LABELS = ("bad", "good")
@@ -87,7 +87,7 @@ class Champion:
             self.store, self.recipe.name, self.run, run=self.run, round_number=1, model_sha256=sha256
         )
         reported(self.store, request)
-        promote(self.store, self.recipe.name, request.release, "ann")
+        promote(self.store, self.recipe.name, request.release, "ann", undocumented)
         return sha256
 
     def announce(self) -> Plan:

@@ -8,6 +8,10 @@ from tasks.release.promoting import promote
 from tasks.release.requesting import open_release, propose
 
 
+def undocumented(found) -> None:
+    """In place of the lineage record: a run that is made up has left nothing to make one of."""
+
+
 def put_model(store: ObjectStore, name: str) -> str:
     data = f"weights of {name}".encode()
     store.put_blob(model_key(sha256_hex(data)), data)
@@ -44,4 +48,4 @@ def proposed(store, recipe, name, **facts) -> int:
 
 def released(store, recipe, *names) -> None:
     for name in names:
-        promote(store, recipe, proposed(store, recipe, name), "ann")
+        promote(store, recipe, proposed(store, recipe, name), "ann", undocumented)

@@ -25,7 +25,14 @@ from tasks.release.reading import (
 from tasks.release.requesting import open_release, propose
 from tasks.sweeping import find_sweepable
 from tests.store_alone import store_alone, store_of
-from tests.tasks.release.released_models import opened, proposed, put_model, released, reported
+from tests.tasks.release.released_models import (
+    opened,
+    proposed,
+    put_model,
+    released,
+    reported,
+    undocumented,
+)
 
 NAMES = itertools.count(1)
 
@@ -67,8 +74,10 @@ def test_whoever_is_started_again_finds_what_it_began(store, recipe):
     assert opened(store, recipe, "first", ticket="flow-run-1") == begun
     report = reported(store, begun)
     assert propose(store, report.model_copy(update={"approval_deadline": 1.0})) == report, "the first stands"
-    champion = promote(store, recipe, 1, "ann")
-    assert promote(store, recipe, 1, "ben") == champion, "promoting the champion changes nothing"
+    champion = promote(store, recipe, 1, "ann", undocumented)
+    assert promote(store, recipe, 1, "ben", undocumented) == champion, (
+        "promoting the champion changes nothing"
+    )
 
 
 def test_numbers_that_are_wanted_at_once_are_given_once(store, recipe):
@@ -105,7 +114,7 @@ def test_of_two_that_ask_the_same_at_once_the_later_adopts_the_others(store, rec
         lambda store, recipe: reject(store, recipe, 1, "ann"),
         lambda store, recipe: released(store, recipe, "other"),
         lambda store, recipe: (
-            (approve(store, recipe, 1, "ann"), promote(store, recipe, 1, "ann"))
+            (approve(store, recipe, 1, "ann"), promote(store, recipe, 1, "ann", undocumented))
             and released(store, recipe, "other")
         ),
     ],
@@ -137,8 +146,8 @@ def test_a_second_release_of_the_champions_model_changes_nothing_and_refuses_not
     sha256 = put_model(store, f"{recipe} both")
     for name in ("first", "second"):
         reported(store, open_release(store, recipe, name, run=name, round_number=3, model_sha256=sha256))
-    champion = promote(store, recipe, 1, "ann")
-    assert promote(store, recipe, 2, "ben") == champion
+    champion = promote(store, recipe, 1, "ann", undocumented)
+    assert promote(store, recipe, 2, "ben", undocumented) == champion
     assert len(read_history(store, recipe)) == 1
 
 
@@ -151,7 +160,7 @@ def test_a_report_belongs_to_its_request(store, recipe):
     assert code_of(InputError, propose, store, unknown) == "release-unknown"
 
 
-@pytest.mark.parametrize("call", [promote, approve, reject])
+@pytest.mark.parametrize("call", [functools.partial(promote, document=undocumented), approve, reject])
 def test_an_unknown_release_is_refused(store, recipe, call):
     released(store, recipe, "first")
     with pytest.raises(InputError, match=r"no release 7 .*\(the latest are: 1\)") as caught:
@@ -161,26 +170,26 @@ def test_an_unknown_release_is_refused(store, recipe, call):
 
 def test_a_release_without_a_report_is_refused_and_shown(store, recipe):
     opened(store, recipe, "first")
-    assert code_of(InputError, promote, store, recipe, 1, "ann") == "release-unreported"
+    assert code_of(InputError, promote, store, recipe, 1, "ann", undocumented) == "release-unreported"
     assert read_release(store, recipe, 1).standing == "no report yet"
     assert read_release(store, recipe, 1).document()["report"] is None
 
 
 def test_a_release_that_failed_its_checks_stays_out(store, recipe):
     proposed(store, recipe, "first", verdict="failed", approval="person")
-    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "release-refused"
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann", undocumented) == "release-refused"
     assert code_of(RunConflict, approve, store, recipe, 1, "ann") == "release-refused"
     assert read_champion(store, recipe) is None
 
 
 def test_a_person_approves_once_and_then_it_is_promoted(store, recipe):
     proposed(store, recipe, "first", approval="person")
-    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "approval-missing"
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann", undocumented) == "approval-missing"
     given = approve(store, recipe, 1, "ann", "looks right")
     assert (given.decision, given.by, given.comment) == ("approve", "ann", "looks right")
     for again in (approve, reject):
         assert code_of(RunConflict, again, store, recipe, 1, "ben") == "approval-twice"
-    assert promote(store, recipe, 1, "ann").release == 1
+    assert promote(store, recipe, 1, "ann", undocumented).release == 1
 
 
 def test_of_two_words_at_once_one_stands(store, recipe, monkeypatch):
@@ -194,7 +203,7 @@ def test_of_two_words_at_once_one_stands(store, recipe, monkeypatch):
 
     monkeypatch.setattr(ObjectStore, "create", overtaken)
     assert code_of(RunConflict, approve, store, recipe, 1, "ann") == "approval-twice"
-    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "release-rejected"
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann", undocumented) == "release-rejected"
 
 
 def test_the_deadline_rejects_by_default(store, recipe, later):
@@ -203,13 +212,13 @@ def test_the_deadline_rejects_by_default(store, recipe, later):
     assert reject_overdue(store, recipe) == ()
     later(600)
     assert code_of(RunConflict, approve, store, recipe, 1, "ann") == "approval-late"
-    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "approval-late"
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann", undocumented) == "approval-late"
     written = reject_overdue(store, recipe)
     assert [(word.release, word.decision, word.by) for word in written] == [(1, "reject", "deadline")]
     assert written[0].comment == "nobody approved within 60 s"
     assert written[0].delay == 0.0
     assert reject_overdue(store, recipe) == ()
-    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "approval-late"
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann", undocumented) == "approval-late"
     assert [view.standing for view in list_releases(store, recipe)] == [
         "deadline passed",
         "awaiting approval",
@@ -247,7 +256,7 @@ def test_a_word_counts_from_when_it_was_given(store, recipe, later):
     assert 540.0 <= given.delay <= 560.0
     found = read_release(store, recipe, 1).found
     assert 0.0 <= found.waited <= 48.0
-    assert promote(store, recipe, 1, "ann").release == 1
+    assert promote(store, recipe, 1, "ann", undocumented).release == 1
 
 
 def test_a_word_that_was_given_too_late_stays_late(store, recipe, later):
@@ -277,14 +286,14 @@ def test_a_slow_store_does_not_make_a_late_approval_early(store, recipe, later, 
     # The second age is asked 20 s after the first: 100 s old, and then 100 - 70 + 20.
     monkeypatch.setattr(ObjectStore, "age", lambda _own, key: 100.0 if key == report else 50.0)
     assert read_release(store, recipe, 1).found.waited >= 69.0
-    assert code_of(RunConflict, promote, store, recipe, 1, "ann") == "approval-late"
+    assert code_of(RunConflict, promote, store, recipe, 1, "ann", undocumented) == "approval-late"
 
 
 def test_what_was_approved_in_time_may_be_promoted_later(store, recipe, later):
     proposed(store, recipe, "first", approval="person", deadline=60.0)
     approve(store, recipe, 1, "ann")
     later(6000)
-    assert promote(store, recipe, 1, "ann").release == 1
+    assert promote(store, recipe, 1, "ann", undocumented).release == 1
 
 
 @pytest.mark.parametrize(
@@ -303,7 +312,7 @@ def overtaken_by(store, recipe, monkeypatch):
     def before_the_swap(release: int) -> None:
         def overtaken(self, key, data, version):
             monkeypatch.setattr(ObjectStore, "swap", swap)
-            promote(store, recipe, release, "ben")
+            promote(store, recipe, release, "ben", undocumented)
             return swap(self, key, data, version)
 
         monkeypatch.setattr(ObjectStore, "swap", overtaken)
@@ -316,11 +325,11 @@ def test_of_two_promotions_at_once_the_one_that_lost_says_so(store, recipe, over
     second, third = proposed(store, recipe, "second"), proposed(store, recipe, "third")
     overtaken_by(third)
     with pytest.raises(RunConflict, match=f"release {third} did at the same moment") as caught:
-        promote(store, recipe, second, "ann")
+        promote(store, recipe, second, "ann", undocumented)
     assert caught.value.code == "promotion-lost"
     assert read_champion(store, recipe).release == third
     assert [pointer.release for pointer in read_history(store, recipe)] == [1, third]
-    assert code_of(RunConflict, promote, store, recipe, second, "ann") == "release-outdated"
+    assert code_of(RunConflict, promote, store, recipe, second, "ann", undocumented) == "release-outdated"
 
 
 def test_a_rollback_that_lost_its_race_is_not_told_to_propose(store, recipe, overtaken_by):
@@ -339,7 +348,7 @@ def test_the_first_champion_too_is_made_once(store, recipe):
 
     def try_promoting(number):
         try:
-            return promote(store, recipe, number, "ann").release
+            return promote(store, recipe, number, "ann", undocumented).release
         except RunConflict as error:
             return error.code
 
@@ -363,7 +372,7 @@ def test_a_rollback_is_one_step_and_the_chain_keeps_all(store, recipe):
     assert code_of(RunConflict, rollback, store, recipe, "ann") == "rollback-nothing"
     assert rollback(store, recipe, "ann", to=3).release == 3
     assert [p.release for p in read_history(store, recipe)] == [1, 2, 3, 2, 1, 3]
-    assert code_of(RunConflict, promote, store, recipe, 2, "ann") == "release-left"
+    assert code_of(RunConflict, promote, store, recipe, 2, "ann", undocumented) == "release-left"
 
 
 def test_without_a_champion_there_is_nothing_to_leave(store, recipe):
@@ -385,7 +394,7 @@ def test_a_model_that_is_gone_is_not_made_the_champion(store, recipe):
     request = opened(store, recipe, "first")
     reported(store, request)
     store.delete(model_key(request.model_sha256))
-    assert code_of(IntegrityError, promote, store, recipe, 1, "ann") == "model-missing"
+    assert code_of(IntegrityError, promote, store, recipe, 1, "ann", undocumented) == "model-missing"
     assert store.read(champion_key(recipe)) is None
 
 

@@ -1,0 +1,38 @@
+"""The code that runs: the git checkout that fedcart is installed from, and its pins."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.file_hash import file_sha256
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ("flows/", "tasks/", "fedmodels/", "validation/", "infra/", "constraints.txt", "pyproject.toml")
+"""What of a checkout decides how a model comes out; the recipe stands in the run's plan."""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """`commit` is empty outside of a git repository; `modified`: some of `CODE` differs from it."""
+
+    commit: str
+    modified: bool
+    constraints_sha256: str | None
+
+
+def read_checkout(root: Path = ROOT) -> Checkout:
+    """What stands at `root`: its commit, whether its code was changed since, and the hash of its pins."""
+    import pygit2
+
+    pins = root / "constraints.txt"
+    constraints = file_sha256(pins) if pins.is_file() else None
+    place = pygit2.discover_repository(str(root))
+    if place is None:
+        return Checkout("", modified=False, constraints_sha256=constraints)
+    repository = pygit2.Repository(place)
+    if repository.workdir is None or Path(repository.workdir).resolve() != root.resolve():
+        return Checkout("", modified=False, constraints_sha256=constraints)
+    if repository.head_is_unborn:
+        return Checkout("", modified=True, constraints_sha256=constraints)
+    changed = repository.status(untracked_files="all", ignored=False)
+    modified = any(name.startswith(CODE) for name in changed)
+    return Checkout(str(repository.head.target), modified, constraints)

@@ -1,0 +1,148 @@
+"""The lineage record of a release: gathered from the run's own messages, signed, written once. No Prefect."""
+
+from fedmodels.errors import IntegrityError, RunConflict
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.lineage import Lineage, RunMessages, accepted_receipts, lineage_of
+from fedmodels.protocol.messages import Candidate, Decision, Receipt, Signed
+from fedmodels.protocol.retraining import RetrainingRequest
+from infra.keys import PrivateKey, public_key, sign, verify
+from infra.layout import plan_key, receipt_key, release_key, retraining_key, retrainings_prefix, round_key
+from infra.object_store import ObjectStore
+from tasks.exchange import parse, read_bytes_from_party, read_message
+from tasks.release.kept import KeptModel, kept_model
+from tasks.release.reading import StandingReport, read_request
+from validation.admission import RECEIPT_LIMIT
+
+
+def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -> Lineage:
+    """Write the record of a release, or adopt the one that stands.
+
+    It is written once the word on the release has been said, and so holds it.
+
+    Args:
+        store: the bucket with the coordinator's credentials.
+        key: the coordinator's.
+        found: the report and the word on it.
+
+    Raises:
+        IntegrityError: a message of the run is missing or damaged; or as `read_lineage`.
+    """
+    report = found.report
+    place = release_key(report.recipe, report.release, "lineage")
+    request = read_request(store, report.recipe, report.release)
+    messages = gather_messages(store, kept_model(store, report.run))
+    payload = canonical_json(lineage_of(messages, request, report, found.sha256, found.approval))
+    envelope = Signed(payload=payload.decode(), signature=sign(key, payload))
+    return _opened(store.create(place, canonical_json(envelope)), place, found, public_key(key))
+
+
+def read_lineage(store: ObjectStore, found: StandingReport, public: str) -> Lineage:
+    """The record of a release, held against its report and the coordinator's signature.
+
+    Args:
+        store: the bucket.
+        found: the report and the word on it.
+        public: the coordinator's key, base64.
+
+    Raises:
+        RunConflict: `lineage-missing`: there is none.
+        IntegrityError: `lineage-invalid`: its signature is not the coordinator's, or it is of another report.
+    """
+    report = found.report
+    place = release_key(report.recipe, report.release, "lineage")
+    data = store.read(place)
+    if data is None:
+        raise RunConflict(
+            f"Release {report.release} of {report.recipe} has no lineage record",
+            fix=f"run fedcart release promote {report.recipe} {report.release}, which writes it",
+            code="lineage-missing",
+        )
+    return _opened(data, place, found, public)
+
+
+def gather_messages(store: ObjectStore, kept: KeptModel) -> RunMessages:
+    """What the run left: its plan as stored, the decision and candidate of each round, all accepted receipts.
+
+    Raises:
+        IntegrityError: `message-missing`: a decision is gone, without which nobody knows what counted.
+    """
+    stored = store.read(plan_key(kept.run)) or b""
+    decisions, candidates = {}, {}
+    for record in kept.records:
+        decisions[record.round] = _decision(store, kept.run, record.round, record.decision_sha256)
+        candidate = read_message(store, round_key(kept.run, record.round, "candidate"), Candidate)
+        if candidate is not None:
+            candidates[record.round] = candidate
+    pinned = {
+        (update.party, update.round or number): update.receipt_sha256
+        for number, decision in decisions.items()
+        for update in decision.accepted
+    }
+    receipts = {
+        place: _receipt(store, kept.run, *place, pinned[place]) for place in accepted_receipts(decisions)
+    }
+    gone = tuple(receipt_key(party, kept.run, n) for (party, n), found in receipts.items() if found is None)
+    return RunMessages(
+        plan=kept.plan,
+        plan_sha256=sha256_hex(stored),
+        records=kept.records,
+        decisions=decisions,
+        candidates=candidates,
+        receipts=receipts,
+        missing=gone,
+        retraining=retraining_of(store, kept.plan.recipe.name, kept.run),
+    )
+
+
+def retraining_of(store: ObjectStore, recipe: str, run: str) -> RetrainingRequest | None:
+    """The retraining that began a run; `None` where drift did not."""
+    for name in store.list_keys(retrainings_prefix(recipe)):
+        number = name.rpartition("/")[2].removesuffix(".json")
+        if number.isdecimal():
+            request = read_message(store, retraining_key(recipe, int(number)), RetrainingRequest)
+            if request is not None and request.run == run:
+                return request
+    return None
+
+
+def _decision(store: ObjectStore, run: str, number: int, sha256: str) -> Decision:
+    key = round_key(run, number, "decision")
+    data = store.read(key)
+    if data is None or sha256_hex(data) != sha256:
+        raise IntegrityError(
+            f"The decision of round {number} of run {run} {'is gone' if data is None else 'was changed'}",
+            fix=f"see fedcart runs verify {run}",
+            code="chain-broken",
+        )
+    return parse(Decision, data, key)
+
+
+def _receipt(store: ObjectStore, run: str, party: str, number: int, sha256: str) -> Receipt | None:
+    """The receipt that a decision pins, so that admission has seen its signature; `None` when it is gone.
+
+    Parties may take theirs away.
+    """
+    key = receipt_key(party, run, number)
+    envelope = read_bytes_from_party(store, key, RECEIPT_LIMIT)
+    if envelope is None or sha256_hex(envelope) != sha256:
+        return None
+    return parse(Receipt, parse(Signed, envelope, key).payload.encode(), key)
+
+
+def _opened(data: bytes, place: str, found: StandingReport, public: str) -> Lineage:
+    signed = parse(Signed, data, place)
+    report = found.report
+    name = f"The lineage record of release {report.release} of {report.recipe}"
+    if not verify(public, signed.payload.encode(), signed.signature):
+        raise _invalid(f"{name} is not signed with the coordinator's key")
+    lineage = parse(Lineage, signed.payload.encode(), place)
+    told = (lineage.recipe, lineage.release, lineage.model_sha256, lineage.report_sha256, lineage.approval)
+    if told != (report.recipe, report.release, report.model_sha256, found.sha256, found.approval):
+        raise _invalid(f"{name} is not of the report that stands")
+    return lineage
+
+
+def _invalid(what: str) -> IntegrityError:
+    return IntegrityError(
+        what, fix="propose the model anew, which makes a release of its own", code="lineage-invalid"
+    )

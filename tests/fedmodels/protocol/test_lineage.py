@@ -1,0 +1,77 @@
+"""Lineage of made-up messages: what environments had a part, and data that changed during a run."""
+
+from fedmodels.protocol.lineage import RunMessages, environments_of, lineage_of
+from fedmodels.protocol.messages import DataReport, Environment, Receipt
+from fedmodels.protocol.releases import ReleaseCheck, ReleaseReport, ReleaseRequest
+from tests.fedmodels.protocol.builders import BASE, plan_for, recipe_for
+
+HERE = Environment(
+    code="a" * 40,
+    modified=False,
+    python="3.11.9",
+    torch="2.13.0+cpu",
+    torch_build_sha256=BASE,
+    transformers="5.0",
+    machine="x86_64",
+    instruction_set="AVX512",
+    device="cpu",
+    threads=2,
+)
+ELSEWHERE = HERE.model_copy(update={"instruction_set": "AVX2", "threads": 1})
+REQUEST = ReleaseRequest(recipe="tiny", release=1, ticket="t", run="r", round=1, model_sha256=BASE)
+REPORT = ReleaseReport(
+    recipe="tiny",
+    release=1,
+    request_sha256=BASE,
+    run="r",
+    model_sha256=BASE,
+    checks=(ReleaseCheck(name="size", value=1.0, bound=2.0, verdict="passed", sentence="The size is 1."),),
+    validation=None,
+    approval="none",
+    approval_deadline=1.0,
+)
+
+
+def receipt(party: str, number: int, data_hash: str, rows: int, environment=None) -> Receipt:
+    return Receipt(
+        run="r",
+        round=number,
+        party=party,
+        base_sha256=BASE,
+        update_sha256=BASE,
+        num_examples=rows,
+        data_hash=data_hash,
+        data=DataReport(rows=rows + 2, train_rows=rows, holdout_rows=2, contract_passed=True),
+        environment=environment,
+    )
+
+
+def lineage(*receipts: Receipt, here=HERE):
+    plan = plan_for(recipe_for()).model_copy(update={"environment": here})
+    messages = RunMessages(plan, BASE, (), {}, {}, {(each.party, each.round): each for each in receipts})
+    return lineage_of(messages, REQUEST, REPORT, BASE, None)
+
+
+def test_data_that_changed_during_a_run_are_two_versions():
+    found = lineage(receipt("a", 1, "one", 10), receipt("a", 2, "one", 10), receipt("a", 3, "two", 12)).data
+    assert [(each.party, each.data_hash, each.rounds, each.train_rows) for each in found] == [
+        ("a", "one", (1, 2), 10),
+        ("a", "two", (3,), 12),
+    ]
+
+
+def test_the_order_in_which_receipts_were_read_changes_nothing():
+    receipts = [receipt(party, number, "h", 10) for party in "ab" for number in (1, 2)]
+    assert lineage(*receipts) == lineage(*receipts[::-1])
+
+
+def test_every_environment_is_named_once():
+    found = lineage(
+        receipt("a", 1, "h", 10, ELSEWHERE),
+        receipt("a", 2, "h", 10, ELSEWHERE),
+        receipt("b", 1, "h", 10, HERE),
+        receipt("b", 2, "h", 10),
+    )
+    assert environments_of(found) == (HERE, ELSEWHERE)
+    assert found.code == "a" * 40
+    assert lineage(here=None).code == "", "of a plan of before the field"
