@@ -29,6 +29,7 @@ from tasks.release.steps import (
     promote_release,
     reject_unanswered,
     request_release,
+    show_lineage,
     show_report,
     take_answer,
 )
@@ -61,7 +62,7 @@ def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
 
 
 def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | State[Any]:
-    """Request, check, show, hear, promote.
+    """Request, check, show, hear, promote with a lineage record.
 
     Returns:
         Number, run and model of the new champion; or a completed state whose name says why there is none.
@@ -83,6 +84,7 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
             return Completed(name="Rejected", message=f"{name} is rejected by {word.by}{said}.")
         by = word.by
     champion = promote_release(desk, report, by)
+    show_lineage(desk, report)
     return {"recipe": champion.recipe, "release": champion.release, "model_sha256": champion.model_sha256}
 
 

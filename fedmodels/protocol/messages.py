@@ -15,8 +15,8 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 OptionalSha256 = Annotated[Sha256 | None, Field(exclude_if=lambda digest: digest is None)]
 """Not written where it is `None`: messages of before the field keep their bytes, and so their hashes."""
 Count = Annotated[int, Field(ge=0)]
-ShortWord = Annotated[str, Field(max_length=100, pattern=r"^[ -~]*$")]
-"""Printable ASCII: it comes from another machine, and goes into tables."""
+ShortWord = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9 .,+:()/_-]*$")]
+"""A version or the name of hardware: it comes from another machine, and goes into tables as it is."""
 Seconds = Annotated[float, Field(ge=0.0)]
 EarlierRound = Annotated[int | None, Field(ge=1, exclude_if=lambda number: number is None)]
 """Round of a receipt that was salvaged from it. `None`, and then not written: the message's own round."""

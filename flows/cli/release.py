@@ -1,14 +1,19 @@
 """`fedcart release`: which models asked to be released, what their checks say, and who is champion."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedmodels.words import counted
 from flows.cli.output import JsonFlag, RunArgument, console, notes, number_cell, print_json, print_table, warn
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
+    from fedmodels.protocol.lineage import Lineage
     from fedmodels.protocol.releases import Champion
+    from infra.keys import PrivateKey
     from infra.object_store import ObjectStore
     from infra.settings import Settings
     from tasks.release.reading import ReleaseView
@@ -67,15 +72,19 @@ def list_releases(
 
 @app.command("show")
 def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = False) -> None:
-    """One release: its checks with values and bounds, a person's word on it, and where it stands."""
+    """One release: its checks with values and bounds, a person's word, where it stands and comes from."""
     from flows.open_store import open_named_store
     from infra.settings import load_settings
+    from tasks.release.lineage import find_lineage
     from tasks.release.reading import read_release
 
-    with open_named_store(load_settings()) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         view = read_release(store, _checked(recipe), release)
+        lineage = find_lineage(store, view.found, _public_key(settings)) if view.found else None
     if as_json:
-        print_json(view.document())
+        told = lineage.model_dump(mode="json") if lineage else None
+        print_json({**view.document(), "lineage": told})
         return
     request, found = view.request, view.found
     if found:
@@ -87,9 +96,38 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
         if word := found.approval:
             said = f': "{word.comment}"' if word.comment else ""
             _say(f"{word.by}: {word.decision}, {found.waited:.0f} s after the report{said}.")
+    if lineage:
+        _tell_lineage(lineage)
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
     _say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+
+
+@app.command("card")
+def card(
+    recipe: RecipeArgument,
+    release: ReleaseArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it; by default it is printed.")
+    ] = None,
+) -> None:
+    """A model card in the format of Hugging Face, made from the lineage record of a release."""
+    from fedmodels.model_card import model_card
+    from flows.open_store import open_named_store
+    from infra.settings import load_settings
+    from infra.whole_files import write_whole
+    from tasks.release.lineage import read_lineage
+    from tasks.release.reading import read_report
+
+    settings = load_settings()
+    with open_named_store(settings) as store:
+        found = read_report(store, _checked(recipe), release)
+        text = model_card(read_lineage(store, found, _public_key(settings)), found.report)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_whole(out, text)
+    _say(f"The model card of release {release} of {recipe} is {out}.")
 
 
 @app.command("propose")
@@ -218,14 +256,39 @@ def _pass_on(store: "ObjectStore", recipe: str, release: int, settings: "Setting
 def _promote(store: "ObjectStore", settings: "Settings", recipe: str, release: int, by: str) -> "Champion":
     from functools import partial
 
-    from flows.open_store import applying_settings
-    from infra.keys import role_key
     from tasks.release.lineage import record_lineage
     from tasks.release.promoting import promote as promote_release
 
+    return promote_release(store, recipe, release, by, partial(record_lineage, store, _key(settings)))
+
+
+def _key(settings: "Settings") -> "PrivateKey":
+    """The coordinator's, with which a release is documented."""
+    from flows.open_store import applying_settings
+    from infra.keys import role_key
+
     applying = applying_settings(settings)
-    key = role_key(applying.signing_key, applying.role)
-    return promote_release(store, recipe, release, by, partial(record_lineage, store, key))
+    return role_key(applying.signing_key, applying.role)
+
+
+def _public_key(settings: "Settings") -> str:
+    from infra.keys import public_key
+
+    return public_key(_key(settings))
+
+
+def _tell_lineage(lineage: "Lineage") -> None:
+    columns = [("party", "left"), ("data hash", "left"), ("training rows", "right"), ("rounds", "left")]
+    rows = [
+        (version.party, version.data_hash[:12], version.train_rows, ", ".join(map(str, version.rounds)))
+        for version in lineage.data
+    ]
+    print_table("What it learned from", columns, rows)
+    code = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
+    _say(
+        f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
+        f"{counted(len(lineage.rounds), 'round')} by {code}, recipe {lineage.training_sha256[:12]}."
+    )
 
 
 def _tell_champion(champion: "Champion", *, as_json: bool) -> None:

@@ -15,11 +15,12 @@ from prefect.utilities.urls import url_for
 from fedmodels.protocol.dropping import dropped_in_words
 from fedmodels.protocol.messages import Closed, Record
 from fedmodels.protocol.salvage import NOT_IN_TIME
+from fedmodels.words import plain
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import own_set
 from tasks.coordinator.tuning import LEFT_OUT
 from tasks.policy import LOCAL
-from tasks.showing import best_effort, plain
+from tasks.showing import best_effort
 from tasks.tagging import tagged
 
 

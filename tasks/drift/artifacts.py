@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from prefect.artifacts import create_image_artifact, create_markdown_artifact
 
+from fedmodels.words import plain
 from tasks.drift.checking import DriftCheck
 from tasks.drift.plot import as_image_url, bar, drift_svg, largest
 from tasks.drift.words import verdict_in_words
-from tasks.showing import best_effort, plain
+from tasks.showing import best_effort
 
 
 def show_check(check: DriftCheck, allowed: tuple[str, ...] | None) -> None:

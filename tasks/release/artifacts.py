@@ -3,8 +3,9 @@
 from prefect.artifacts import create_markdown_artifact
 
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
-from fedmodels.words import short_number
-from tasks.showing import best_effort, plain
+from fedmodels.words import plain, short_number
+from infra.layout import release_key
+from tasks.showing import best_effort
 
 PARTY = "party/"
 MARKS = {"passed": "✓ passed", "failed": "✗ refused", "not-checked": "– not checked", "reported": "reported"}
@@ -17,6 +18,20 @@ def show_report(request: ReleaseRequest, report: ReleaseReport) -> None:
             markdown=report_markdown(request, report),
             key=f"{report.recipe}-release-{report.release}",
             description=f"Release {report.release} of {report.recipe}: what the checks say.",
+        )
+    )
+
+
+def show_card(report: ReleaseReport, card: str) -> None:
+    """The model card of a release that was promoted as an artifact, and where its lineage record lies."""
+    place = release_key(report.recipe, report.release, "lineage")
+    body = card.partition("\n---\n")[2].lstrip()  # without the header, which is for programs
+    command = f"fedcart release show {report.recipe} {report.release} --json"
+    best_effort(
+        lambda: create_markdown_artifact(
+            markdown=f"{body}\nThe signed lineage record is `{place}` in the bucket: `{command}`.\n",
+            key=f"{report.recipe}-release-{report.release}-lineage",
+            description=f"Where release {report.release} of {report.recipe} comes from.",
         )
     )
 

@@ -27,13 +27,19 @@ def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -
     Raises:
         IntegrityError: a message of the run is missing or damaged; or as `read_lineage`.
     """
-    report = found.report
-    place = release_key(report.recipe, report.release, "lineage")
+    report, place = found.report, _place(found)
     request = read_request(store, report.recipe, report.release)
     messages = gather_messages(store, kept_model(store, report.run))
     payload = canonical_json(lineage_of(messages, request, report, found.sha256, found.approval))
     envelope = Signed(payload=payload.decode(), signature=sign(key, payload))
     return _opened(store.create(place, canonical_json(envelope)), place, found, public_key(key))
+
+
+def find_lineage(store: ObjectStore, found: StandingReport, public: str) -> Lineage | None:
+    """As `read_lineage`; `None` where there is none, of a release that was never promoted say."""
+    if not store.exists(_place(found)):
+        return None
+    return read_lineage(store, found, public)
 
 
 def read_lineage(store: ObjectStore, found: StandingReport, public: str) -> Lineage:
@@ -48,8 +54,7 @@ def read_lineage(store: ObjectStore, found: StandingReport, public: str) -> Line
         RunConflict: `lineage-missing`: there is none.
         IntegrityError: `lineage-invalid`: its signature is not the coordinator's, or it is of another report.
     """
-    report = found.report
-    place = release_key(report.recipe, report.release, "lineage")
+    report, place = found.report, _place(found)
     data = store.read(place)
     if data is None:
         raise RunConflict(
@@ -103,6 +108,10 @@ def retraining_of(store: ObjectStore, recipe: str, run: str) -> RetrainingReques
             if request is not None and request.run == run:
                 return request
     return None
+
+
+def _place(found: StandingReport) -> str:
+    return release_key(found.report.recipe, found.report.release, "lineage")
 
 
 def _decision(store: ObjectStore, run: str, number: int, sha256: str) -> Decision:

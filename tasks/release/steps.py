@@ -4,14 +4,17 @@ from functools import partial
 
 from prefect import task
 
+from fedmodels.model_card import model_card
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
 from infra.deployments.answered import seconds_left
+from infra.keys import public_key
 from tasks.policy import LOCAL, STORE
 from tasks.release.answering import answer, reject_late
+from tasks.release.artifacts import show_card as show_model_card
 from tasks.release.artifacts import show_report as show
 from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.kept import kept_model
-from tasks.release.lineage import record_lineage
+from tasks.release.lineage import read_lineage, record_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import find_report, read_report
 from tasks.release.report import build_report
@@ -103,3 +106,11 @@ def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champi
     """
     document = partial(record_lineage, desk.store, desk.signing_key)
     return promote(desk.store, report.recipe, report.release, by, document)
+
+
+@task(task_run_name="show_lineage · {report.recipe} {report.release}", **LOCAL)
+@tagged
+def show_lineage(desk: ReleaseDesk, report: ReleaseReport) -> None:
+    """The model card, made from the lineage record, as an artifact."""
+    found = read_report(desk.store, report.recipe, report.release)
+    show_model_card(report, model_card(read_lineage(desk.store, found, public_key(desk.signing_key)), report))

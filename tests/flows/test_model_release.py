@@ -15,9 +15,11 @@ from fedmodels.errors import RunConflict
 from fedmodels.protocol.messages import StandingChampion
 from fedmodels.protocol.releases import ReleaseCheck
 from fedmodels.row_scores import RowScores
+from fedmodels.words import plain
 from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
+from infra.layout import receipt_key
 from infra.settings import load_role_settings
 from tasks.release import further
 from tasks.release.answering import approve, reject
@@ -25,7 +27,6 @@ from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
 from tasks.release.reading import read_champion, read_release
 from tasks.release.scoring import ModelScores
-from tasks.showing import plain
 from tests.store_alone import store_alone
 from tests.store_alone import store_of as store_alone_of
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, scores
@@ -36,6 +37,7 @@ STEPS = (
     "promote_release",
     "reject_unanswered",
     "request_release",
+    "show_lineage",
     "take_answer",
 )
 NUMBERS = itertools.count(1)
@@ -63,6 +65,7 @@ class Played:
         """Run to how many of the rows its model gets wrong."""
         self.scored: list[str] = []
         self.shown: list[str] = []
+        self.cards: list[str] = []
         self.forms: list[ApprovalForm | BaseException] = []
         self.asked: list[float] = []
         self.given: float | None = None
@@ -133,6 +136,7 @@ def played(home, store_of, monkeypatch) -> Played:
         "show_report",
         lambda request, report: made.shown.append(report_markdown(request, report)),
     )
+    monkeypatch.setattr("tasks.release.steps.show_model_card", lambda _, card: made.cards.append(card))
     texts = LabelledTexts(tuple("x" * (n % 40 + 1) for n in range(ROWS)), ("good", "bad") * (ROWS // 2))
     monkeypatch.setattr("tasks.release.report.score_model", made.score)
     monkeypatch.setattr(ReleaseDesk, "own_set", lambda *_: texts)
@@ -164,6 +168,20 @@ def test_the_report_is_shown_with_every_check(played):
     assert "the first release, compared with bounds alone. Asked for because: drift at shop\\-a." in page
     assert "| calibration | 0.0333 | 0.15 | ✓ passed |" in page
     assert page.count("\n| ") == len(read_release(played.store, played.recipe, 1).found.report.checks) + 2
+
+
+def test_a_champion_has_a_card_and_a_model_that_is_refused_has_none(played):
+    first = played.finish_run(40)
+    played.release(first)
+    played.release(played.finish_run(40, accuracy=0.2))
+    assert len(played.cards) == 1
+    assert f"# {played.recipe}, release 1" in played.cards[0] and f"| run | {first}, round" in played.cards[0]
+
+
+def test_a_receipt_that_is_gone_keeps_the_model_out(played, store_of):
+    run = played.finish_run(40)
+    store_of(played.home, "shop-a").delete(receipt_key("shop-a", run, 1))
+    assert played.release(run).message == f"Release 1 of {played.recipe} is refused by lineage."
 
 
 def test_a_further_check_stands_in_the_report_and_may_refuse(played, monkeypatch):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from fedmodels.protocol.messages import Session
+from fedmodels.words import plain
 from tasks.coordinator.sessions import declined, standing_lease
-from tasks.showing import plain
 
 
 def told(code: str, reason: str = "It has no key."):

@@ -1,0 +1,42 @@
+"""The model card: the hub's own reader takes it, and what others wrote stays text."""
+
+from huggingface_hub import ModelCard
+
+from fedmodels.model_card import model_card
+from fedmodels.protocol.lineage import DriftAnswered
+from fedmodels.protocol.releases import Approval
+from tests.fedmodels.protocol.builders import BASE, scores
+from tests.fedmodels.protocol.test_lineage import ELSEWHERE, REPORT, lineage, receipt
+
+FULL = REPORT.model_copy(update={"holdout": scores(0.86), "validation": scores(0.85)})
+
+
+def test_the_hub_reads_its_header():
+    card = ModelCard(model_card(lineage(receipt("a", 1, "h" * 64, 10)), FULL))
+    assert card.data.pipeline_tag == "text-classification"
+    results = {(each.dataset_type, each.metric_type): each.metric_value for each in card.data.eval_results}
+    assert results == {
+        ("tiny-holdout", "accuracy"): 0.86,
+        ("tiny-holdout", "f1"): 0.86,
+        ("tiny-validation", "accuracy"): 0.85,
+        ("tiny-validation", "f1"): 0.85,
+    }
+
+
+def test_a_model_without_scores_has_a_card_too():
+    assert ModelCard(model_card(lineage(), REPORT)).data.eval_results is None
+
+
+def test_it_names_data_rounds_environment_and_what_this_mode_does_not_protect():
+    text = model_card(lineage(receipt("a", 1, "ab" * 32, 10, ELSEWHERE)), FULL)
+    assert "| a | abababababab | 10 | 2 | holds | 1 |" in text
+    assert "AVX512, 2 threads" in text and "AVX2, 1 thread" in text
+    assert "which is not privacy" in text
+    assert f"`{BASE}`" in text
+
+
+def test_what_others_wrote_stays_text():
+    said = Approval(recipe="tiny", release=1, report_sha256=BASE, decision="approve", by="<b>ann</b> | x")
+    drift = DriftAnswered(number=1, parties=("a",), notices=(), reason="drift at a: ![x](http://x)")
+    text = model_card(lineage().model_copy(update={"approval": said, "drift": drift}), REPORT)
+    assert "<b>" not in text and "](http" not in text
