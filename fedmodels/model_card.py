@@ -174,10 +174,10 @@ def _privacy(lineage: Lineage) -> str:
 
 
 def _environment(environment: Environment) -> str:
-    code = environment.code[:12] or "unknown"
+    commit = environment.code[:12] or "unknown"
     changed = " with changes" if environment.modified else ""
     return (
-        f"fedcart at {code}{changed}, torch {environment.torch}, transformers {environment.transformers}, "
+        f"fedcart at {commit}{changed}, torch {environment.torch}, transformers {environment.transformers}, "
         f"Python {environment.python}, {environment.device} ({environment.machine}, "
         f"{environment.instruction_set}, {counted(environment.threads, 'thread')})"
     )

@@ -284,10 +284,10 @@ def _tell_lineage(lineage: "Lineage") -> None:
         for version in lineage.data
     ]
     print_table("What it learned from", columns, rows)
-    code = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
+    commit = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
     _say(
         f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
-        f"{counted(len(lineage.rounds), 'round')} by {code}, recipe {lineage.training_sha256[:12]}."
+        f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
     )
 
 
