@@ -2,8 +2,8 @@
 
     FedcartError
     ├── TransientError        try the same call again (tasks retry these, and nothing else)
-    │   ├── StoreUnavailable      the object store does not answer
-    │   ├── StoreBusy             the object store asks to come back later (409, 429, 503)
+    │   ├── StoreUnavailable      the object store does not answer, or a proxy before it (408, 502, 503, 504)
+    │   ├── StoreBusy             the object store asks to come back later (409, 429, 500, SlowDown)
     │   └── PrefectAway           the Prefect server does not answer
     ├── PartyError            leave this party out of the round, go on with the others
     │   ├── PolicyForbids         the party's own policy forbids what the plan proposes

@@ -190,7 +190,8 @@ class ObjectStore:
         with self.mapped(key):
             if size > _LARGEST_SINGLE_PUT:
                 extra = {"ChecksumAlgorithm": "SHA256"}
-                self.client.upload_file(str(path), self.bucket, key, ExtraArgs=extra, Config=_MULTIPART)
+                with path.open("rb") as file:  # `upload_file` would wrap what the store answers
+                    self.client.upload_fileobj(file, self.bucket, key, ExtraArgs=extra, Config=_MULTIPART)
             else:
                 checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
                 with path.open("rb") as file:

@@ -12,16 +12,23 @@ from fedmodels.errors import FedcartError, IntegrityError, StoreBusy, StoreRefus
 
 CONDITION_FAILED = {"PreconditionFailed", "412"}
 """Answers to a conditional write that came too late."""
-CONFLICT = {"ConditionalRequestConflict", "409"}
+CONFLICT = {"ConditionalRequestConflict", "OperationAborted", "409"}
 """Answers to one of several conditional writes at once: nothing is decided, and it may be tried again."""
 MISSING = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
+_FULL = {"InsufficientStorage", "XMinioStorageFull", "507"}
+"""Answers of a store that has no room: who asks again is told the same until somebody makes room."""
 _BUSY = {
     *CONFLICT,
-    *("SlowDown", "429"),
-    *("InternalError", "500", "ServiceUnavailable", "503"),
+    *("SlowDown", "SlowDownRead", "SlowDownWrite", "TooManyRequests", "RequestLimitExceeded", "429"),
+    *("Throttling", "ThrottlingException"),
+    *("InternalError", "500"),
     *("BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"),
 }
 """Answers after which the same request may do better: the last ones say that bytes changed on their way."""
+_AWAY = {"RequestTimeout", "RequestTimeoutException", "408"}
+"""Answers that say of the line, or of what stands before the store, that the request did not get through."""
+_NEVER = {501, 505}
+"""Statuses above 500 that say that the store cannot do what is asked of it, now or later."""
 
 
 @contextmanager
@@ -47,9 +54,20 @@ def mapped(key: str, bucket: str) -> Iterator[None]:
 
 
 def _as_fedcart_error(error: ClientError, key: str, bucket: str) -> FedcartError:
-    code = error_code(error)
-    if code in _BUSY:
+    code, status = error_code(error), _status(error)
+    if code in _FULL or status == 507:
+        return StoreRefused(
+            f"The object store is full ({code} at {key})",
+            fix="make room in it, with fedcart runs sweep or by hand, and resume the run",
+            code="store-full",
+        )
+    if code in _BUSY or status in (429, 500):
         return StoreBusy(f"The object store is busy with {key} ({code})", fix="try again")
+    if code in _AWAY or status == 408 or (status >= 500 and status not in _NEVER):
+        return StoreUnavailable(
+            f"The object store does not answer for now ({code} at {key})",
+            fix="see whether it runs (fedcart status) and try again",
+        )
     if code == "NoSuchBucket":
         return StoreRefused(f"The bucket {bucket} does not exist", fix="create it, or set FEDCART_BUCKET")
     if code == "RequestTimeTooSkewed":
@@ -80,3 +98,8 @@ def clock(answer: Any) -> datetime:
 def error_code(error: ClientError) -> str:
     """The S3 error code of a refusal."""
     return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _status(error: ClientError) -> int:
+    """The HTTP status of an answer: what stands before a store, as a proxy does, knows no S3 error codes."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

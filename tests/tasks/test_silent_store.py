@@ -5,14 +5,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import StoreUnavailable
+from fedmodels.errors import StoreRefused, StoreUnavailable
 from infra.local.ports import free_ports
 from infra.lookout import Lookout
+from infra.waiting import wait_for
 from tasks.coordinator import closing
 from tasks.coordinator.closing import close_round
 from tasks.coordinator.interrupting import fold_interruption, interrupted, stop_waiting
 from tasks.coordinator.run import CoordinatorRun
+from tasks.party import training
+from tasks.party.session import PartySession
+from tasks.party.training import closed_asked
 from tests.store_away import settings_without_store
+from tests.store_that_answers import store_that_answers
 
 pytestmark = pytest.mark.usefixtures("no_backoff")
 
@@ -47,6 +52,61 @@ def test_the_threads_that_wait_are_not_held_up_by_a_look(settings):
         with line:
             stop_waiting(run)
             assert interrupted(run), "while the look is under way"
+
+
+PASSING = [(502, ""), (503, "SlowDownRead"), (429, "TooManyRequests"), (409, "OperationAborted")]
+REFUSING = [(403, "AccessDenied"), (501, "NotImplemented")]
+
+
+@pytest.fixture
+def answering(settings):
+    """A store that answers, and settings of a role whose store it is."""
+    with store_that_answers() as server:
+        endpoint = f"http://127.0.0.1:{server.port}"
+        server.settings = settings.model_copy(update={"s3_endpoint": endpoint})
+        yield server
+
+
+@pytest.fixture
+def looked(monkeypatch):
+    """Wait until the look that was asked for last is done, so that its answer is what is told next."""
+    looks, look_once = [], Lookout._look
+
+    def counted(lookout, look):
+        look_once(lookout, look)
+        looks.append(1)
+
+    monkeypatch.setattr(Lookout, "_look", counted)
+    return lambda number: wait_for(lambda: len(looks) >= number, timeout=60.0)
+
+
+@pytest.mark.parametrize(("status", "code"), PASSING)
+def test_training_goes_on_whatever_a_store_that_stumbles_answers(
+    answering, looked, monkeypatch, status, code
+):
+    answering.status, answering.code = status, code
+    monkeypatch.setattr(training, "CLOSED_CHECK_SECONDS", 0.0)
+    closed = closed_asked(PartySession("run-1", answering.settings))
+    assert not closed()
+    assert looked(1)
+    assert not closed()
+    assert answering.asked[0] == "GET"
+
+
+@pytest.mark.parametrize(("status", "code"), PASSING + REFUSING)
+def test_a_coordinator_goes_on_between_two_steps_unless_the_store_refuses_it(
+    answering, monkeypatch, status, code
+):
+    answering.status, answering.code = status, code
+    monkeypatch.setattr(CoordinatorRun, "state", SimpleNamespace(closed=None))
+    run = CoordinatorRun("run-1", answering.settings)
+    run.interruption.lookout = Lookout(every=0.0)
+    if (status, code) in REFUSING:
+        with pytest.raises(StoreRefused):
+            fold_interruption(run)
+    else:
+        fold_interruption(run)
+    assert answering.asked
 
 
 def test_who_must_know_now_is_told_that_nobody_knows(run):
