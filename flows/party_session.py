@@ -84,8 +84,9 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
         if not holds_lease(session, session_id):
             break
         if session.party in announcement.cohort:
-            take_part(session, announcement, session_id)
             rounds += 1
+            if not take_part(session, announcement, session_id):
+                break
         done = max(announcement.round, last_closed_round(session))
     return rounds
 
@@ -121,18 +122,24 @@ def inspect_data(session: PartySession) -> None:
             step(session)
 
 
-def take_part(session: PartySession, announcement: Announcement, session_id: str) -> None:
+def take_part(session: PartySession, announcement: Announcement, session_id: str) -> bool:
     """One round: data, training, update; then the candidate's score. A fault sits the round out.
 
     A session that was started again in the middle of a round finds what the one before it submitted, and
     does not train for it a second time.
+
+    Returns:
+        Whether the session stays for the next round.
     """
     session.begin_round()
     if not has_submitted(session, announcement):
         submit(session, announcement, session_id)
-    candidate = next_candidate(session, announcement)
-    if candidate and candidate.evaluate:
+    candidate = next_candidate(session, announcement, session_id)
+    if candidate == "leave":
+        return False
+    if candidate != "closed" and candidate.evaluate:
         score(session, candidate)
+    return True
 
 
 def _may_have_passed(refused: FedcartError | None) -> bool:

@@ -5,7 +5,7 @@ scores of both models on the same rows, which the party signs together.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prefect import task
 
@@ -21,11 +21,9 @@ from fedmodels.protocol.messages import (
     Announcement,
     Candidate,
     ChampionScore,
-    Closed,
     Evaluation,
     Metrics,
     Plan,
-    Record,
     StandingChampion,
 )
 from infra.fault_points import fault_step
@@ -34,6 +32,7 @@ from infra.waiting import patient, wait_for
 from tasks.exchange import create_signed, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
+from tasks.party.joining import LOOKS_PER_LEAVING_CHECK, has_lease
 from tasks.party.session import PartySession
 from tasks.party.watchdog import ended_after
 from tasks.policy import STORE
@@ -161,20 +160,37 @@ def _score(session: PartySession, bench: "Workbench | None", model_sha256: str) 
 
 
 @fault_step
-def next_candidate(session: PartySession, announcement: Announcement) -> Candidate | None:
-    """Wait for the round's candidate, or `None` when the round, or the whole run, closed without one."""
-    looks = 0
+def next_candidate(
+    session: PartySession, announcement: Announcement, session_id: str
+) -> Candidate | Literal["closed", "leave"]:
+    """Wait for the candidate of a round, for as long as the round is open and the session has the lease.
 
-    def look() -> Candidate | Record | Closed | None:
+    A coordinator may be away for long and be resumed: it asks the sessions that it finds, and a round that
+    nobody scores has only the coordinator's own rows in its gate.
+
+    Returns:
+        Its candidate; `closed` when the round, or the whole run, was closed, so that a score would come too
+        late; `leave` when another session of the party has the lease, or when nothing came for
+        `session_idle_timeout` beyond the longest that a round and its scores take.
+    """
+    looks, key = 0, round_key(session.run, announcement.round, "candidate")
+
+    def look() -> Candidate | Literal["closed", "leave"] | None:
         nonlocal looks
         looks += 1
-        if looks % 4 == 0:
-            record = read_message(session.store, round_key(session.run, announcement.round, "record"), Record)
-            closed = read_message(session.store, closed_key(session.run), Closed)
-            if record is not None or closed is not None:
-                return record or closed
-        return read_message(session.store, round_key(session.run, announcement.round, "candidate"), Candidate)
+        found = read_message(session.store, key, Candidate)
+        if found is None and looks % LOOKS_PER_LEAVING_CHECK:
+            return None
+        if _is_closed(session, announcement):
+            return "closed"
+        return found if has_lease(session, session_id) else "leave"
 
-    timeout = announcement.round_timeout + session.joined_plan.recipe.evaluation_timeout
-    found = wait_for(patient(look), timeout=timeout, first_wait=session.poll_seconds)
-    return found if isinstance(found, Candidate) else None
+    recipe = session.joined_plan.recipe
+    timeout = announcement.round_timeout + recipe.evaluation_timeout + recipe.session_idle_timeout
+    return wait_for(patient(look), timeout=timeout, first_wait=session.poll_seconds) or "leave"
+
+
+def _is_closed(session: PartySession, announcement: Announcement) -> bool:
+    """Whether the round has its record, or the run is over."""
+    record = round_key(session.run, announcement.round, "record")
+    return session.store.exists(record) or session.store.exists(closed_key(session.run))

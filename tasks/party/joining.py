@@ -137,7 +137,7 @@ def find_predecessor(session: PartySession) -> None:
 @fault_step
 def holds_lease(session: PartySession, session_id: str) -> bool:
     """Whether this session is still the one that its party runs."""
-    return _holds_lease(session, session_id)
+    return has_lease(session, session_id)
 
 
 @fault_step
@@ -159,7 +159,7 @@ def next_announcement(session: PartySession, session_id: str, after: int) -> Ann
         looks += 1
         if looks % LOOKS_PER_LEAVING_CHECK == 0:
             closed = read_message(session.store, closed_key(session.run), Closed)
-            if closed is not None or not _holds_lease(session, session_id):
+            if closed is not None or not has_lease(session, session_id):
                 return "leave"
         found = read_message(session.store, round_key(session.run, done + 1, "announcement"), Announcement)
         if found is not None and (closed_rounds := _last_closed_round(session)) > done:
@@ -183,7 +183,8 @@ def _last_closed_round(session: PartySession) -> int:
     return head.round if head else 0
 
 
-def _holds_lease(session: PartySession, session_id: str) -> bool:
+def has_lease(session: PartySession, session_id: str) -> bool:
+    """The same, asked once."""
     lease = read_message(session.store, session_key(session.party, session.run), Session)
     return lease is not None and lease.session == session_id
 

@@ -175,3 +175,44 @@ def test_a_contract_is_shown_whatever_it_found_and_a_fault_of_that_costs_nothing
     session = SimpleNamespace(refused="something of before")
     party_session.inspect_data(session)
     assert (session.refused, noted) == (refused, ["shown", "kept"])
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    """A session that has submitted to round 7: how `next_candidate` ends, and what is scored then."""
+    noted = SimpleNamespace(ends=None, scored=[], asked=[])
+
+    def announced(_session, _session_id, after):
+        noted.asked.append(after)
+        return SimpleNamespace(round=7, cohort=("shop-a",)) if after == 6 else None
+
+    for name in ("find_predecessor", "import_libraries", "join", "inspect_data", "declare_ready"):
+        monkeypatch.setattr(party_session, name, lambda *_arguments: None)
+    monkeypatch.setattr(party_session, "is_over", lambda _session: False)
+    monkeypatch.setattr(party_session, "last_closed_round", lambda _session: 6)
+    monkeypatch.setattr(party_session, "holds_lease", lambda *_arguments: True)
+    monkeypatch.setattr(party_session, "has_submitted", lambda *_arguments: True)
+    monkeypatch.setattr(party_session, "next_announcement", announced)
+    monkeypatch.setattr(party_session, "next_candidate", lambda *_arguments: noted.ends)
+    monkeypatch.setattr(party_session, "score", lambda _session, candidate: noted.scored.append(candidate))
+    return noted
+
+
+WANTED, UNWANTED = SimpleNamespace(evaluate=True), SimpleNamespace(evaluate=False)
+
+
+@pytest.mark.parametrize(
+    ("ends", "scored", "asked"),
+    [
+        (WANTED, [WANTED], [6, 7]),
+        (UNWANTED, [], [6, 7]),
+        ("closed", [], [6, 7]),
+        ("leave", [], [6]),
+    ],
+)
+def test_who_waited_in_vain_for_a_candidate_leaves_and_waits_for_no_later_round(rounds, ends, scored, asked):
+    """The coordinator that comes back starts it again, and the open round is the one that it finds."""
+    rounds.ends = ends
+    session = SimpleNamespace(party="shop-a", begin_round=lambda: None)
+    assert party_session.take_part_in_all.__wrapped__(session, "session") == 1
+    assert (rounds.scored, rounds.asked) == (scored, asked)
