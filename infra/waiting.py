@@ -1,5 +1,6 @@
 """The one way to wait: for a condition, with a deadline, looking less often as time goes by."""
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -7,8 +8,8 @@ from typing import ParamSpec, TypeVar
 
 from tenacity import RetryCallState, retry, wait_exponential_jitter
 
-from fedmodels.errors import TransientError
-from infra.retry_rule import FIRST_WAIT_S, LONGEST_WAIT_S, is_worth_another_try
+from fedmodels.errors import PrefectAway, StoreBusy, StoreUnavailable, TransientError
+from infra.retry_rule import FIRST_WAIT_S, LONGEST_WAIT_S, OUTAGE_S, is_worth_another_try
 
 Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
@@ -42,16 +43,58 @@ def wait_for(
         wait = min(wait * 1.5, longest_wait)
 
 
-def patient(condition: Callable[[], Found | None]) -> Callable[[], Found | None]:
+def patient(
+    condition: Callable[[], Found | None],
+    *,
+    passing: tuple[type[TransientError], ...] = (TransientError,),
+) -> Callable[[], Found | None]:
     """The same look, for which a store that does not answer means "not yet": the next look tells."""
 
     def look() -> Found | None:
         try:
             return condition()
-        except TransientError:
+        except passing:
             return None
 
     return look
+
+
+def wait_answered(
+    look: Callable[[], Found | None], *, timeout: float, first_wait: float = 0.05
+) -> Found | None:
+    """`wait_for` what a look at the store finds, in time during which the store answers.
+
+    Who is waited for cannot answer while the store is away: that time counts for nobody. A store that is away
+    from the beginning is the caller's to try again; one that falls silent later is waited for.
+
+    Args:
+        look: what asks the store; one that is busy, or whose answer is damaged, says "not yet".
+        timeout: seconds between two looks that were answered, all together.
+        first_wait: as of `wait_for`.
+
+    Raises:
+        StoreUnavailable: the store is away at the first look, or for `OUTAGE_S` at a stretch.
+    """
+    answered: float | None = None
+    spent, away = 0.0, False
+
+    def found_or_over() -> tuple[Found | None] | None:
+        nonlocal answered, spent, away
+        try:
+            found = patient(look, passing=(StoreBusy, PrefectAway))()
+        except StoreUnavailable:
+            if answered is None or time.monotonic() - answered >= OUTAGE_S:
+                raise
+            away = True
+            return None
+        now = time.monotonic()
+        if answered is not None and not away:
+            spent += now - answered
+        answered, away = now, False
+        return (found,) if found or spent >= timeout else None
+
+    ended = wait_for(found_or_over, timeout=math.inf, first_wait=first_wait)
+    return ended[0] if ended else None
 
 
 def persistent(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:

@@ -1,6 +1,7 @@
 """What holds for every test: no analytics, none of the user's own settings, repeatable random draws."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,34 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that is away is asked as often as ever, without the pauses of up to 8 s in between."""
     monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda _self, _context: 0.0)
+
+
+class StoppedClock:
+    """Stands for the module `time`: it moves only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[..., StoppedClock]:
+    """Let these modules read one clock that moves only while one of them sleeps."""
+
+    def stop(*modules: str) -> StoppedClock:
+        clock = StoppedClock()
+        for module in modules:
+            monkeypatch.setattr(f"{module}.time", clock)
+        return clock
+
+    return stop
 
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=50)

@@ -23,7 +23,7 @@ from fedmodels.protocol.messages import (
 from fedmodels.protocol.state import Collection
 from infra.keys import verify
 from infra.layout import evaluation_key, receipt_key, round_key, update_key
-from infra.waiting import patient, wait_for
+from infra.waiting import patient, wait_answered, wait_for
 from tasks.coordinator.admitting import admit, report_of
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
@@ -122,7 +122,11 @@ def recheck_updates(run: CoordinatorRun, decision: Decision) -> Collection | Non
 @task(task_run_name="collect_evaluation · {party} · round {candidate.round}", **STORE)
 @tagged
 def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) -> Evaluation | None:
-    """Wait for the party's scores of the candidate; `None` when they do not come or are not acceptable."""
+    """Wait for the party's scores of the candidate; `None` when they do not come or are not acceptable.
+
+    Raises:
+        StoreUnavailable: the store is away for longer than an outage; until then nobody abstains for it.
+    """
     if party in run.declined:
         return None
     key = evaluation_key(party, run.run, candidate.round)
@@ -131,7 +135,7 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     def look() -> bytes | bool | None:
         return _read(run, key) or interrupted(run) or session.lost() is not None or None
 
-    found = wait_for(patient(look), timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
+    found = wait_answered(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     evaluation = None
     if isinstance(found, bytes):
         evaluation = open_evaluation(found, candidate, party, partial(verify, run.plan.parties[party]))

@@ -24,7 +24,7 @@ from fedmodels.protocol.restarts import (
 from infra.deployments.looking import flow_run_outcome, flow_run_state
 from infra.deployments.starting import cancel_party_session, start_party_session
 from infra.layout import receipt_key, round_key, session_key
-from infra.waiting import patient, wait_for
+from infra.waiting import wait_answered
 from tasks.coordinator.interrupting import interrupted
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_from_party
@@ -86,6 +86,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
     Raises:
         QuorumMissed: after the recipe's `join_timeout` fewer than `required` are ready with sound data.
+        StoreUnavailable: the store is away for longer than an outage; until then nobody is missing for it.
     """
     timeout = run.plan.recipe.join_timeout
     watches = {party: SessionWatch(run, party, every=1.0) for party in cohort}
@@ -98,7 +99,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
         losses = [party for party in cohort if party not in joined and watches[party].lost() is not None]
         return len(joined) + len(losses) == len(cohort) or interrupted(run)
 
-    wait_for(patient(settled), timeout=timeout, first_wait=run.poll_seconds)
+    wait_answered(settled, timeout=timeout, first_wait=run.poll_seconds)
     run.round_began = time.perf_counter()
     for party in run.declined:
         run.restarts[party] = Restarts(run.state.open_round, refused_in=run.state.open_round)

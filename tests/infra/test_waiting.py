@@ -1,12 +1,18 @@
 """Waiting ends with the condition or with the deadline, never later by much, never without a look."""
 
+import math
 import time
 
 import pytest
 
 from fedmodels.errors import StoreBusy, StoreRefused, StoreUnavailable
 from infra.retry_rule import OUTAGE_S, TRIES
-from infra.waiting import outlasting, patient, persistent, wait_for
+from infra.waiting import outlasting, patient, persistent, wait_answered, wait_for
+
+
+@pytest.fixture
+def clock(stopped_clock):
+    return stopped_clock("infra.waiting")
 
 
 def test_a_condition_that_holds_is_returned_at_once():
@@ -97,3 +103,42 @@ def test_a_store_that_is_busy_is_asked_as_often_as_ever():
     with pytest.raises(StoreBusy):
         read()
     assert len(tried) == TRIES
+
+
+@pytest.mark.parametrize(
+    ("away", "there", "found", "ended"),
+    [
+        ((), 50.0, "here", 50.0),
+        ((), math.inf, None, 100.0),
+        ((10.0, 190.0), 250.0, "here", 250.0),
+        ((10.0, 190.0), math.inf, None, 280.0),
+    ],
+    ids=["found in time", "not found", "found in time after an outage", "not found, nor after an outage"],
+)
+def test_time_in_which_the_store_is_away_counts_for_nobody(clock, away, there, found, ended):
+    def look():
+        if away and away[0] <= clock.now < away[1]:
+            raise StoreUnavailable("The line is lost")
+        return "here" if clock.now >= there else None
+
+    assert wait_answered(look, timeout=100.0) == found
+    assert ended <= clock.now <= ended + 2.0
+
+
+@pytest.mark.parametrize(("begins", "ended"), [(0.0, 0.0), (30.0, 30.0 + OUTAGE_S)])
+def test_a_store_that_stays_away_is_told_by_the_first_look_or_after_an_outage(clock, begins, ended):
+    def look():
+        if clock.now >= begins:
+            raise StoreUnavailable("The line is lost")
+
+    with pytest.raises(StoreUnavailable):
+        wait_answered(look, timeout=100.0)
+    assert ended <= clock.now <= ended + 2.0
+
+
+def test_a_store_that_is_busy_is_there_and_time_counts(clock):
+    def busy():
+        raise StoreBusy("It is busy")
+
+    assert wait_answered(busy, timeout=100.0) is None
+    assert 100.0 <= clock.now <= 102.0

@@ -13,7 +13,7 @@ from prefect.logging import disable_run_logger
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from fedmodels.aggregation.fedavg import fedavg_weights
-from fedmodels.errors import IntegrityError, QuorumMissed
+from fedmodels.errors import IntegrityError, QuorumMissed, StoreUnavailable
 from fedmodels.protocol import restarts
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.deciding import decide
@@ -23,7 +23,7 @@ from fedmodels.protocol.state import Collection, RunState
 from fedmodels.protocol.summary import run_summary
 from infra.layout import evaluation_key, receipt_key, session_key, update_key
 from infra.waiting import wait_for
-from tasks.coordinator import sessions
+from tasks.coordinator import collecting, sessions
 from tasks.coordinator.admitting import admit
 from tasks.coordinator.collecting import collect_evaluation, collect_update, recall_updates
 from tasks.coordinator.sessions import LEASE_LIMIT, SessionWatch, await_sessions, start_session
@@ -141,6 +141,43 @@ def test_what_is_no_lease_is_as_good_as_none(played, run, monkeypatch):
         played.stores[PARTY].put_blob(session_key(PARTY, run.run), data)
         assert start_session.fn(run, PARTY) == f"new session of {PARTY}", name
         assert await_sessions.fn(run, (PARTY,), 0) == (), name
+
+
+@pytest.fixture
+def outage(stopped_clock, monkeypatch):
+    """Seconds go by while a coordinator waits for the store: it is away from the second to the 180th."""
+    clock = stopped_clock("infra.waiting", "tasks.coordinator.sessions")
+
+    def read_from(module, name, found):
+        def read(*_arguments):
+            if 1.0 <= clock.now < 181.0:
+                raise StoreUnavailable("The object store does not answer")
+            return found if clock.now >= 182.0 else None
+
+        monkeypatch.setattr(module, name, read)
+        return clock
+
+    return read_from
+
+
+def test_a_store_that_is_away_while_parties_join_makes_nobody_miss(run, outage, monkeypatch):
+    run.plan.__dict__["recipe"] = run.plan.recipe.model_copy(update={"join_timeout": 5.0})
+    monkeypatch.setattr(sessions, "flow_run_state", lambda _session: "RUNNING")
+    run.sessions[PARTY] = LEASE.session
+    clock = outage(sessions, "standing_lease", LEASE)
+    assert await_sessions.fn(run, (PARTY,), 1) == (PARTY,)
+    assert 182.0 <= clock.now <= 184.0
+
+
+def test_nor_is_a_score_missed_that_comes_when_the_store_is_back(played, run, candidate, outage, monkeypatch):
+    monkeypatch.setattr(sessions, "flow_run_state", lambda _session: "RUNNING")
+    played.evaluate(candidate, PARTY, 0.7)
+    scores = run.store.read(evaluation_key(PARTY, run.run, 1))
+    asked = candidate.model_copy(update={"evaluation_timeout": 5.0})
+    outage(collecting, "_read", scores)
+    found = collect_evaluation.fn(run, asked, PARTY)
+    assert found is not None
+    assert found.metrics is not None
 
 
 def test_a_lease_that_is_one_is_ready(played, run):
