@@ -9,7 +9,6 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
@@ -134,11 +133,7 @@ def federated_training(
         if run is None:
             return start_alone(conductor, recipe, agreed, chosen)
         return conduct(conductor, agreed, chosen, resume=resume)
-    except TerminationSignal:
-        stop_waiting(conductor)
-        raise
     except FedcartError as error:
-        stop_waiting(conductor)
         said = write_coded(error)
         left_out = isinstance(error, RunConflict) and error.code == TRAINING_OPEN
         return Completed(name="LeftOut", message=said) if left_out else Failed(message=said)
@@ -149,6 +144,8 @@ def federated_training(
             "The coordinator's disk is full", fix="free space and resume the run", code="disk-full"
         )
         return Failed(message=write_coded(full))
+    finally:
+        stop_waiting(conductor)  # or the process would wait for the threads that wait for parties
 
 
 def start_alone(

@@ -1,13 +1,15 @@
 """Scoring and prediction with a classifier as it is: no gradients, no randomness, fp32."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedmodels.errors import TrainingFailed
 from fedmodels.metrics import log_probabilities, score
 from fedmodels.protocol.messages import Metrics
 from fedmodels.row_scores import RowScores, row_scores
@@ -46,7 +48,7 @@ def evaluate(
         The metrics, and (begin, end) of `time.perf_counter` inside the model.
 
     Raises:
-        TrainingFailed: `evaluation-not-finite`.
+        TrainingFailed: `evaluation-not-finite`, `evaluation-out-of-memory`.
     """
     watch = Stopwatch()
     logits = compute_logits(model, examples, batch_size, device, watch)
@@ -63,7 +65,7 @@ def evaluate_rows(
     """Score a sequence classifier on n labelled texts, n at least 1, as a whole and row by row.
 
     Raises:
-        TrainingFailed: `evaluation-not-finite`.
+        TrainingFailed: `evaluation-not-finite`, `evaluation-out-of-memory`.
     """
     actual = np.asarray(labels, dtype=np.int64)
     logits = compute_logits(model, examples, batch_size, device, Stopwatch())
@@ -77,10 +79,10 @@ def measure_latency(model: Any, examples: EncodedTexts, device: torch.device | N
     and on what else it does; it tells a model that is ten times slower from one that is not.
     """
     device = device or pick_device()
-    model.to(device).eval()
     timed = np.arange(min(len(examples), LATENCY_TEXTS))
     seconds = []
-    with torch.inference_mode():
+    with _memory_told(1), torch.inference_mode():
+        model.to(device).eval()
         for row in [*timed[:WARM_UP_TEXTS], *timed]:
             ids, mask = examples.batch(np.array([row]))
             begin = time.perf_counter()
@@ -107,14 +109,31 @@ def predict(
 def compute_logits(
     model: Any, examples: EncodedTexts, batch_size: int, device: torch.device | None, watch: Stopwatch
 ) -> NDArray[np.float32]:
-    """[n, C] logits in the order of the texts."""
+    """[n, C] logits in the order of the texts.
+
+    Raises:
+        TrainingFailed: `evaluation-out-of-memory`.
+    """
     device = device or pick_device()
-    model.to(device).eval()
     logits = np.empty((len(examples), model.config.num_labels), dtype=np.float32)
-    with torch.inference_mode():
+    with _memory_told(min(batch_size, len(examples))), torch.inference_mode():
+        model.to(device).eval()
         for rows in evaluation_batches(examples.lengths, batch_size):
             ids, mask = examples.batch(rows)
             with watch:
                 output = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
                 logits[rows] = output.float().cpu().numpy()
     return logits
+
+
+@contextmanager
+def _memory_told(texts: int) -> Iterator[None]:
+    """Turn memory that does not suffice for a batch of so many texts into one sentence, as training does."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise TrainingFailed(
+            f"The model and a batch of {texts} texts to score do not fit into memory",
+            fix="lower model.max_length, or see what else uses the GPU",
+            code="evaluation-out-of-memory",
+        ) from None

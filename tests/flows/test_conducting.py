@@ -1,9 +1,11 @@
 """Whose sessions a coordinator starts, and when; and when a schedule's training is left out."""
 
+import errno
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from fedmodels.errors import QuorumMissed, RunConflict
 from fedmodels.protocol.retraining import RunAge, check_alone
@@ -154,13 +156,39 @@ def test_a_training_by_schedule_fails_while_a_run_is_open_that_nobody_conducts(b
     assert state.message.startswith("training-stopped: The run reviews-by-hand of reviews has been open")
 
 
-def test_threads_that_wait_for_parties_end_with_a_run_that_fails(begin, monkeypatch):
-    def fail(*_arguments, **_flags):
-        raise QuorumMissed("Too few parties")
-
-    monkeypatch.setattr(federated_training, "conduct", fail)
-    assert begin.run(run="mine").is_failed()
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (QuorumMissed("Too few parties"), "quorum-missed"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk-full"),
+    ],
+)
+def test_threads_that_wait_for_parties_end_with_a_run_that_fails(begin, monkeypatch, fault, code):
+    monkeypatch.setattr(federated_training, "conduct", raising(fault))
+    state = begin.run(run="mine")
+    assert state.is_failed()
+    assert state.message.startswith(f"{code}: ")
     assert begin.stopped == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.EIO, "Input/output error"), RuntimeError("nobody foresaw this"), TerminationSignal(15)],
+    ids=lambda fault: type(fault).__name__,
+)
+def test_and_with_one_that_ends_in_a_way_that_nobody_foresaw(begin, monkeypatch, fault):
+    """The process waits for them: it would look alive, and nobody would resume its run."""
+    monkeypatch.setattr(federated_training, "conduct", raising(fault))
+    with pytest.raises(type(fault)):
+        begin.run(run="mine")
+    assert begin.stopped == ["mine"]
+
+
+def raising(fault):
+    def fail(*_arguments, **_flags):
+        raise fault
+
+    return fail
 
 
 @pytest.mark.parametrize("resume", [False, True])

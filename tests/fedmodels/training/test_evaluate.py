@@ -113,3 +113,25 @@ def test_latency_times_each_text_once_after_a_warm_up(tiny, mixed, monkeypatch):
     monkeypatch.setattr(evaluating, "WARM_UP_TEXTS", 2)
     monkeypatch.setattr(evaluating.time, "perf_counter", lambda: next(clock))
     assert measure_latency(tiny[0], mixed) == pytest.approx(np.percentile([1, 2, 3, 4, 5], 95))
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        lambda model, examples: evaluate(model, examples, [0] * len(examples)),
+        lambda model, examples: evaluate_rows(model, examples, [0] * len(examples)),
+        predict,
+        measure_latency,
+    ],
+    ids=["evaluate", "evaluate_rows", "predict", "measure_latency"],
+)
+@pytest.mark.parametrize("step", ["to", "forward"])
+def test_memory_that_does_not_suffice_is_named(tiny, mixed, monkeypatch, score, step):
+    def exhausted(*_arguments, **_named):
+        raise torch.OutOfMemoryError("no row, no path")
+
+    monkeypatch.setattr(tiny[0], step, exhausted)
+    with pytest.raises(TrainingFailed) as caught:
+        score(tiny[0], mixed)
+    assert caught.value.code == "evaluation-out-of-memory"
+    assert "no row" not in str(caught.value)
