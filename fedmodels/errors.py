@@ -3,6 +3,7 @@
     FedcartError
     ├── TransientError        try the same call again (tasks retry these, and nothing else)
     │   ├── StoreUnavailable      the object store does not answer, or a proxy before it (408, 502, 503, 504)
+    │   │   └── StoreLost             so it is for whoever watches a run, which may go on
     │   ├── StoreBusy             the object store asks to come back later (409, 429, 500, SlowDown)
     │   └── PrefectAway           the Prefect server does not answer
     ├── PartyError            leave this party out of the round, go on with the others
@@ -78,6 +79,10 @@ class StoreUnavailable(TransientError):
     """The object store does not answer."""
 
     default_code = "store-unavailable"
+
+
+class StoreLost(StoreUnavailable):
+    """The object store of a run that is watched does not answer; the run may go on."""
 
 
 class StoreBusy(TransientError):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,9 @@ from fedmodels.errors import (
     RunConflict,
     RunError,
     StackError,
+    StoreBusy,
+    StoreLost,
+    StoreUnavailable,
     TransientError,
     read_coded,
 )
@@ -27,10 +31,11 @@ from infra.local.stack import STORE, living_parts
 from infra.local.workers import worker_name
 from infra.locations import role_settings, stack_folder
 from infra.object_store import ObjectStore
+from infra.retry_rule import OUTAGE_S
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
-from infra.waiting import persistent, wait_for
+from infra.waiting import outlasting, wait_for
 from tasks.exchange import read_message
 from tasks.reading import RunView, read_plan, read_state, read_summary
 
@@ -40,8 +45,9 @@ FOLLOW_TIMEOUT = 7 * 24 * 3600.0
 LOOK_SECONDS = 1.0
 FLOW_CHECK_SECONDS = 5.0
 NOT_BEGUN = {"SCHEDULED", "PENDING"}
-STORE_PATIENCE = 90.0
-"""Seconds for which the store may be away while a run is watched: longer than a task tries."""
+STORE_PATIENCE = 2 * OUTAGE_S
+"""Seconds for which the store may be away while a run is watched. Longer than a task tries, which waits for
+`OUTAGE_S` between its tries: as long as the run goes on, it is watched."""
 
 
 @dataclass(frozen=True)
@@ -227,16 +233,32 @@ def follow(
     Raises:
         RunError: the run failed, or its coordinator ended without closing it.
         StackError: the coordinator's worker is dead, and had not begun the run.
-        TransientError: the store did not answer for `STORE_PATIENCE` seconds.
+        StoreLost: the store did not answer for `STORE_PATIENCE` seconds.
     """
     found = look_until(home, run, flow_run_id, watch, lambda state: state.closed is not None)
     store = coordinator_store(home)
-    state = persistent(read_state)(store, run, RunView()) if isinstance(found, str) else found
-    if state.closed is None:
-        raise _coordinator_ended(run, str(found))
-    if state.closed.status == "failed":
-        raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
-    return persistent(read_summary)(store, run)
+    with _store_lost_told(run):
+        state = outlasting(read_state)(store, run, RunView()) if isinstance(found, str) else found
+        if state.closed is None:
+            raise _coordinator_ended(run, str(found))
+        if state.closed.status == "failed":
+            raise RunError(state.closed.reason.rstrip("."), code=state.closed.code or None)
+        return outlasting(read_summary)(store, run)
+
+
+@contextmanager
+def _store_lost_told(run: str) -> Iterator[None]:
+    """Whoever gives a store up while a run is watched is told that the run does not end for that."""
+    try:
+        yield
+    except (StoreUnavailable, StoreBusy) as error:
+        raise StoreLost(
+            f"The object store does not answer ({error.code}), so the run {run} is watched no longer; it "
+            "goes on in the workers once the store is back",
+            fix=f"see whether it runs (fedcart status), then watch the run with fedcart runs follow {run}, "
+            f"or resume it with fedcart train --resume {run} when its coordinator has given up too",
+            code=error.code,
+        ) from None
 
 
 def look_until(
@@ -258,7 +280,7 @@ def look_until(
 
     Raises:
         StackError: the coordinator's worker is dead, and had not begun the run.
-        TransientError: the store did not answer for `STORE_PATIENCE` seconds.
+        StoreLost: the store did not answer for `STORE_PATIENCE` seconds.
     """
     from infra.deployments.looking import flow_run_outcome
 
@@ -286,7 +308,8 @@ def look_until(
             raise _never_began(run)
         return outcome
 
-    found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=every)
+    with _store_lost_told(run):
+        found = wait_for(look, timeout=FOLLOW_TIMEOUT, first_wait=0.2, longest_wait=every)
     return found if isinstance(found, RunView) else str(found or f"nothing in {FOLLOW_TIMEOUT:.0f} s")
 
 

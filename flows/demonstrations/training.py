@@ -11,7 +11,7 @@ from typing import Any
 
 from fedmodels.identifiers import new_run_id
 from fedmodels.recipe import Recipe
-from flows.abandoning import abandon
+from flows.abandoning import abandon, cut_off_told
 from flows.data_preparation import prepare_data
 from flows.demonstrations.baselines import train_alone
 from flows.demonstrations.killing import train_through_a_kill
@@ -104,7 +104,7 @@ def _train(
     wanted: Wanted, say: Say, watch: Callable[[str], Any], begin_time: float, *, goes_down: bool
 ) -> tuple[dict[str, Any], float]:
     request = Request(wanted.recipe, new_run_id(wanted.recipe.name, datetime.now(UTC)))
-    with watch(request.run) as show:
+    with cut_off_told(request.run, goes_down=goes_down), watch(request.run) as show:
         start_up = StartUp(show, begin_time)
         try:
             if wanted.kill_coordinator:

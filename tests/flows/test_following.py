@@ -1,11 +1,24 @@
 """Who is about to train is told at once when there is no stack, or when it is down."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from fedmodels.errors import InputError, PrefectAway, RunConflict, StackError
-from flows.following import Request, begin, rejoin, running_store
+from fedmodels.errors import (
+    InputError,
+    PrefectAway,
+    RunConflict,
+    StackError,
+    StoreBusy,
+    StoreLost,
+    StoreUnavailable,
+)
+from flows import following
+from flows.following import STORE_PATIENCE, Request, begin, follow, rejoin, running_store
 from flows.recipes import load_recipe
 from infra.layout import closed_key
+from infra.retry_rule import OUTAGE_S
+from tasks.reading import RunView
 from tests.store_alone import store_alone
 from tests.tasks.verifying.finished_run import PARTIES, finished_run
 
@@ -50,3 +63,51 @@ def test_a_run_that_nobody_knows_is_told_though_the_server_is_away(tmp_path, mon
         run.store.delete(closed_key(run.run))
         with pytest.raises(PrefectAway):
             rejoin(home, run.run)
+
+
+@pytest.fixture
+def watched(monkeypatch, stopped_clock):
+    """A run whose store is away until the clock says `back`, and that is closed by then."""
+    clock = stopped_clock("flows.following", "infra.waiting")
+    clock.back, clock.error = 0.0, StoreUnavailable("The object store does not answer")
+    monkeypatch.setattr(following, "coordinator_store", lambda _home: None)
+    monkeypatch.setattr(following, "api_url", lambda _home: "")
+
+    def read_state(_store, _run, _known):
+        if clock.now < clock.back:
+            raise clock.error
+        return RunView(closed=SimpleNamespace(status="finished"))
+
+    monkeypatch.setattr(following, "read_state", read_state)
+    monkeypatch.setattr(following, "read_summary", lambda _store, _run: {"status": "finished"})
+    return clock
+
+
+def test_a_run_is_watched_for_as_long_as_its_tasks_wait_for_the_store(watched, tmp_path):
+    watched.back = OUTAGE_S + 30.0
+    assert follow(tmp_path, "mine", None) == {"status": "finished"}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("It is away"), StoreBusy("It is busy")])
+def test_who_gives_a_run_up_is_told_that_it_goes_on_and_how_to_watch_it(watched, tmp_path, error):
+    watched.back, watched.error = float("inf"), error
+    with pytest.raises(StoreLost, match=r"the run mine is watched no longer; it goes on") as caught:
+        follow(tmp_path, "mine", None)
+    assert "fedcart runs follow mine" in str(caught.value)
+    assert "fedcart train --resume mine" in str(caught.value)
+    assert (caught.value.code, caught.value.exit_status) == (error.code, 75)
+    assert STORE_PATIENCE <= watched.now <= STORE_PATIENCE + 5.0
+
+
+def test_a_run_that_is_over_is_told_once_its_store_is_back(watched, tmp_path, monkeypatch):
+    """It was closed at the last look, and its summary is read afterwards."""
+    looks = iter([StoreUnavailable("It is away")] * 8)
+
+    def read_summary(_store, _run):
+        if error := next(looks, None):
+            raise error
+        return {"status": "finished"}
+
+    monkeypatch.setattr(following, "read_summary", read_summary)
+    monkeypatch.setattr("tenacity.nap.time.sleep", watched.sleep)
+    assert follow(tmp_path, "mine", None) == {"status": "finished"}

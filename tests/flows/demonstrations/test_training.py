@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
+from fedmodels.errors import StoreLost
 from fedmodels.recipe import Recipe
 from flows.data_preparation import DataManifest
 from flows.demonstrations import training
@@ -78,3 +79,26 @@ def test_a_demonstration_says_what_preparing_warns_of(monkeypatch, tmp_path):
     said = []
     bring_up(wanted(tmp_path).recipe, tmp_path, said.append)
     assert said == ["Few rows."]
+
+
+@pytest.mark.parametrize(
+    ("stood", "told"),
+    [
+        (False, r"is stopped under it, and the run stays open; .*fedcart train --resume r-"),
+        (True, r"it goes on"),
+    ],
+)
+def test_a_run_whose_stack_is_stopped_under_it_is_named(tmp_path, monkeypatch, noted, stood, told):
+    def lost(*_arguments):
+        raise StoreLost("The run r-1 is watched no longer; it goes on")
+
+    monkeypatch.undo()
+    monkeypatch.setattr(training, "stands", lambda _home: stood)
+    monkeypatch.setattr(training, "process_ids", lambda _home: [1])
+    monkeypatch.setattr(training, "bring_up", lambda *_arguments: None)
+    monkeypatch.setattr(training, "down", lambda _home, patience: noted.append("down"))
+    monkeypatch.setattr(training, "begin", lambda *_arguments: "flow run")
+    monkeypatch.setattr(training, "follow", lost)
+    with pytest.raises(StoreLost, match=told):
+        demonstrate(wanted(tmp_path), print, nullcontext)
+    assert noted == ([] if stood else ["down"])
