@@ -35,7 +35,7 @@ def collection_state(
 
     The collection closes at `round_timeout`, or `grace` seconds after the update that made the quorum,
     whichever is first. A coordinator that comes back later than that waits one more `grace` from the
-    moment of its return, so that its own absence makes nobody late.
+    moment when the parties have sessions again, so that its own absence makes nobody late.
 
     Args:
         cohort: the parties that were asked.
@@ -46,7 +46,8 @@ def collection_state(
         round_timeout: seconds that the cohort has.
         grace: seconds that the others still get after the quorum.
         sat_out: parties whose answer is that they have no update; they do not count for the quorum.
-        resumed_at: when this coordinator took over the round, or `None` when it announced it.
+        resumed_at: when this coordinator had taken over the round and sessions could answer it, or `None`
+            when it announced it.
     """
     asked = sorted(set(cohort))
     times = sorted(arrived[party] for party in asked if party in arrived and party not in sat_out)

@@ -146,7 +146,7 @@ class RoundWatch:
         self._lock = threading.Lock()
         self.begin = time.perf_counter() - elapsed
         self.resumed_at = elapsed if resumed else None
-        """When this coordinator took the round over, in seconds after the announcement."""
+        """When this coordinator had the round and could be answered, in seconds after the announcement."""
         self._arrived: dict[str, float] = {}
         self._refused: set[str] = set()
         self._intervals: list[tuple[float, float]] = []
@@ -154,6 +154,11 @@ class RoundWatch:
     def elapsed(self) -> float:
         """Seconds since the round was announced."""
         return time.perf_counter() - self.begin
+
+    def answerable(self) -> None:
+        """Note that sessions can answer: the grace of a round that was taken over begins now, not before."""
+        if self.resumed_at is not None:
+            self.resumed_at = self.elapsed()
 
     def arrive(self, party: str, seconds_ago: float = 0.0) -> None:
         """Note that a party answered."""

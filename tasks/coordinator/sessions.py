@@ -101,6 +101,7 @@ def await_sessions(run: CoordinatorRun, cohort: tuple[str, ...], required: int) 
 
     wait_answered(settled, timeout=timeout, first_wait=run.poll_seconds)
     run.round_began = time.perf_counter()
+    run.watch.answerable()
     for party in run.declined:
         run.restarts[party] = Restarts(run.state.open_round, refused_in=run.state.open_round)
     able = [party for party, lease in joined.items() if lease.refusal is None]

@@ -64,6 +64,14 @@ def test_a_coordinator_that_was_away_makes_nobody_late():
     assert state(late | {"shop-c": 105.0}, 105.0, resumed_at=100.0).status == "complete"
 
 
+def test_the_grace_of_a_resume_begins_when_sessions_can_answer():
+    """They came up a minute after a coordinator whose round was over already; one answers 5 s later."""
+    assert state({}, 160.0, resumed_at=100.0).status == "over"
+    ready = state({}, 160.0, resumed_at=160.0)
+    assert (ready.status, ready.seconds_left) == ("waiting", 10.0)
+    assert state({"shop-a": 165.0}, 170.0, resumed_at=160.0).present == ("shop-a",)
+
+
 def test_a_quick_return_shortens_nothing():
     assert state({}, 30.0, resumed_at=5.0).seconds_left == 30.0
 

@@ -26,6 +26,7 @@ from infra.waiting import wait_for
 from tasks.coordinator import collecting, sessions
 from tasks.coordinator.admitting import admit
 from tasks.coordinator.collecting import collect_evaluation, collect_update, recall_updates
+from tasks.coordinator.run import RoundWatch
 from tasks.coordinator.sessions import LEASE_LIMIT, SessionWatch, await_sessions, start_session
 from tasks.exchange import create_signed
 from tests.tasks.verifying.finished_run import REFUSED
@@ -178,6 +179,30 @@ def test_nor_is_a_score_missed_that_comes_when_the_store_is_back(played, run, ca
     found = collect_evaluation.fn(run, asked, PARTY)
     assert found is not None
     assert found.metrics is not None
+
+
+def test_the_grace_of_a_resume_begins_when_its_sessions_can_answer(played, run, stopped_clock, monkeypatch):
+    """They died with the coordinator, the round was over then, and they need a minute to come up."""
+    clock = stopped_clock("infra.waiting", "tasks.coordinator.sessions", "tasks.coordinator.run")
+    hasty = run.plan.recipe.model_copy(update={"grace": 10.0, "round_timeout": 60.0})
+    run.plan.__dict__["recipe"] = hasty
+    announced = played.announce(1, (PARTY,)).model_copy(update={"round_timeout": 60.0})
+    run.watch = RoundWatch(100.0, resumed=True)
+    run.sessions[PARTY] = LEASE.session
+    monkeypatch.setattr(sessions, "flow_run_state", lambda _session: "RUNNING")
+    monkeypatch.setattr(sessions, "standing_lease", lambda *_: LEASE if clock.now >= 60.0 else None)
+    assert await_sessions.fn(run, (PARTY,), 1) == (PARTY,)
+    standing = collecting._standing(run, announced)
+    assert (standing.status, standing.seconds_left) == ("waiting", pytest.approx(10.0))
+    clock.sleep(9.0)
+    run.watch.arrive(PARTY)
+    assert collecting._standing(run, announced).present == (PARTY,)
+
+
+def test_a_round_that_is_announced_has_no_such_grace():
+    fresh = RoundWatch()
+    fresh.answerable()
+    assert fresh.resumed_at is None
 
 
 def test_a_lease_that_is_one_is_ready(played, run):
