@@ -133,7 +133,7 @@ def soak(home: Path, rounds: int, draw: random.Random) -> dict[str, Any]:
         "seconds": round(time.monotonic() - began, 1),
         "faults": dict(watch.done),
         "growth": growth,
-        "grew": [f"{kind} {what}" for kind, row in growth.items() for what in GROWTH if row[what]["grew"]],
+        "grew": growing(growth),
         "samples": watch.samples,
     }
 
@@ -214,6 +214,11 @@ def grown(samples: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         most = max(each["memory_mb"].get("store", 0.0) for each in samples)
         found["store"]["memory_mb"] |= {"most": round(most, 1), "grew": most > STORE_MOST_MB}
     return found
+
+
+def growing(growth: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """What of `grown` is no longer flat, e.g. `run memory_mb`."""
+    return [f"{kind} {what}" for kind, row in growth.items() for what in GROWTH if row[what]["grew"]]
 
 
 def _table(growth: dict[str, dict[str, Any]]) -> Iterator[tuple[str, tuple[float, ...]]]:
