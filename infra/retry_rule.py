@@ -1,5 +1,7 @@
 """What is worth another try, said once: a store that is away is outlasted, what is busy is tried a few times.
 
+The two are counted apart, by time and by tries: a store that comes back after an outage is busy at first.
+
 `infra/waiting.py` gives the rule to tenacity, for a read outside a task; `tasks/policy.py` to Prefect, for a
 task.
 """
@@ -9,15 +11,26 @@ from itertools import count
 from fedmodels.errors import StoreUnavailable, TransientError
 
 TRIES = 6
-"""Of what may pass, over half a minute."""
+"""In a row of what is busy, over half a minute."""
 OUTAGE_S = 600.0
 """How long a store may be away before a run's own processes give up."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 16.0
 """Between two tries, without jitter; each wait is twice the one before."""
 
 
+def busy_after(busy: int, error: BaseException | None, *, outlast: bool = True) -> int:
+    """How many of the last tries, in a row, met something that was there and busy.
+
+    Args:
+        busy: how many it were before the last try.
+        error: what that one ended with.
+        outlast: as of `is_worth_another_try`.
+    """
+    return 0 if outlast and isinstance(error, StoreUnavailable) else busy + 1
+
+
 def is_worth_another_try(
-    error: BaseException | None, tries: int, seconds: float, *, outlast: bool = True
+    error: BaseException | None, busy: int, seconds: float, *, outlast: bool = True
 ) -> bool:
     """Whether the same call may do better the next time, and was not tried for long enough.
 
@@ -25,13 +38,13 @@ def is_worth_another_try(
 
     Args:
         error: what the last try ended with.
-        tries: how many there were.
+        busy: `busy_after` that try.
         seconds: since the first one.
         outlast: whether a store that is away is waited for; if not, it is tried as often as a busy one.
     """
     if outlast and isinstance(error, StoreUnavailable):
         return seconds < OUTAGE_S
-    return isinstance(error, TransientError) and tries < TRIES
+    return isinstance(error, TransientError) and busy < TRIES
 
 
 def wait_after(tries: int) -> float:

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from tenacity import RetryCallState, retry, wait_exponential_jitter
 
 from fedmodels.errors import PrefectAway, StoreBusy, StoreUnavailable, TransientError
-from infra.retry_rule import FIRST_WAIT_S, LONGEST_WAIT_S, OUTAGE_S, is_worth_another_try
+from infra.retry_rule import FIRST_WAIT_S, LONGEST_WAIT_S, OUTAGE_S, busy_after, is_worth_another_try
 
 Found = TypeVar("Found")
 Arguments = ParamSpec("Arguments")
@@ -110,8 +110,10 @@ def outlasting(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
 def _again(read: Callable[Arguments, Found], *, outlast: bool) -> Callable[Arguments, Found]:
     def is_over(tried: RetryCallState) -> bool:
         error = tried.outcome.exception() if tried.outcome else None
+        of_this_call = tried.retry_object.statistics
+        of_this_call["busy"] = busy_after(of_this_call.get("busy", 0), error, outlast=outlast)
         seconds = tried.seconds_since_start or 0.0
-        return not is_worth_another_try(error, tried.attempt_number, seconds, outlast=outlast)
+        return not is_worth_another_try(error, of_this_call["busy"], seconds, outlast=outlast)
 
     waits = wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)
     return retry(stop=is_over, wait=waits, reraise=True)(read)

@@ -1,10 +1,18 @@
 """What Prefect does with a task, said once: retries where a retry is right, nothing persisted."""
 
 from typing import TYPE_CHECKING, Any, TypedDict
+from uuid import UUID
 
 from prefect.cache_policies import NO_CACHE
 
-from infra.retry_rule import TRIES, is_worth_another_try, most_retries, wait_after, waited
+from infra.retry_rule import (
+    TRIES,
+    busy_after,
+    is_worth_another_try,
+    most_retries,
+    wait_after,
+    waited,
+)
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -22,6 +30,14 @@ class Policy(TypedDict, total=False):
     retry_condition_fn: Any
 
 
+_busy: dict[UUID, int] = {}
+"""Task run that is tried again to how many of its last tries, in a row, met something busy.
+
+Prefect says how often a task was tried, but only of the last try how it ended. One that succeeds in the end
+leaves its number here, until the process ends with its run.
+"""
+
+
 def may_pass(_task: "Task[Any, Any]", run: "TaskRun", state: "State[Any]") -> bool:
     """Whether what a task failed with is worth another try, by the rule of `infra/retry_rule.py`.
 
@@ -29,7 +45,12 @@ def may_pass(_task: "Task[Any, Any]", run: "TaskRun", state: "State[Any]") -> bo
     the store again has as many tries as one that does not.
     """
     error = state.result(raise_on_failure=False)
-    return is_worth_another_try(error, run.run_count, waited(run.run_count))
+    before = _busy.pop(run.id, 0) if run.run_count > 1 else 0
+    busy = busy_after(before, error)
+    again = is_worth_another_try(error, busy, waited(run.run_count))
+    if again:
+        _busy[run.id] = busy
+    return again
 
 
 LOCAL: Policy = {"persist_result": False, "cache_policy": NO_CACHE}
@@ -37,7 +58,7 @@ LOCAL: Policy = {"persist_result": False, "cache_policy": NO_CACHE}
 
 STORE: Policy = {
     **LOCAL,
-    "retries": most_retries(),
+    "retries": most_retries() + TRIES,  # a store that was away for as long may be busy then
     "retry_delay_seconds": [wait_after(tries) for tries in range(1, TRIES)],  # the last one again and again
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": may_pass,
