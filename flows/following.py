@@ -145,7 +145,8 @@ def begin(request: Request, home: Path) -> str:
     from infra.deployments.starting_once import start_new_training
 
     store = running_store(home)
-    known = store.exists(plan_key(request.run))
+    # Read, not only looked for: the answer to a HEAD says of refused credentials no more than 403.
+    known = store.read(plan_key(request.run), checked=False) is not None
     if known and not request.resume:
         raise _name_taken(store, request.run)
     require_worker(home)
