@@ -291,7 +291,10 @@ class Salvage(Section):
 
 
 class EarlyStopping(Section):
-    """Stop after `patience` passed rounds without a rise of `key_metric` by `min_delta`."""
+    """Stop after `patience` passed rounds in none of which `key_metric` gained more than `min_delta`.
+
+    The kept model is the best one by `key_metric`, by however little.
+    """
 
     patience: int = Field(2, ge=1)
     min_delta: NonNegative = 0.0

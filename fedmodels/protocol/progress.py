@@ -57,15 +57,7 @@ def follow(head: Head, record: Record, records: Sequence[Record], recipe: Recipe
     """
     passed = record.outcome == "passed"
     best = next((earlier for earlier in records if earlier.round == head.best_round), None)
-    min_delta = recipe.early_stopping.min_delta if recipe.early_stopping else 0.0
-    is_best = passed and (
-        best is None
-        or (
-            record.metrics is not None
-            and best.metrics is not None
-            and improves(recipe.key_metric, record.metrics, best.metrics, min_delta)
-        )
-    )
+    is_best = passed and _beats(record, best, recipe.key_metric)
     return head.model_copy(
         update={
             "round": record.round,
@@ -79,17 +71,42 @@ def follow(head: Head, record: Record, records: Sequence[Record], recipe: Recipe
     )
 
 
+def _beats(record: Record, standing: Record | None, key_metric: str, min_delta: float = 0.0) -> bool:
+    """Whether a passed round scores better on validation than an earlier one; the first has none to beat."""
+    if standing is None:
+        return True
+    if record.metrics is None or standing.metrics is None:
+        return False
+    return improves(key_metric, record.metrics, standing.metrics, min_delta)
+
+
 def why_finished(head: Head, records: Sequence[Record], recipe: Recipe) -> str | None:
     """Why no further round is needed, or `None`."""
     if head.passed_rounds >= recipe.num_rounds:
         return f"{head.passed_rounds} of {recipe.num_rounds} rounds passed"
-    if recipe.early_stopping and head.best_round:
-        stale = sum(r.outcome == "passed" and r.round > head.best_round for r in records)
-        if stale >= recipe.early_stopping.patience:
-            return (
-                f"no better {recipe.key_metric} in {stale} rounds (patience {recipe.early_stopping.patience})"
-            )
+    if stopping := recipe.early_stopping:
+        stale = _rounds_without_gain(records, recipe.key_metric, stopping.min_delta)
+        if stale >= stopping.patience:
+            gain = f" by more than {stopping.min_delta:g}" if stopping.min_delta else ""
+            return f"no better {recipe.key_metric}{gain} in {stale} rounds (patience {stopping.patience})"
     return None
+
+
+def _rounds_without_gain(records: Sequence[Record], key_metric: str, min_delta: float) -> int:
+    """Passed rounds since the last one that beat by more than `min_delta` the last one that did so.
+
+    A round that is better by less may be the best one, and the wait goes on: gains that are each too small
+    end it together, once they add up to more than `min_delta`.
+    """
+    standing, waited = None, 0
+    for record in records:
+        if record.outcome != "passed":
+            continue
+        if _beats(record, standing, key_metric, min_delta):
+            standing, waited = record, 0
+        else:
+            waited += 1
+    return waited
 
 
 def refuse_closed(closed: Closed | None) -> None:

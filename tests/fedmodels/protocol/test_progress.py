@@ -85,6 +85,32 @@ def test_patience_ends_a_run_that_no_longer_gets_better():
     assert "patience 2" in str(why_finished(play(records, agreed), records, agreed))
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_the_best_model_is_kept_however_little_it_gained(metric):
+    stopping = {"patience": 2, "min_delta": 0.01}
+    agreed = recipe(num_rounds=10, key_metric=metric, early_stopping=stopping)
+    gained = [record(number, accuracy) for number, accuracy in enumerate((0.8, 0.808, 0.809), start=1)]
+    losses = [item.model_copy(update={"metrics": scores(0.5, 1 - item.metrics.accuracy)}) for item in gained]
+    records = gained if metric == "accuracy" else losses
+    head = play(records, agreed)
+    assert (head.best_round, head.best_model_sha256) == (3, f"{3:064x}")
+    assert (
+        why_finished(head, records, agreed)
+        == f"no better {metric} by more than 0.01 in 2 rounds (patience 2)"
+    )
+    assert why_finished(play(records[:2], agreed), records[:2], agreed) is None
+
+
+def test_gains_that_are_each_too_small_end_the_wait_together():
+    agreed = recipe(num_rounds=10, early_stopping={"patience": 2, "min_delta": 0.01})
+    records = [record(1, 0.8), record(2, 0.808), record(3, 0.816), record(4, 0.82)]
+    assert why_finished(play(records, agreed), records, agreed) is None
+    refused = [*records, record(5, 0.1, passed=False, good=f"{4:064x}")]
+    assert why_finished(play(refused, agreed), refused, agreed) is None
+    over = [*records, record(5, 0.824)]
+    assert "in 2 rounds" in str(why_finished(play(over, agreed), over, agreed))
+
+
 def test_last_passed_skips_refused_rounds():
     records = [record(1, 0.7), record(2, 0.1, passed=False)]
     assert last_passed(records) == records[0]
