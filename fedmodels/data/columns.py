@@ -25,6 +25,9 @@ _PARQUET_MAGIC = b"PAR1"
 _PARQUET_SUFFIXES = (".parquet", ".pq")
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 _LONGEST_FIELD = 16 * 2**20
+"""Characters of one field of a CSV file; a quote that nobody closes makes one field of all that follows."""
+_TOO_LONG = "field larger than field limit"
+"""How the message of the `csv.Error` begins that a longer field raises; it has no class of its own."""
 _BLOCK = 2**20
 _SHOWN = 20
 """Columns that are named to a person, at most."""
@@ -174,7 +177,6 @@ def _parquet_batches(reading: Reading) -> Iterator[tuple[list[Any], ...]]:
 def _csv_batches(reading: Reading) -> Iterator[tuple[list[Any], ...]]:
     with _csv_stream(reading) as stream, _csv_faults(reading) as progress:
         layout = _layout(stream, reading)
-        csv.field_size_limit(_LONGEST_FIELD)
         rows = csv.reader(_from_header(stream, layout.skipped), delimiter=layout.delimiter, strict=True)
         header = next(rows)
         places = [header.index(name) for name in reading.columns]
@@ -207,11 +209,18 @@ class _Progress:
 def _csv_faults(reading: Reading) -> Iterator[_Progress]:
     """What the CSV reader raises, as a fault of the reading."""
     progress = _Progress()
+    csv.field_size_limit(_LONGEST_FIELD)
     try:
         yield progress
     except UnicodeDecodeError:
         raise reading.fault("is not UTF-8 text", "save it in UTF-8", "table-encoding") from None
-    except csv.Error:
+    except csv.Error as fault:
+        if str(fault).startswith(_TOO_LONG):
+            raise reading.fault(
+                f"has a text of more than {_LONGEST_FIELD} characters after row {progress.row}",
+                "shorten it, or close its double quotes",
+                "table-text-too-long",
+            ) from None
         raise reading.fault(
             f"is not a readable CSV after row {progress.row}",
             "write the file again: it may be cut short",

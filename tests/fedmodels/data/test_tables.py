@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fedmodels.data import columns
 from fedmodels.data.columns import Reading
 from fedmodels.data.frames import table_frames
 from fedmodels.data.rows import LabelledTexts
@@ -110,6 +111,18 @@ def test_a_csv_cut_short_is_noticed(tmp_path, content):
     with pytest.raises(InputError) as caught:
         read(text_file(tmp_path / "rows.csv", content))
     assert caught.value.code == "table-damaged"
+
+
+@pytest.mark.parametrize("quote", ["", '"'], ids=["long", "unclosed"])
+@pytest.mark.parametrize(("before", "row"), [("text,label\ngood,1\n", 1), ("", 0)])
+def test_a_text_beyond_the_bound_is_said_to_be_too_long(tmp_path, monkeypatch, quote, before, row):
+    monkeypatch.setattr(columns, "_LONGEST_FIELD", 300_000)  # above what the csv module allows by itself
+    content = before + quote + "a" * 300_001 + ",label\n"
+    with pytest.raises(
+        InputError, match=f"has a text of more than 300000 characters after row {row};"
+    ) as caught:
+        read(text_file(tmp_path / "rows.csv", content))
+    assert caught.value.code == "table-text-too-long"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9, 0.999])
