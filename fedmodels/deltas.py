@@ -31,15 +31,11 @@ class UpdateFacts:
     """What was written.
 
     Args:
-        norm_before: L2 norm of the whole delta as trained.
-        norm: the same as it travels, after clipping and cast; never above `clipping_norm`.
-        bytes: size of the file.
+        norm: L2 norm of the whole delta as it travels, after clipping and cast; never above `clipping_norm`.
         sha256: hash of the file, 64 hexadecimal digits.
     """
 
-    norm_before: float
     norm: float
-    bytes: int
     sha256: str
 
 
@@ -71,19 +67,18 @@ def write_update(
     """
     with ExitStack() as stack:
         pair = _Pair(stack, base, trained)
-        norm_before = math.sqrt(math.fsum(_squared_norm(delta) for delta in pair.deltas()))
-        if not math.isfinite(norm_before):
+        norm = math.sqrt(math.fsum(_squared_norm(delta) for delta in pair.deltas()))
+        if not math.isfinite(norm):
             raise TrainingFailed(
                 "The trained weights are not finite numbers",
                 fix="lower local.learning_rate",
                 code="training-not-finite",
             )
         margin = _BFLOAT16_MARGIN if dtype == "bfloat16" else 1.0
-        scale = _scale(norm_before, margin, clipping_norm)
-        return _write(pair, out, scale, dtype, norm_before)
+        return _write(pair, out, _scale(norm, margin, clipping_norm), dtype)
 
 
-def _write(pair: "_Pair", out: Path, scale: float, dtype: str, norm_before: float) -> UpdateFacts:
+def _write(pair: "_Pair", out: Path, scale: float, dtype: str) -> UpdateFacts:
     stored, torch_dtype = _STORED[dtype]
     squares = []
     with atomic_file(out) as target:
@@ -92,7 +87,7 @@ def _write(pair: "_Pair", out: Path, scale: float, dtype: str, norm_before: floa
             cast = delta.mul_(scale).to(torch_dtype) if scale < 1.0 else delta.to(torch_dtype)
             squares.append(_squared_norm(cast))
             target.write(cast.reshape(-1).view(torch.uint8).numpy().data)
-    return UpdateFacts(norm_before, math.sqrt(math.fsum(squares)), target.count, target.sha256)
+    return UpdateFacts(math.sqrt(math.fsum(squares)), target.sha256)
 
 
 def _scale(norm: float, margin: float, clipping_norm: float | None) -> float:

@@ -57,20 +57,6 @@ class WeightedDelta:
     weight: float
 
 
-@dataclass(frozen=True)
-class AggregateResult:
-    """The new model's file.
-
-    `sha256` and `size` (bytes) of what was written; `norm` is the L2 norm of the averaged delta, `norms`
-    those of the parties' deltas, by the name of their source.
-    """
-
-    sha256: str
-    size: int
-    norm: float
-    norms: Mapping[str, float]
-
-
 def fedavg_weights(
     num_examples: Mapping[str, int], weighting: Literal["examples", "equal"]
 ) -> dict[str, float]:
@@ -104,8 +90,8 @@ def fedavg(
     destination: Path,
     *,
     chunk_bytes: int = CHUNK_BYTES,
-) -> AggregateResult:
-    """Write `base + sum w_k delta_k` to `destination`, whole or not at all.
+) -> str:
+    """Write `base + sum w_k delta_k` to `destination`, whole or not at all; return the file's SHA-256.
 
     Args:
         schema: the model's parameters in the plan's order, all F32.
@@ -126,10 +112,10 @@ def fedavg(
     with atomic_file(destination) as output:
         output.write(encode_header(schema))
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found below, and refused
-            norm, norms = _sum_chunks(schema, (base_stream, base), streams, delta_dtype, output, chunk_bytes)
+            _sum_chunks(schema, (base_stream, base), streams, delta_dtype, output, chunk_bytes)
         for reader, source in [(base_stream, base), *((reader, delta.source) for reader, delta in streams)]:
             _check_end(reader, source)
-    return AggregateResult(output.sha256, output.count, norm, norms)
+    return output.sha256
 
 
 def _sum_chunks(
@@ -139,10 +125,8 @@ def _sum_chunks(
     delta_dtype: str,
     output: HashingWriter,
     chunk_bytes: int,
-) -> tuple[float, dict[str, float]]:
-    """Copy the base to `output` with the weighted deltas added; norms of the sum and of each delta."""
-    squares = dict.fromkeys((delta.source.name for _, delta in streams), 0.0)
-    total = 0.0
+) -> None:
+    """Copy the base to `output` with the weighted deltas added."""
     chunk = max(1, chunk_bytes // element_bytes("F32"))
     change, scratch = np.empty(chunk, np.float32), np.empty(chunk, np.float32)
     for count in _chunk_lengths(num_elements(schema), chunk):
@@ -151,14 +135,11 @@ def _sum_chunks(
         mean.fill(0.0)
         for reader, delta in streams:
             values = _read_elements(reader, delta.source, delta_dtype, count, scratch)
-            squares[delta.source.name] += squared_norm(values)
             np.multiply(values, np.float32(delta.weight), out=weighted)
             np.add(mean, weighted, out=mean)
-        total += squared_norm(mean)
         model = np.add(mean, _read_elements(*base, "F32", count, scratch), out=mean)
         _check_finite(model)
         output.write(model.data)
-    return math.sqrt(total), {name: math.sqrt(square) for name, square in squares.items()}
 
 
 def _check_weights(deltas: Sequence[WeightedDelta]) -> None:

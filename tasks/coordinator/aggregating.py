@@ -59,4 +59,4 @@ def write_average(run: CoordinatorRun, decision: Decision, path: Path) -> str:
             source = Source(key, streams.enter_context(run.store.open(key)), update.update_sha256)
             deltas.append(WeightedDelta(source, update.weight))
         dtype = DTYPES[run.plan.recipe.update.dtype]
-        return fedavg(run.plan.parameters, base, deltas, dtype, path).sha256
+        return fedavg(run.plan.parameters, base, deltas, dtype, path)

@@ -86,7 +86,7 @@ def protect_update(session: PartySession, announcement: Announcement) -> dict[st
         clipping_norm=update.clipping_norm,
         dtype=update.dtype,
     )
-    return {"norm": facts.norm, "norm_before": facts.norm_before, "sha256": facts.sha256}
+    return {"norm": facts.norm, "sha256": facts.sha256}
 
 
 @contextmanager

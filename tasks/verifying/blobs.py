@@ -187,7 +187,7 @@ class BlobCheck:
             folder = streams.enter_context(tempfile.TemporaryDirectory(dir=self.scratch))
             dtype = DTYPES[average.plan.recipe.update.dtype]
             destination = Path(folder) / "average.safetensors"
-            return fedavg(average.plan.parameters, base, deltas, dtype, destination).sha256
+            return fedavg(average.plan.parameters, base, deltas, dtype, destination)
 
     def _moved(self, count: int) -> None:
         self.read += count
