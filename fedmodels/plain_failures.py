@@ -30,6 +30,12 @@ def plain_failures(origin: str) -> Iterator[None]:
             yield
     except FedcartError:
         raise
+    except ImportError as error:
+        raise InputError(
+            f"The model {origin} needs a package that is not installed{_missing_package(error, origin)}",
+            fix="choose a model whose tokenizer is a tokenizer.json",
+            code="model-package",
+        ) from None
     except (
         OSError,
         ValueError,
@@ -45,6 +51,13 @@ def plain_failures(origin: str) -> Iterator[None]:
             fix="give a folder or a hub id with config.json, a tokenizer and model.safetensors",
             code="model-invalid",
         ) from None
+
+
+def _missing_package(error: ImportError, origin: str) -> str:
+    """`: NAME`, else what transformers says of it, unless that could name a folder of a party's."""
+    if error.name:
+        return f": {error.name}"
+    return "" if origin == ANNOUNCED else f": {_first_sentence(error)}"
 
 
 def _first_sentence(error: Exception) -> str:
