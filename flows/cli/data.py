@@ -15,6 +15,7 @@ from flows.cli.output import (
     print_sentence,
     print_table,
     warn,
+    working,
 )
 from flows.cli.plain_help import Commands
 
@@ -87,7 +88,7 @@ def check(
     from flows.recipes import load_recipe
     from infra.settings import load_settings
 
-    with notes.status(f"checking the data of {party}"):
+    with working(f"checking the data of {party}"):
         checked = check_party(load_recipe(recipe), party, load_settings())
     _show_check(checked, party, as_json=as_json)
     if not checked.verdict.passed:
@@ -114,7 +115,7 @@ def fetching() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar of bytes on standard error, one line for each file; none when nothing is fetched."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
     shown = Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal)
     bars: dict[str, TaskID] = {}
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, RecipeOption, called, console, notes, print_json
+from flows.cli.output import JsonFlag, RecipeOption, called, console, print_json, step
 
 
 def demo(
@@ -37,7 +37,7 @@ def demo(
     wanted = Wanted(
         load_recipe(recipe), home, keep=keep, baselines=baselines, kill_coordinator=kill_coordinator
     )
-    summary = demonstrate(wanted, lambda words: notes.print(f"[dim]·[/] {words}"), run_progress)
+    summary = demonstrate(wanted, step, run_progress)
     if as_json:
         print_json(summary)
         return

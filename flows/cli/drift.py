@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli import drift_demo
-from flows.cli.output import JsonFlag, console, explain, notes, print_json, print_table
+from flows.cli.output import JsonFlag, console, explain, print_json, print_table, working
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def check(
     from infra.settings import load_settings
 
     try:
-        with notes.status(f"checking the fresh rows of {party}"):
+        with working(f"checking the fresh rows of {party}"):
             found = check_party_drift(recipe, party, load_settings())
     except TransientError:
         raise
@@ -113,5 +113,5 @@ def _show(found: "DriftCheck") -> None:
         console.print(f"Not checked for want of labels: {', '.join(found.report.not_checked)}.")
     for each in found.report.not_compared:
         said = f"Not compared: {each.feature}. {each.sentence}"
-        console.print(said, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"{verdict_in_words(found)}.", soft_wrap=True, markup=False, highlight=False)
+        console.print(said, soft_wrap=True, highlight=False)
+    console.print(f"{verdict_in_words(found)}.", soft_wrap=True, highlight=False)

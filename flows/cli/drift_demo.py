@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from fedmodels.errors import InputError
 from flows.cli.output import JsonFlag, console, notes, number_cell, print_json, print_table
@@ -118,4 +119,5 @@ def show(document: dict[str, Any]) -> None:
 
 
 def _say(seconds: float, words: str) -> None:
-    notes.print(f"[dim]{seconds:6.1f} s[/]  {words}", soft_wrap=True, highlight=False)
+    said = Text.assemble((f"{seconds:6.1f} s", "dim"), f"  {words}")
+    notes.print(said, soft_wrap=True, highlight=False)

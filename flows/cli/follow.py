@@ -38,5 +38,5 @@ def kept_report(home: Path, run: str) -> dict[str, Any]:
     try:
         return read_report(home, run)
     except InputError as damaged:
-        notes.print(str(damaged), soft_wrap=True, highlight=False, markup=False)
+        notes.print(str(damaged), soft_wrap=True, highlight=False)
         return {}

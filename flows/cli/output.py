@@ -12,6 +12,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -35,8 +36,27 @@ _ENDLESS = 1_000_000
 INTERRUPTED = 130
 """Exit status of a command that was stopped with Ctrl-C or by being terminated."""
 
-console = Console()
-notes = Console(stderr=True)
+
+def plain_console(**options: Any) -> Console:
+    """A console to which brackets and `:smile:` are text like any other: it prints what others wrote.
+
+    What is to be in colours is a `Text` with a style.
+    """
+    return Console(markup=False, emoji=False, **options)
+
+
+console = plain_console()
+notes = plain_console(stderr=True)
+
+
+def working(words: str) -> Status:
+    """A spinner on a terminal while its body runs. Rich takes a string here for markup on any console."""
+    return notes.status(Text(words))
+
+
+def step(words: str) -> None:
+    """One thing that is done, on standard error."""
+    notes.print(Text.assemble(("· ", "dim"), words))
 
 
 def print_json(document: object) -> None:
@@ -47,7 +67,7 @@ def print_json(document: object) -> None:
 
 def warn(sentence: str) -> None:
     """A warning on standard error, where it is in no program's way."""
-    notes.print("[yellow]warning[/]", Text(sentence), soft_wrap=True, highlight=False)
+    notes.print(Text("warning", style="yellow"), sentence, soft_wrap=True, highlight=False)
 
 
 def write_json_file(path: Path, document: object) -> None:
@@ -94,7 +114,7 @@ def print_table(
     for column, width in zip(table.columns, widths, strict=True):
         column.width = width
     table.width = natural - sum(longest for _, longest in ranges) + sum(widths)
-    console.print(title, style="table.title", markup=False, highlight=False, soft_wrap=True)
+    console.print(title, style="table.title", highlight=False, soft_wrap=True)
     if has_width() and table.width > console.width:
         _print_blocks([name for name, _ in columns], cells)
     else:
@@ -123,9 +143,14 @@ def _print_blocks(names: Sequence[str], rows: Iterable[Sequence[Text]]) -> None:
     console.print()
 
 
+def print_key(words: str) -> None:
+    """What a table's columns mean, below it."""
+    console.print(Text(words, style="dim"), soft_wrap=True)
+
+
 def print_sentence(sentence: str) -> None:
     """A line on standard output, folded between words where lines have to end somewhere."""
-    console.print(sentence, markup=False, highlight=False, soft_wrap=not has_width())
+    console.print(sentence, highlight=False, soft_wrap=not has_width())
 
 
 def _range(texts: Sequence[str], *, whole: bool) -> tuple[int, int]:

@@ -11,10 +11,10 @@ from flows.cli.output import (
     OutOption,
     RunArgument,
     console,
-    notes,
     print_json,
     print_table,
     warn,
+    working,
     write_json_file,
 )
 
@@ -51,7 +51,7 @@ def predict(
             code="usage",
         )
     table = given_texts(text or [], file, column, whole=out is not None)
-    with notes.status(f"labelling {counted(len(table.rows), 'text')}"):
+    with working(f"labelling {counted(len(table.rows), 'text')}"):
         labelled = label_texts(load_settings().home, run, table.texts)
     if said := unlabelled_in_words(labelled):
         warn(said)
@@ -62,7 +62,7 @@ def predict(
             [{"text": item.text, "label": item.label, "probability": item.probability} for item in labelled]
         )
     elif out:
-        console.print(f"{counted(len(labelled), 'text')} labelled in {out}")
+        console.print(f"{counted(len(labelled), 'text')} labelled in {out}", soft_wrap=True)
     else:
         rows = [
             (item.label or "", "" if item.probability is None else f"{item.probability:.3f}", item.text)
@@ -83,7 +83,7 @@ def evaluate(
 
     if out:
         check_file_target(out)
-    with notes.status("scoring the model on validation and holdout"):
+    with working("scoring the model on validation and holdout"):
         scores = score_model(load_settings().home, run)
     if said := other_rows_in_words(run, scores):
         warn(said)

@@ -26,9 +26,9 @@ def run_progress(title: str) -> Iterator[Callable[[RunView], None]]:
     """Show a bar on a terminal, which goes when it is over, and give the function that moves it."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[words]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
@@ -67,7 +67,7 @@ def told_when_interrupted(sentence: str) -> Iterator[None]:
 def byte_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """As `run_progress`, of bytes: the function is told how many were read, and how many there are."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmodels.words import counted
-from flows.cli.output import JsonFlag, RunArgument, console, notes, number_cell, print_json, print_table, warn
+from flows.cli.output import (
+    JsonFlag,
+    RunArgument,
+    console,
+    number_cell,
+    print_json,
+    print_table,
+    warn,
+    working,
+)
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
@@ -141,7 +150,7 @@ def propose(
     from flows.proposing import propose_release, unreleased
     from infra.settings import load_settings
 
-    with notes.status("checking the model against the champion"):
+    with working("checking the model against the champion"):
         said = propose_release(load_settings().home, check_identifier("run", run), reason)
     refusal = unreleased(said)
     if as_json:
@@ -336,4 +345,4 @@ def _who() -> str:
 
 def _say(sentence: str) -> None:
     """One line, whatever stands in it: a comment may hold brackets."""
-    console.print(sentence, soft_wrap=True, markup=False, highlight=False)
+    console.print(sentence, soft_wrap=True, highlight=False)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, RecipeOption, console, notes, print_json, print_table
+from flows.cli.output import JsonFlag, RecipeOption, console, print_json, print_table, step
 
 COLUMNS = (
     ("role", "left"),
@@ -57,7 +57,7 @@ def up(
         server_port=server_port,
         s3_port=s3_port,
         database=database,
-        on_step=lambda part: notes.print(f"[dim]·[/] {part}: up"),
+        on_step=lambda part: step(f"{part}: up"),
     )
     _show(as_json)
 
@@ -100,7 +100,7 @@ def _show(as_json: bool) -> str:
             console.print(
                 f"\n{process['name']} {process['state']}; the end of {process['log']}:", soft_wrap=True
             )
-            console.print("\n".join(process["last_lines"]), markup=False, highlight=False, soft_wrap=True)
+            console.print("\n".join(process["last_lines"]), highlight=False, soft_wrap=True)
     return found.state
 
 

@@ -13,6 +13,7 @@ from flows.cli.output import (
     cells,
     console,
     print_json,
+    print_key,
     print_table,
     warn,
     write_json_file,
@@ -139,10 +140,7 @@ def show_summary(summary: dict[str, Any]) -> None:
             for row in summary["rounds"]
         ],
     )
-    console.print(
-        "[dim]overhead: seconds of a round in which nobody trains or scores; MB up: sent by the parties[/]",
-        soft_wrap=True,
-    )
+    print_key("overhead: seconds of a round in which nobody trains or scores; MB up: sent by the parties")
     if summary["rounds"]:
         console.print()
         show_parties(summary["rounds"][-1], summary.get("baselines", {}), summary["final"])
@@ -179,10 +177,8 @@ def show_parties(last_round: dict[str, Any], baselines: dict[str, Any], final: d
         rows.append((party, row["num_examples"], loss, own, *extra))
     print_table(f"Parties in round {last_round['round']}", columns + compared, rows)
     if baselines:
-        console.print(
-            "[dim]gain: accuracy of the kept model less that of the party's own, both on the coordinator's "
-            "holdout[/]",
-            soft_wrap=True,
+        print_key(
+            "gain: accuracy of the kept model less that of the party's own, both on the coordinator's holdout"
         )
 
 

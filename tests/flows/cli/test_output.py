@@ -3,12 +3,14 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from flows.cli import output
 from flows.cli.output import LONGEST_WORD, fitted, print_table
 from flows.cli.progress import byte_progress, run_progress
+from flows.cli.train import show_summary
 
+OUTSIDE = "[/] [red]stopped[/x] by [somebody] :smile:"
+"""What others wrote, and rich would take for markup."""
 KEY = "coordinator/runs/ten-parties-20261126-001733/rounds/0001/record.json"
 PROSE = "its bytes are others than were written, and nobody says why"
 
@@ -18,7 +20,9 @@ def printed(monkeypatch):
     monkeypatch.delenv("COLUMNS", raising=False)
 
     def on(rows, *, terminal, width=80):
-        console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=width)
+        console = output.plain_console(
+            file=io.StringIO(), force_terminal=terminal, color_system=None, width=width
+        )
         monkeypatch.setattr(output, "console", console)
         print_table("Objects of ten-parties-20261126-001733", [("object", "left"), ("detail", "left")], rows)
         return console.file.getvalue()
@@ -71,7 +75,7 @@ def test_columns_bind_a_pipe_as_well(printed, monkeypatch):
 @pytest.mark.parametrize(("terminal", "lines"), [(True, 2), (False, 1)])
 def test_a_sentence_is_folded_where_lines_have_to_end(monkeypatch, terminal, lines):
     monkeypatch.delenv("COLUMNS", raising=False)
-    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=40)
+    console = output.plain_console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=40)
     monkeypatch.setattr(output, "console", console)
     output.print_sentence(f"round 1: {PROSE[:40]} [x]")
     shown = console.file.getvalue()
@@ -88,7 +92,7 @@ def test_on_a_pipe_every_row_is_one_line(printed):
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("progress", [run_progress, byte_progress])
 def test_nothing_of_a_bar_stays_above_an_error_or_gets_onto_a_pipe(monkeypatch, terminal, progress):
-    notes = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    notes = output.plain_console(file=io.StringIO(), force_terminal=terminal, width=80)
     monkeypatch.setattr("flows.cli.progress.notes", notes)
     with pytest.raises(ValueError, match="wrong"), progress("nope"):
         raise ValueError("wrong")
@@ -101,7 +105,7 @@ def narrow(monkeypatch):
     """What is printed to a terminal of 40 columns."""
     file = io.StringIO()
     monkeypatch.setattr(
-        output, "console", Console(width=40, file=file, force_terminal=True, color_system=None)
+        output, "console", output.plain_console(width=40, file=file, force_terminal=True, color_system=None)
     )
     return file
 
@@ -122,3 +126,40 @@ def test_a_column_may_stay_on_one_line_and_what_is_no_identifier_is_folded(narro
     assert "0 2 * * *" in text
     assert text.count("x") == 2 * LONGEST_WORD
     assert max(map(len, text.splitlines())) <= 40
+
+
+def test_what_others_wrote_is_printed_as_it_is(capsys):
+    output.warn(OUTSIDE)
+    output.step(OUTSIDE)
+    output.print_sentence(OUTSIDE)
+    output.print_key(OUTSIDE)
+    output.explain_interruption(OUTSIDE, as_json=False)
+    with output.working(OUTSIDE):
+        output.console.print(OUTSIDE, soft_wrap=True)
+        output.notes.print(OUTSIDE, soft_wrap=True)
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [OUTSIDE] * 3
+    assert printed.err.splitlines() == [f"warning {OUTSIDE}", f"· {OUTSIDE}", OUTSIDE, OUTSIDE]
+
+
+@pytest.mark.parametrize("progress", [run_progress, byte_progress])
+def test_a_bar_shows_what_others_wrote_as_it_is(monkeypatch, progress):
+    notes = output.plain_console(file=io.StringIO(), force_terminal=True, color_system=None, width=120)
+    monkeypatch.setattr("flows.cli.progress.notes", notes)
+    with progress(OUTSIDE):
+        pass
+    assert OUTSIDE in notes.file.getvalue()
+
+
+def test_a_run_with_brackets_in_its_reason_can_be_shown(capsys):
+    summary = {
+        "run_id": "run-1",
+        "rounds": [],
+        "final": None,
+        "status": "cancelled",
+        "model_sha256": 64 * "a",
+        "reason": OUTSIDE,
+        "best_round": 0,
+    }
+    show_summary(summary)
+    assert f"cancelled: {OUTSIDE}. Kept model aaaaaaaaaaaa: no round passed." in capsys.readouterr().out
