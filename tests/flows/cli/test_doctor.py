@@ -5,7 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from fedmodels.errors import StackError
 from flows.cli.main import app
+from infra.locations import role_settings
 from infra.settings import load_role_settings
 from tests.store_alone import store_alone
 
@@ -55,3 +57,50 @@ def test_a_role_on_aws_without_credentials_fails(tmp_path):
     done, checks = doctor(tmp_path, FEDCART_ROLE="shop-a", HOME=str(tmp_path), **nowhere)
     assert done.exit_code == 1
     assert checks["the store takes shop-a"]["passed"] is False
+
+
+@pytest.fixture
+def broken(stack):
+    """The settings file of shop-b, to be overwritten; it is restored."""
+    path = role_settings(stack, "shop-b")
+    before = path.read_bytes()
+    yield path
+    path.unlink(missing_ok=True)
+    path.write_bytes(before)
+    path.chmod(0o600)
+
+
+@pytest.mark.parametrize("content", [b"not = = toml", b'role = "caf\xe9"', None])
+def test_settings_that_cannot_be_read_are_one_finding_among_the_others(stack, broken, content):
+    broken.unlink()
+    if content is not None:
+        broken.write_bytes(content)
+    done, checks = doctor(stack)
+    assert done.exit_code == 1
+    assert [name for name, check in checks.items() if check["passed"] is False] == ["settings of shop-b"]
+    assert "settings-" in checks["settings of shop-b"]["detail"]
+    assert {
+        *MACHINE,
+        "the store takes shop-a",
+        "a key is created once",
+        "shop-a is kept to its prefix",
+    } <= set(checks)
+    assert "signing key of shop-b" not in checks
+
+
+def test_settings_of_the_process_that_are_wrong_leave_the_machines_checks(tmp_path):
+    done, checks = doctor(tmp_path, FEDCART_TORCH_THREADS="many")
+    assert done.exit_code == 1
+    assert list(checks) == [*(name for name in MACHINE if "disk" not in name), "settings of this process"]
+    assert "FEDCART_TORCH_THREADS is 'many'" in checks["settings of this process"]["detail"]
+
+
+def test_a_store_that_does_not_start_is_one_finding_among_the_others(stack, monkeypatch):
+    def gone(_home):
+        raise StackError("The object store did not start", code="store-start")
+
+    monkeypatch.setattr("infra.local.stack.borrowed_store", gone)
+    done, checks = doctor(stack)
+    assert done.exit_code == 1
+    assert checks["object store"]["detail"] == "The object store did not start. (store-start)"
+    assert checks["signing key of shop-a"]["passed"]
