@@ -148,7 +148,7 @@ def _clause(
         said = str(item["msg"].removeprefix("Value error, "))
         return f"{named(location)}: {said}" if location else said
     if kind == _OF_PLACE:
-        return f"{named(location)} {item['msg']}"
+        return f"{named(location[:-1] if location[-1:] == (_KEY,) else location)} {item['msg']}"
     if location[-1:] == (_KEY,):
         key = f"{location[-2]!r}" if quote else "a key"
         names = _names(places.walk(location[:-2])[1])

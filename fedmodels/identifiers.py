@@ -16,6 +16,8 @@ and none that turns or hides what stands beside it. It is no key, and is escaped
 
 The pattern is in the syntax of pydantic's own engine, which `re` does not know.
 """
+COORDINATOR = "coordinator"
+"""The role that is no party, and so the id that no party may have."""
 Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 
 

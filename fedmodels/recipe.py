@@ -8,6 +8,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
+    AfterValidator,
     Field,
     ModelWrapValidatorHandler,
     ValidationError,
@@ -17,9 +18,9 @@ from pydantic import (
 )
 
 from fedmodels.contract_schema import KIND_OF, Contract, LabelledTextContract
-from fedmodels.document_faults import with_fault
+from fedmodels.document_faults import fault_of_place, with_fault
 from fedmodels.drift_section import DriftSection
-from fedmodels.identifiers import Identifier
+from fedmodels.identifiers import COORDINATOR, Identifier
 from fedmodels.section import NonNegative, PositiveFloat, Section, Share
 from fedmodels.spelling import clean_label
 from fedmodels.words import counted
@@ -118,6 +119,12 @@ def _too_few(parties: int) -> str:
     return f"parties has {counted(parties, 'entry')}, at least 2 are needed"
 
 
+def _party(name: str) -> str:
+    if name == COORDINATOR:
+        raise fault_of_place("has the name of the other role; choose another name for the party")
+    return name
+
+
 class DataConfig(Section):
     """What is learned from: labelled text, at two parties or more and at the coordinator.
 
@@ -130,7 +137,7 @@ class DataConfig(Section):
     text: str = Field("text", min_length=1)
     label: str = Field("label", min_length=1)
     labels: tuple[str, ...] | None = None
-    parties: dict[Identifier, PartyData]
+    parties: dict[Annotated[Identifier, AfterValidator(_party)], PartyData]
     coordinator: CoordinatorData
     holdout_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
     min_rows: int = Field(20, ge=1)

@@ -1,6 +1,7 @@
 """The one place that spells keys of the bucket."""
 
-COORDINATOR = "coordinator"
+from fedmodels.identifiers import COORDINATOR as COORDINATOR
+
 PRIVATE = "private"
 """Below it lies what is the coordinator's alone, its data sets say: parties read below `COORDINATOR`."""
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fedmodels.errors import InputError
+from fedmodels.identifiers import COORDINATOR as COORDINATOR
 from fedmodels.identifiers import check_identifier
 
-COORDINATOR = "coordinator"
 TRAINING_FLOW = "federated-training"
 SESSION_FLOW = "party-session"
 TRAINING_ENTRYPOINT = "flows.federated_training.federated_training"
