@@ -29,7 +29,7 @@ from infra.local.plan import read_stack
 from infra.local.processes import of_flow_run
 from infra.local.stack import STORE, living_parts
 from infra.local.workers import worker_name
-from infra.locations import role_settings, stack_folder
+from infra.locations import expanded, role_settings, stack_folder
 from infra.object_store import ObjectStore
 from infra.retry_rule import OUTAGE_S
 from infra.role_settings import update_role_settings
@@ -122,7 +122,7 @@ def _no_stack(home: Path) -> StackError:
 
 def with_local_model(recipe: Recipe, home: Path) -> Recipe:
     """Move the path of a local model folder from the recipe to the coordinator's own settings."""
-    folder = Path(recipe.model.source).expanduser()
+    folder = expanded(recipe.model.source)
     if not folder.is_dir():
         return recipe
     update_role_settings(home, "coordinator", {"model_folders": {recipe.name: str(folder.resolve())}})

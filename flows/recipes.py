@@ -1,15 +1,15 @@
 """Recipes as files: found by name or path, read strictly, with all faults told at once."""
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from fedmodels.document_faults import describe_faults
 from fedmodels.errors import InputError
 from fedmodels.recipe import Recipe
+from fedmodels.yaml_text import YamlFault, read_yaml
+from infra.locations import expanded
 
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
@@ -25,17 +25,14 @@ def load_recipe(name_or_path: str) -> Recipe:
     Relative paths in it, of tables and of a model folder, count from the folder of the file.
 
     Raises:
-        InputError: there is no such recipe or file, it is not YAML, or it has faults, all of them named.
+        InputError: there is no such recipe or file, it is not YAML, or it has faults, all of them named; or
+            a path names a home folder that this machine does not have.
     """
     path = _recipe_path(name_or_path)
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"The recipe {path} is not valid YAML{_line(error)}",
-            fix="correct its syntax",
-            code="recipe-invalid",
-        ) from None
+        document = read_yaml(path)
+    except YamlFault as fault:
+        raise InputError(f"The recipe {path} is {fault}", fix=fault.fix, code="recipe-invalid") from None
     except OSError as error:
         reason = (error.strerror or "input/output error").lower()
         raise InputError(
@@ -67,7 +64,7 @@ def _validated(document: object, which: str) -> Recipe:
 
 
 def _recipe_path(name_or_path: str) -> Path:
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         if not path.is_file():
             raise InputError(f"There is no recipe file {path}", fix="correct the path", code="recipe-unknown")
@@ -83,7 +80,7 @@ def _recipe_path(name_or_path: str) -> Path:
 
 def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     def absolute(path: str | None) -> str | None:
-        return str(folder / Path(path).expanduser()) if path else None
+        return str(folder / expanded(path)) if path else None
 
     parties = {
         party: own.model_copy(update={"train": absolute(own.train), "holdout": absolute(own.holdout)})
@@ -93,27 +90,7 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
     places = {name: absolute(getattr(own, name)) for name in ("table", "public", "validation", "holdout")}
     data = recipe.data.model_copy(update={"parties": parties, "coordinator": own.model_copy(update=places)})
     model = recipe.model
-    model_folder = folder / Path(model.source).expanduser()
+    model_folder = folder / expanded(model.source)
     if model_folder.is_dir():
         model = model.model_copy(update={"source": str(model_folder)})
     return recipe.model_copy(update={"data": data, "model": model})
-
-
-def _line(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return f" in line {mark.line + 1}" if mark else ""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A safe loader that refuses a key that stands twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)

@@ -2,6 +2,24 @@
 
 from pathlib import Path
 
+from fedmodels.errors import InputError
+
+
+def expanded(path: str) -> Path:
+    """A path that a person wrote, with `~` and `~user` as the home folder that they name.
+
+    Raises:
+        InputError: there is no such folder (`path-unusable`).
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"{Path(path).parts[0]} names the home folder of no user of this machine",
+            fix="write the path in full",
+            code="path-unusable",
+        ) from None
+
 
 def coordinator_folder(home: Path) -> Path:
     """Everything of the coordinator's: settings, key, its own data sets."""

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmodels.contract_schema import Severity
 from fedmodels.document_faults import describe_faults
 from fedmodels.errors import InputError
+from fedmodels.yaml_text import YamlFault, read_yaml
 from validation.suites.labelled_text import severity_of
 
 if TYPE_CHECKING:
@@ -82,17 +82,16 @@ def read_own_expectations(path: Path) -> OwnExpectations:
             path nor value.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        own = OwnExpectations.model_validate(document)
+        own = OwnExpectations.model_validate(read_yaml(path))
     except OSError:
         raise InputError(
             f"The party's {FILE} cannot be read",
             fix="correct its path in the party's settings, or its rights",
             code="expectations-missing",
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except YamlFault as fault:
         raise InputError(
-            f"The party's {FILE} is not valid YAML", fix="correct its syntax", code="expectations-invalid"
+            f"The party's {FILE} is {fault}", fix=fault.fix, code="expectations-invalid"
         ) from None
     except ValidationError as error:
         raise InputError(

@@ -120,6 +120,32 @@ def test_all_faults_at_once(tmp_path):
     assert "\n" not in said
 
 
+@pytest.mark.parametrize("said", ["description: 2026-02-30", "description: !!float x"])
+def test_an_impossible_value_is_told_with_its_line(tmp_path, said):
+    with pytest.raises(
+        InputError, match=r"is not valid YAML in line 7: there is no such .*; put the value"
+    ) as caught:
+        load_recipe(written(tmp_path, OWN + said))
+    assert caught.value.code == "recipe-invalid"
+
+
+@pytest.mark.parametrize(
+    "changed", [("train: a.csv", "train: ~nobody-here/a.csv"), ("own.csv", "~nobody-here/o.csv")]
+)
+def test_the_home_folder_of_nobody_is_told(tmp_path, changed):
+    for name in ("~nobody-here/mine.yaml", written(tmp_path, OWN.replace(*changed))):
+        with pytest.raises(InputError, match=r"^~nobody-here names the home folder of no user") as caught:
+            load_recipe(name)
+        assert caught.value.code == "path-unusable"
+
+
+def test_no_party_is_called_coordinator_and_the_other_faults_are_told_beside_it(tmp_path):
+    with pytest.raises(InputError) as caught:
+        load_recipe(written(tmp_path, OWN.replace("shop-a", "coordinator") + "num_rounds: many\n"))
+    assert "2 faults: data.parties.coordinator has the name of the other role; choose " in str(caught.value)
+    assert "; num_rounds is 'many'," in str(caught.value)
+
+
 def test_yes_and_no_as_labels_need_quotes(tmp_path):
     for labels, read in (("[no, yes]", "false and as true"), ("[on, ~]", "true and as null")):
         with pytest.raises(InputError) as caught:

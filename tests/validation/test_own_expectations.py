@@ -189,6 +189,7 @@ def test_a_value_that_is_left_open_is_refused_when_the_file_is_read(tmp_path, ar
     [
         (None, "expectations-missing", "cannot be read"),
         ("expectations: [", "expectations-invalid", "is not valid YAML"),
+        ("expectations: [{type: 2026-02-30}]", "expectations-invalid", "is not valid YAML in line 1: there"),
         ("expectations: [{kwargs: {}}]", "expectations-invalid", "expectations.0.type is missing"),
         ("expectations: [{type: x, sevrity: warning}]", "expectations-invalid", "sevrity is not a known key"),
         ("expectations: [{type: x, severity: info}]", "expectations-invalid", "severity must be critical or"),
