@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
 
 from fedmodels.errors import InputError
 from infra.file_lock import locked_file
 from infra.locations import role_settings
 from infra.private_files import write_private
+from infra.settings_file import parsed_settings
 
 LOCK_TIMEOUT_S = 30.0
 """Commands, and threads of one, note things in these files side by side, each within milliseconds."""
@@ -24,7 +24,7 @@ def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> b
     The file holds secrets: it is written whole, with mode 0600. Equal content is not written again.
 
     Raises:
-        InputError: the standing file is not valid TOML, or its lock is held for `LOCK_TIMEOUT_S`.
+        InputError: the standing file is not valid TOML in UTF-8, or its lock is held for `LOCK_TIMEOUT_S`.
     """
     path = role_settings(home, role)
     with locked_file(path.with_name(f".{path.name}.lock"), LOCK_TIMEOUT_S) as held:
@@ -38,15 +38,8 @@ def update_role_settings(home: Path, role: str, changes: Mapping[str, Any]) -> b
 
 
 def _update(path: Path, role: str, changes: Mapping[str, Any]) -> bool:
-    before = path.read_text() if path.exists() else ""
-    try:
-        document = tomlkit.parse(before)
-    except TOMLKitError:
-        raise InputError(
-            f"The settings file of {role} is not valid TOML",
-            fix="correct its syntax",
-            code="settings-invalid",
-        ) from None
+    document = parsed_settings(path, role, tomlkit.parse) if path.exists() else tomlkit.document()
+    before = tomlkit.dumps(document)
     _merge(document, changes)
     after = tomlkit.dumps(document)
     if after == before:

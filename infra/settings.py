@@ -26,6 +26,7 @@ from fedmodels.document_faults import Location, describe_faults, fault_of_place
 from fedmodels.errors import InputError
 from fedmodels.identifiers import Identifier
 from infra.locations import role_folder, role_settings
+from infra.settings_file import parsed_settings
 
 PREFIX = "FEDCART_"
 CONFIG_VARIABLE = "FEDCART_CONFIG"
@@ -216,9 +217,10 @@ def load_settings(**overrides: Any) -> Settings:
             fix="correct its syntax, or set it in fedcart.toml",
             code="settings-invalid",
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(
-            f"The settings file that {CONFIG_VARIABLE} names (by default fedcart.toml) is not valid TOML",
+            f"The settings file that {CONFIG_VARIABLE} names (by default fedcart.toml) "
+            "is not valid TOML in UTF-8",
             fix="correct its syntax",
             code="settings-invalid",
         ) from None
@@ -232,16 +234,10 @@ def load_role_settings(home: Path, role: str) -> Settings:
     """
     path = role_settings(home, role)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = parsed_settings(path, role, tomllib.loads)
     except FileNotFoundError:
         raise InputError(
             f"There are no settings of {role}", fix="run fedcart up first", code="settings-missing"
-        ) from None
-    except tomllib.TOMLDecodeError:
-        raise InputError(
-            f"The settings file of {role} is not valid TOML",
-            fix="correct its syntax",
-            code="settings-invalid",
         ) from None
     return load_settings(**values)
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tomllib
+from functools import partial
 
 import pytest
 
@@ -11,6 +12,7 @@ from infra import role_settings as writing
 from infra.file_lock import locked_file
 from infra.locations import role_settings
 from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
 
 WRITE = """
 import sys
@@ -26,6 +28,21 @@ def test_what_several_processes_note_is_all_kept(tmp_path):
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     written = tomllib.loads(role_settings(tmp_path, "shop-a").read_text())
     assert set(written["model_folders"]) == {f"{name}-{n}" for name in "abc" for n in range(25)}
+
+
+@pytest.mark.parametrize("content", [b"not = = toml", b'role = "caf\xe9"', b"tables = " + 5000 * b"["])
+def test_a_file_that_is_no_toml_is_a_sentence_whoever_reads_it(tmp_path, content):
+    path = role_settings(tmp_path, "shop-a")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    for use in (load_role_settings, partial(update_role_settings, changes={"role": "shop-a"})):
+        with pytest.raises(InputError) as caught:
+            use(tmp_path, "shop-a")
+        assert str(caught.value) == (
+            "The settings file of shop-a is not valid TOML in UTF-8; correct its syntax."
+        )
+        assert caught.value.code == "settings-invalid"
+    assert path.read_bytes() == content
 
 
 def test_changes_are_merged_and_comments_stay(tmp_path):

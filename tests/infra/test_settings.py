@@ -87,8 +87,9 @@ def test_a_fault_shows_neither_value_nor_path(tmp_path):
     assert "confidential" not in str(caught.value)
 
 
-def test_a_file_that_is_no_toml(tmp_path):
-    (tmp_path / "fedcart.toml").write_text("not = = toml")
+@pytest.mark.parametrize("content", [b"not = = toml", b'role = "caf\xe9"', b"tables = " + 5000 * b"["])
+def test_a_file_that_is_no_toml(tmp_path, content):
+    (tmp_path / "fedcart.toml").write_bytes(content)
     with pytest.raises(InputError, match="not valid TOML"):
         load_settings()
 
