@@ -11,6 +11,7 @@ from fedmodels.errors import FedcartError
 from flows.cli import data, demo, deploy, doctor, drift, follow, predict, release, runs, stack, train
 from flows.cli.output import INTERRUPTED, explain, explain_interruption, refusal_of
 from flows.cli.plain_help import Commands, Group
+from flows.cli.unforeseen import UNFORESEEN, unforeseen
 from flows.cli.usage import usage_as_refusal
 
 
@@ -58,7 +59,10 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def main() -> None:
-    """Run the command line: a refusal is one sentence and a non-zero status, never a stack trace."""
+    """Run the command line: a refusal is one sentence and a non-zero status, never a stack trace.
+
+    So is an exception that nobody foresaw, whose trace goes into a file.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
@@ -69,3 +73,8 @@ def main() -> None:
         refusal = refusal_of(error)
         explain(refusal, as_json="--json" in sys.argv)
         sys.exit(refusal.exit_status)
+    except Exception as error:  # noqa: BLE001 (the last resort: a fault of fedcart's own is kept, and told)
+        fault, trace = unforeseen(error)
+        sys.stderr.write(trace)
+        explain(fault, as_json="--json" in sys.argv)
+        sys.exit(UNFORESEEN)

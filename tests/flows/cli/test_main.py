@@ -89,6 +89,44 @@ def test_where_nothing_can_be_written_is_refused_before_anything_else(tmp_path, 
     assert (full / "thesis.txt").read_text() == file.read_text() == "precious"
 
 
+def broken(*_words):
+    raise KeyError("jane@example.org")
+
+
+def test_an_exception_that_nobody_foresaw_is_a_sentence_and_its_trace_a_file(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("infra.settings.load_settings", broken)  # the first thing that every command needs
+    for times in (1, 2):
+        failed = call_main(monkeypatch, capsys, ["status", "--json"], FEDCART_HOME=str(tmp_path))
+        document, log = json.loads(failed.stdout)["error"], tmp_path / "logs" / "internal-errors.log"
+        assert (failed.returncode, document["code"]) == (70, "internal")
+        said = (
+            f"fedcart met a fault of its own, KeyError in broken; please report it with the trace in {log}."
+        )
+        assert document["message"] == said
+        assert failed.stderr == f"error {said} (internal)\n"
+        assert log.read_text().count("Traceback (most recent call last)") == times
+    assert "KeyError: 'jane@example.org'" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_trace_lies_in_a_temporary_folder_where_there_is_no_home(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("infra.local.status.status", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    failed = call_main(monkeypatch, capsys, ["status"], FEDCART_HOME=str(tmp_path / "none"))
+    (log,) = tmp_path.glob("fedcart-*/internal-errors.log")
+    assert f"the trace in {log}." in failed.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_trace_that_cannot_be_written_is_shown(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("infra.local.status.status", broken)
+    (tmp_path / "logs").touch()
+    failed = call_main(monkeypatch, capsys, ["status", "--json"], FEDCART_HOME=str(tmp_path))
+    assert failed.returncode == 70
+    assert json.loads(failed.stdout)["error"]["message"].endswith("please report it with the trace above.")
+    assert failed.stderr.startswith("Traceback (most recent call last)")
+
+
 NUMBER = "must be a whole number"
 
 
