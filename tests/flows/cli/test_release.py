@@ -12,16 +12,20 @@ from fedmodels.errors import FedcartError, InputError, RunConflict, RunError, St
 from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
+from infra.layout import plan_key
+from tasks.release.lineage import record_lineage
 from tasks.release.reading import read_champion, read_release
+from tasks.release.requesting import open_release
 from tests.store_alone import store_alone, store_of
 from tests.tasks.release.released_models import opened, proposed, released, reported
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 NAMES = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    with store_alone(tmp_path_factory.mktemp("home"), ("shop-a", "shop-b")) as folder:
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
         yield folder
 
 
@@ -33,6 +37,16 @@ def store(home):
 @pytest.fixture
 def recipe() -> str:
     return f"recipe-{next(NAMES)}"
+
+
+@pytest.fixture(autouse=True)
+def made_up_runs_are_undocumented(monkeypatch):
+    """They have left nothing of which a lineage record could be made."""
+
+    def record(store, key, found):
+        return record_lineage(store, key, found) if store.exists(plan_key(found.report.run)) else None
+
+    monkeypatch.setattr("tasks.release.lineage.record_lineage", record)
 
 
 @pytest.fixture
@@ -231,3 +245,24 @@ def test_refusals_name_the_thing_and_the_next_step(fedcart, store, recipe):
     assert refused(fedcart("promote", "Not An Id", 1), InputError) == "id-invalid"
     assert refused(fedcart("approve", recipe, 1), RunConflict) == "approval-not-asked"
     assert refused(fedcart("promote", recipe, 0), InputError) == "usage"
+
+
+def test_a_release_that_is_promoted_says_where_it_comes_from(fedcart, home, store, recipe, tmp_path):
+    run = FinishedRun(home, f"run-of-{recipe}", seed=77)
+    run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+    run.close()
+    sha256 = run.head.best_model_sha256
+    reported(store, open_release(store, recipe, "t", run=run.run, round_number=1, model_sha256=sha256))
+    assert json.loads(said(fedcart("show", recipe, 1, "--json")))["lineage"] is None
+    assert refused(fedcart("card", recipe, 1), RunConflict) == "lineage-missing"
+    said(fedcart("promote", recipe, 1, "--by", "ann"))
+    told = said(fedcart("show", recipe, 1))
+    assert "What it learned from" in told and "in 1 round by a commit that is not known" in told
+    lineage = json.loads(said(fedcart("show", recipe, 1, "--json")))["lineage"]
+    assert (lineage["run"], lineage["model_sha256"]) == (run.run, sha256)
+    card = tmp_path / "README.md"
+    assert said(fedcart("card", recipe, 1, "--out", card)) == (
+        f"The model card of release 1 of {recipe} is {card}.\n"
+    )
+    assert card.read_text() == said(fedcart("card", recipe, 1))
+    assert card.read_text().startswith("---\n") and f"| run | {run.run}, round 1 |" in card.read_text()
