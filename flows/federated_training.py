@@ -76,6 +76,7 @@ from tasks.coordinator.sessions import await_sessions, start_session
 from tasks.coordinator.sets import load_workbench
 from tasks.coordinator.tuning import fine_tune, propose
 from tasks.tracebacks import silence_tracebacks
+from tasks.working_files import leave_closed_run
 
 COLLECTORS: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=256)
 """One thread waits for each party; they wait and seldom work."""
@@ -185,6 +186,7 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
         open_run(run, recipe, parties)
         load_workbench(run)
     closed = play(run)
+    leave_closed_run(run.store_for_looks, run.workspace, run)
     if closed.status == "failed":
         raise TooManyFailures(closed.reason.rstrip("."), code=closed.code or None)
     show_run(run, closed)

@@ -1,4 +1,4 @@
-"""Tidying up below one role's prefix; scheduled for each role on its own pool, with its own credentials."""
+"""Tidying up below one role's prefix and on its disk; scheduled for each role on its own pool."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from fedmodels.errors import FedcartError, write_coded
 from infra.deployments.declaration import COORDINATOR
 from infra.deployments.services import HOUSEKEEPING_FLOW, SWEEP_AGE
 from infra.settings import Settings, load_settings
-from tasks.housekeeping import reject_overdue_releases, sweep_prefix
+from tasks.housekeeping import reject_overdue_releases, sweep_disk, sweep_prefix
 
 
 def name_of_flow_run() -> str:
@@ -21,9 +21,9 @@ def name_of_flow_run() -> str:
 
 @flow(name=HOUSEKEEPING_FLOW, flow_run_name=name_of_flow_run, persist_result=False)
 def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str, int]]:
-    """Sweep the role's prefix; at the coordinator, before that, reject what nobody approved in time.
+    """Sweep the role's prefix and disk; at the coordinator, before that, reject what nobody approved in time.
 
-    Neither holds up the other: a damaged message stops every sweep, and a deadline rejects all the same.
+    None holds up the other: a damaged message stops every sweep, and a deadline rejects all the same.
 
     Args:
         older_than: what is younger is spared: `36h`, `7d`, `2w`; at least `1h`.
@@ -44,7 +44,10 @@ def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str
 
 def steps(settings: Settings, older_than: str) -> dict[str, Callable[[], int]]:
     """What the role has to do, in order, by the name under which its number is told."""
-    sweeping = {"bytes_swept": lambda: sweep_prefix(settings, older_than)}
+    sweeping = {
+        "bytes_swept": lambda: sweep_prefix(settings, older_than),
+        "disk_bytes_swept": lambda: sweep_disk(settings, older_than),
+    }
     if settings.role != COORDINATOR:
         return sweeping
     return {"releases_rejected": lambda: reject_overdue_releases(settings), **sweeping}

@@ -9,6 +9,7 @@ from flows.following import coordinator_store
 from infra.layout import COORDINATOR
 from infra.local.plan import read_stack
 from infra.local.stack import borrowed_store
+from infra.locations import role_folder
 from infra.object_store import ObjectStore
 from infra.settings import Settings, load_role_settings
 from infra.stores import store_from_settings
@@ -80,6 +81,11 @@ def refuse_other_stack(settings: Settings, recipe: str | None, resume: str | Non
         f"federated-training/coordinator -p recipe={named} -p run={run}",
         code="stack-elsewhere",
     )
+
+
+def workspace_of(settings: Settings, role: str) -> Path:
+    """The folder of a role whose store `open_role_stores` gives."""
+    return settings.workspace if names_a_store(settings) else role_folder(settings.home, role)
 
 
 def names_a_store(settings: Settings) -> bool:

@@ -48,6 +48,7 @@ from tasks.party.session import PartySession
 from tasks.party.submission import sit_out, submit_update
 from tasks.party.training import protect_update, train_local
 from tasks.tracebacks import silence_tracebacks
+from tasks.working_files import leave_closed_run
 
 
 @flow(name="party-session", persist_result=False, validate_parameters=True)
@@ -70,10 +71,21 @@ def party_session(run: str) -> dict[str, int] | State[Any]:
 def take_part_in_all(session: PartySession, session_id: str) -> int:
     """Join the run and stay for all its rounds; return in how many this party took part.
 
-    A session that comes up when its run is over, as those of a stack that was stopped do, ends at once.
+    A session that comes up when its run is over, as those of a stack that was stopped do, ends at once. Once
+    the run is over, nothing of it stays on the party's disk but what it keeps of its own rows; a session that
+    leaves an open run leaves its models to the next one.
     """
     if is_over(session):
+        leave_closed_run(session.store_for_looks, session.workspace, session)
         return 0
+    rounds = take_part_in_rounds(session, session_id)
+    if is_over(session):
+        leave_closed_run(session.store_for_looks, session.workspace, session)
+    return rounds
+
+
+def take_part_in_rounds(session: PartySession, session_id: str) -> int:
+    """Join the run, and take part until it is over, this session idle too long, or its lease another's."""
     find_predecessor(session)
     import_libraries(session)
     join(session, session_id)

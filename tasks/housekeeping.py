@@ -1,4 +1,4 @@
-"""What a role tidies up below its own prefix: leftovers by age, and releases that nobody approved in time."""
+"""What a role tidies up below its prefix and on its disk: leftovers, and releases nobody approved in time."""
 
 from prefect import task
 from prefect.logging import get_run_logger
@@ -16,6 +16,7 @@ from tasks.release.answering import reject_overdue
 from tasks.release.desk import form_key
 from tasks.release.reading import released_recipes
 from tasks.sweeping import sweep
+from tasks.working_files import sweep_leftovers
 
 
 @task(task_run_name="sweep · {settings.role}", **STORE)
@@ -28,6 +29,20 @@ def sweep_prefix(settings: Settings, older_than: str) -> int:
     gone = sweep(store_from_settings(settings), settings.role, parse_bound(older_than))
     size = sum(item.size for item in gone)
     get_run_logger().info("%s of %.1f MB went", counted(len(gone), "object"), size / 1e6)
+    return size
+
+
+@task(task_run_name="sweep_disk · {settings.role}", **STORE)
+def sweep_disk(settings: Settings, older_than: str) -> int:
+    """Remove from the role's own disk what runs and caches left that is needed no more; return the bytes.
+
+    Raises:
+        InputError: `older_than` is no age, or too short a one.
+    """
+    store, bound = store_from_settings(settings), parse_bound(older_than)
+    gone = sweep_leftovers(store, settings.role, settings.workspace, bound)
+    size = sum(item.size for item in gone)
+    get_run_logger().info("%s of %.1f MB went from the disk", counted(len(gone), "leftover"), size / 1e6)
     return size
 
 

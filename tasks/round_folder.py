@@ -1,5 +1,8 @@
 """Where a process keeps the files of its run: models, and what the round that it is in makes.
 
+All of it is a copy of what the bucket holds, or made again from that. Once the run is closed nothing of it is
+needed any more (`tasks/working_files.py`).
+
 Two processes may have one run on one machine: a session and the one that was started in its place, or a
 coordinator that wakes up after another one resumed its run. Each has a folder of its own.
 """
@@ -57,10 +60,17 @@ class OwnFolder:
         """Where models lie in a process's folder."""
         return folder / "models"
 
+    def let_go(self) -> None:
+        """Be done with the folder: from now on it is one of a process that has ended."""
+        with self._making:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+
     def _inherit(self) -> None:
         """Take the models of processes that have ended, and remove the rest of theirs."""
-        for left in self._run_folder.glob(f"{PREFIX}*"):
-            if left == self._path or _lives(left):
+        for left in left_folders(self._run_folder):
+            if left == self._path:
                 continue
             for model in self.models_in(left).glob("*.safetensors"):
                 with suppress(OSError):
@@ -85,6 +95,10 @@ class WithOwnFolder:
         """Local copies of the global models that are needed now."""
         return self._own.models
 
+    def let_go(self) -> None:
+        """Be done with the run: what lies in this process's folder may be removed."""
+        self._own.let_go()
+
     def round_folder(self, round_number: int) -> Path:
         """Where this round's intermediate files lie; the folders of earlier rounds are removed."""
         return open_round_folder(self.own_folder, round_number)
@@ -99,6 +113,28 @@ def open_round_folder(own_folder: Path, round_number: int) -> Path:
             shutil.rmtree(old, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def left_folders(run_folder: Path) -> list[Path]:
+    """The folders of processes of the run that have ended."""
+    return [folder for folder in sorted(run_folder.glob(f"{PREFIX}*")) if not _lives(folder)]
+
+
+def remove_left_folders(run_folder: Path) -> list[Path]:
+    """Remove what processes of the run left that have ended, its models too; return the folders that went.
+
+    Of a run that is over the run's folder goes as well, unless a process still works in it or something else
+    lies there, like a party's `errors.log`.
+    """
+    with locked_file(run_folder / _LOCK, _LOCK_TIMEOUT_S):
+        left = left_folders(run_folder)
+        for folder in left:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not any(run_folder.glob(f"{PREFIX}*")):
+            (run_folder / _LOCK).unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty
+                run_folder.rmdir()
+    return left
 
 
 def _lives(folder: Path) -> bool:

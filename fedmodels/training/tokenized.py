@@ -3,8 +3,10 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,8 @@ def encode_texts(
         texts: n texts.
         max_length: tokens kept, special tokens included.
         cache: folder for the result, under a name derived from tokenizer, length and all texts; a
-            damaged file there is encoded again. Ids are data: the folder is as private as the table.
+            damaged file there is encoded again, and one that is used is touched, so that its age is how long
+            nobody needed it. Ids are data: the folder is as private as the table.
 
     Raises:
         InputError: the tokenizer has no padding token.
@@ -80,6 +83,9 @@ def encode_texts(
     if found is None:
         found = _encode(tokenizer, texts, max_length)
         _write(path, found)
+    else:
+        with suppress(OSError):  # it was removed a moment ago
+            os.utime(path)
     return found
 
 

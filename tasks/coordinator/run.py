@@ -37,6 +37,7 @@ class CoordinatorRun(WithOwnFolder):
         self.owner = uuid4().hex
         """Who this coordinator is: no other one has the name, not even for the same run."""
         self.home = settings.home
+        self.workspace: Path = settings.workspace
         self.store: ObjectStore = store_from_settings(settings)
         self.store_for_looks: ObjectStore = store_for_looks(settings)
         """The same, for what is asked between steps: nobody waits for an answer."""

@@ -1,13 +1,14 @@
 """Whose sessions a coordinator starts, and when; and when a schedule's training is left out."""
 
 import errno
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from prefect.exceptions import TerminationSignal
 
-from fedmodels.errors import QuorumMissed, RunConflict
+from fedmodels.errors import QuorumMissed, RunConflict, TooManyFailures
 from fedmodels.protocol.retraining import RunAge, check_alone
 from fedmodels.protocol.steps import (
     Announce,
@@ -212,3 +213,29 @@ def test_what_a_schedule_began_is_not_taken_for_the_training_that_it_starts(monk
     monkeypatch.setattr(federated_training, "flow_run", flow_run)
     assert federated_training.name_of_flow_run() == name
     assert training_called(name) == (given["run"] if name.endswith("mine") else None)
+
+
+@pytest.mark.parametrize("status", ["finished", "cancelled", "failed"])
+def test_working_files_go_with_a_run_that_is_closed(monkeypatch, status):
+    left = []
+    for name in ("race_store", "load_workbench", "start_sessions", "open_run", "show_run"):
+        monkeypatch.setattr(federated_training, name, lambda *_arguments: None)
+    closed = SimpleNamespace(status=status, reason="", code="", model_sha256="0" * 64)
+    monkeypatch.setattr(federated_training, "play", lambda run: closed)
+    monkeypatch.setattr(federated_training, "leave_closed_run", lambda *arguments: left.append(arguments))
+    run = SimpleNamespace(run="mine", store_for_looks="store", workspace="folder")
+    with pytest.raises(TooManyFailures) if status == "failed" else nullcontext():
+        conduct(run, None, ("shop-a",), resume=False)
+    assert left == [("store", "folder", run)]
+
+
+def test_working_files_stay_with_a_run_that_stopped_and_can_be_resumed(monkeypatch):
+    def stop(_run):
+        raise QuorumMissed("Too few parties")
+
+    for name in ("race_store", "load_workbench", "start_sessions", "open_run"):
+        monkeypatch.setattr(federated_training, name, lambda *_arguments: None)
+    monkeypatch.setattr(federated_training, "play", stop)
+    monkeypatch.setattr(federated_training, "leave_closed_run", lambda *_arguments: pytest.fail("it is open"))
+    with pytest.raises(QuorumMissed):
+        conduct(SimpleNamespace(run="mine"), None, ("shop-a",), resume=False)

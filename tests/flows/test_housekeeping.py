@@ -9,10 +9,12 @@ import pytest
 
 from flows import housekeeping
 from infra import store_answers
-from infra.layout import plan_key, release_key, update_key
+from infra.layout import closed_key, plan_key, release_key, update_key
+from infra.locations import role_folder
 from infra.settings import load_role_settings
 from tasks import housekeeping as steps
 from tasks.release.reading import read_release
+from tasks.round_folder import WithOwnFolder
 from tests.store_alone import store_alone, store_of
 from tests.tasks.release.released_models import proposed, put_model
 
@@ -34,7 +36,7 @@ def store(home):
 @pytest.fixture
 def tidy(home, monkeypatch):
     """The flow of one role, without a Prefect server."""
-    for name in ("sweep_prefix", "reject_overdue_releases"):
+    for name in ("sweep_prefix", "sweep_disk", "reject_overdue_releases"):
         monkeypatch.setattr(housekeeping, name, getattr(steps, name).fn)
     monkeypatch.setattr(steps, "get_run_logger", lambda: logging.getLogger("housekeeping"))
 
@@ -66,7 +68,7 @@ def test_the_coordinator_rejects_what_is_overdue_and_sweeps(store, overdue, tidy
     assert done["releases_rejected"] == 1
     assert done["bytes_swept"] >= len(b"weights of orphan")
     assert word(store, overdue) == ("reject", "deadline")
-    assert tidy() == {"releases_rejected": 0, "bytes_swept": 0}
+    assert tidy() == {"releases_rejected": 0, "bytes_swept": 0, "disk_bytes_swept": 0}
 
 
 @pytest.mark.parametrize("going", [True, False])
@@ -82,7 +84,18 @@ def test_a_form_that_came_in_time_is_waited_for_while_somebody_may_read_it(
 def test_a_party_sweeps_its_own_prefix_and_rejects_nothing(home, store, overdue, tidy):
     own = store_of(home, "shop-a")
     own.put_blob(update_key("shop-a", "0" * 64), ORPHAN)
-    assert tidy("shop-a") == {"releases_rejected": 0, "bytes_swept": len(ORPHAN)}
+    left = WithOwnFolder(role_folder(home, "shop-a") / "runs" / "over")
+    (left.models / "base.safetensors").write_bytes(b"base")
+    left.let_go()
+    store.put_blob(plan_key("over"), b"{}")
+    store.put_blob(closed_key("over"), b"{}")
+    try:
+        swept = tidy("shop-a")
+    finally:
+        store.delete(plan_key("over"))
+        store.delete(closed_key("over"))
+    assert swept == {"releases_rejected": 0, "bytes_swept": len(ORPHAN), "disk_bytes_swept": len(b"base")}
+    assert not left.folder.exists()
     assert word(store, overdue) is None
 
 

@@ -99,7 +99,9 @@ def test_a_session_that_comes_up_after_its_run_does_nothing(monkeypatch):
     monkeypatch.setattr(party_session, "is_over", lambda _session: True)
     for name in ("import_libraries", "join", "inspect_data"):
         monkeypatch.setattr(party_session, name, lambda *_arguments, name=name: noted.append(name))
-    assert party_session.take_part_in_all.__wrapped__(SimpleNamespace(), "session") == 0
+    monkeypatch.setattr(party_session, "leave_closed_run", lambda *_arguments: None)
+    session = SimpleNamespace(store_for_looks=None, workspace=None)
+    assert party_session.take_part_in_all.__wrapped__(session, "session") == 0
     assert noted == []
 
 
@@ -216,3 +218,21 @@ def test_who_waited_in_vain_for_a_candidate_leaves_and_waits_for_no_later_round(
     session = SimpleNamespace(party="shop-a", begin_round=lambda: None)
     assert party_session.take_part_in_all.__wrapped__(session, "session") == 1
     assert (rounds.scored, rounds.asked) == (scored, asked)
+
+
+@pytest.mark.parametrize(
+    ("over", "left"),
+    [
+        pytest.param([True], ["left"], id="it came up when the run was over"),
+        pytest.param([False, True], ["rounds", "left"], id="the run was closed"),
+        pytest.param([False, False], ["rounds"], id="it was idle for long, and the run goes on"),
+    ],
+)
+def test_working_files_go_when_the_run_is_over_and_not_before(monkeypatch, over, left):
+    noted, answers = [], iter(over)
+    monkeypatch.setattr(party_session, "is_over", lambda _session: next(answers))
+    monkeypatch.setattr(party_session, "take_part_in_rounds", lambda *_arguments: noted.append("rounds") or 3)
+    monkeypatch.setattr(party_session, "leave_closed_run", lambda *_arguments: noted.append("left"))
+    session = SimpleNamespace(store_for_looks=None, workspace=None)
+    assert party_session.take_part_in_all.__wrapped__(session, "session") == (3 if "rounds" in left else 0)
+    assert noted == left

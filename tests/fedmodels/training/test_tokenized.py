@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -35,11 +37,19 @@ def test_no_texts_are_no_rows(tiny):
 def test_cache_is_used_and_gives_the_same(tiny, texts, tmp_path):
     first = encode_texts(tiny[1], texts, 16, tmp_path)
     (path,) = tmp_path.iterdir()
-    stamp = path.stat().st_mtime_ns
+    inode = path.stat().st_ino
     again = encode_texts(tiny[1], texts, 16, tmp_path)
-    assert path.stat().st_mtime_ns == stamp
+    assert path.stat().st_ino == inode, "a file that is written again is a new one"
     assert as_lists(again) == as_lists(first) == as_lists(encode_texts(tiny[1], texts, 16))
     assert again.pad_id == first.pad_id
+
+
+def test_a_cached_file_is_as_old_as_its_last_use(tiny, texts, tmp_path):
+    encode_texts(tiny[1], texts, 8, tmp_path)
+    (path,) = tmp_path.iterdir()
+    os.utime(path, (0.0, 0.0))
+    encode_texts(tiny[1], texts, 8, tmp_path)
+    assert path.stat().st_mtime > 0.0
 
 
 def test_cache_knows_other_texts_lengths_and_boundaries(tiny, tmp_path):

@@ -10,8 +10,9 @@ from fedmodels.errors import InputError, RunConflict
 from flows.cli.main import app
 from infra import store_answers
 from infra.layout import closed_key, head_key, plan_key, receipt_key, round_key
-from infra.locations import runs_folder
+from infra.locations import role_folder, runs_folder
 from infra.settings import load_role_settings
+from tasks.round_folder import WithOwnFolder
 from tests.store_alone import store_alone
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, finished_run
 
@@ -157,16 +158,26 @@ def test_cancel_closes_an_open_run_once(fedcart, finished):
     assert "cancelled already" in str(again.exception)
 
 
-def test_sweep_shows_what_would_go_of_each_role_and_then_removes_it(fedcart, finished, later):
+def test_sweep_shows_what_would_go_of_each_role_and_then_removes_it(fedcart, finished, home, later):
+    left = WithOwnFolder(role_folder(home, "shop-b") / "runs" / RUN)
+    (left.models / "base.safetensors").write_bytes(b"base")
+    left.let_go()
     would = json.loads(fedcart("sweep", "--dry-run", "--json").stdout)
     assert would["dry_run"] is True
+    assert [(row["role"], row["name"], row["why"]) for row in would["leftovers"]] == [
+        ("shop-b", f"runs/{RUN}", "its run is over")
+    ]
+    assert would["disk_bytes"] == len(b"base")
     assert {row["role"] for row in would["objects"]} == set(PARTIES)
     assert would["bytes"] == sum(row["bytes"] for row in would["objects"]) > 0
     table = fedcart("sweep", "--dry-run").stdout
     assert f"{len(would['objects'])} objects of" in table
+    assert "1 leftover of" in table
+    assert left.folder.exists(), "nothing went"
     assert "no run needs it" in table
     went = json.loads(fedcart("sweep", "--json").stdout)
     assert {row["object"] for row in went["objects"]} == {row["object"] for row in would["objects"]}
+    assert not left.folder.exists()
     verified = fedcart("verify", RUN)
     assert verified.exit_code == 0
     assert "shop-a swept it" in verified.stdout
