@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from infra.loopback import is_loopback
+
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
@@ -32,6 +34,8 @@ def s3_client(
     Nothing is hashed twice. What is put carries its SHA-256 in a signed header, so its body is not signed as
     well; what is fetched is held against our own SHA-256, so botocore does not check the store's.
 
+    A store on this machine is asked directly; one elsewhere through the environment's proxy, if there is one.
+
     Args:
         endpoint: URL of the store; Amazon's own when not given.
         region: of the bucket.
@@ -53,6 +57,7 @@ def s3_client(
                 connect_timeout=connect_timeout,
                 read_timeout=read_timeout,
                 max_pool_connections=64,
+                proxies={} if endpoint and is_loopback(endpoint) else None,
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 response_checksum_validation="when_required",
                 s3={

@@ -13,6 +13,7 @@ from flows.cli.output import INTERRUPTED, explain, explain_interruption, refusal
 from flows.cli.plain_help import Commands, Group
 from flows.cli.unforeseen import UNFORESEEN, unforeseen
 from flows.cli.usage import usage_as_refusal
+from infra.loopback import spare_loopback
 
 
 class Fedcart(Group):
@@ -64,6 +65,7 @@ def main() -> None:
     So is an exception that nobody foresaw, whose trace goes into a file.
     """
     signal.signal(signal.SIGTERM, _interrupt)
+    spare_loopback()
     try:
         app()
     except FedcartError as error:

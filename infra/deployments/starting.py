@@ -16,6 +16,7 @@ from infra.deployments.declaration import (
 )
 from infra.deployments.services import RELEASE_FLOW
 from infra.fault_points import fault_effect
+from infra.loopback import is_loopback
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -177,8 +178,9 @@ def server_answers(api_url: str | None = None) -> bool:
     import httpx
     from prefect.settings import PREFECT_API_URL
 
+    url = f"{api_url or PREFECT_API_URL.value()}/health"
     try:
-        return httpx.get(f"{api_url or PREFECT_API_URL.value()}/health", timeout=5.0).is_success
+        return httpx.get(url, timeout=5.0, trust_env=not is_loopback(url)).is_success
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
 

@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
 from fedmodels.errors import InputError, StackError
 from infra.local.ports import HOST
+from infra.loopback import direct, sparing
 
 _POSTGRESQL = frozenset({"postgresql+asyncpg", "postgresql", "postgres"})
 _PASSED_SETTINGS = frozenset({"FEDCART_TORCH_THREADS", "FEDCART_POLL_SECONDS"})
@@ -82,25 +82,30 @@ def environment(home: Path, port: int, database: str = "") -> dict[str, str]:
 def clean_environment(source: Mapping[str, str] | None = None) -> dict[str, str]:
     """The caller's environment without what would point a process of the stack elsewhere.
 
-    A login to another Prefect server, or one role's settings, must not reach the processes of all.
+    A login to another Prefect server, or one role's settings, must not reach the processes of all. A proxy
+    stays, for what they fetch elsewhere, but not for the stack's own servers.
     """
     kept = {
         name: value
         for name, value in (os.environ if source is None else source).items()
         if not name.startswith("PREFECT_") and (not name.startswith("FEDCART_") or name in _PASSED_SETTINGS)
     }
-    return kept | {
-        "DO_NOT_TRACK": "1",
-        "DVC_NO_ANALYTICS": "1",
-        "GX_ANALYTICS_ENABLED": "false",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return (
+        kept
+        | sparing(kept)
+        | {
+            "DO_NOT_TRACK": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "GX_ANALYTICS_ENABLED": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
 
 
 def answers(port: int) -> bool:
     """Whether the API says that it is healthy."""
     try:
-        with urllib.request.urlopen(f"{api_url(port)}/health", timeout=1.0) as answer:  # noqa: S310
+        with direct().open(f"{api_url(port)}/health", timeout=1.0) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -12,7 +12,6 @@ import signal
 import sys
 import sysconfig
 import urllib.error
-import urllib.request
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fedmodels.errors import StackError
 from infra.layout import PRIVATE, role_prefix
 from infra.local.ports import HOST, free_ports, port_is_free
+from infra.loopback import direct
 from infra.private_files import read_json, write_json, write_private
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def reload_identities(pid: int) -> None:
 def answers(ports: StorePorts) -> bool:
     """Whether the S3 port says that it is healthy."""
     try:
-        with urllib.request.urlopen(f"{endpoint(ports)}/healthz", timeout=1.0) as answer:  # noqa: S310
+        with direct().open(f"{endpoint(ports)}/healthz", timeout=1.0) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
