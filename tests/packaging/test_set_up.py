@@ -66,6 +66,11 @@ def test_machines_that_will_do(script, machine):
     script.check_machine(*machine, 4.6, 4.1)
 
 
+def test_a_mac_with_an_intel_processor_is_refused_before_anything_is_fetched(script):
+    with pytest.raises(script.SetUpRefused, match="Apple processor, and this has one of Intel's"):
+        script.check_machine("Darwin", "x86_64", 100.0, 16.0)
+
+
 def test_an_update_of_pins_needs_less_room(script):
     complete(script)
     script.check_machine("Linux", "x86_64", 2.1, 8.0)
