@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     s3_access_key_id: Annotated[str, WithJsonSchema({"type": "string", "writeOnly": True})] | None = None
     s3_secret_access_key: SecretStr | None = None
     database: SecretStr | None = Field(
-        None, description="URL of a PostgreSQL for the Prefect server; read by fedcart up alone"
+        None, description="URL of a PostgreSQL for the Prefect server; read by fedcart up and fedcart demo"
     )
     signing_key: Path | None = Field(None, description="PEM file with the role's Ed25519 key")
     party_keys: dict[str, str] = Field({}, description="party id to public key, base64; coordinator only")
@@ -154,6 +154,16 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         toml = TomlConfigSettingsSource(settings_cls, Path(os.environ.get(CONFIG_VARIABLE, "fedcart.toml")))
         return init_settings, env_settings, toml
+
+    @property
+    def chosen_bucket(self) -> str | None:
+        """The bucket, where somebody named one."""
+        return self.bucket if "bucket" in self.model_fields_set else None
+
+    @property
+    def chosen_database(self) -> str | None:
+        """URL of the Prefect server's database, a secret, where somebody named one."""
+        return self.database.get_secret_value() if self.database else None
 
     @property
     def workspace(self) -> Path:

@@ -33,9 +33,16 @@ def demo(
     from infra.locations import kept_model_folder
     from infra.settings import load_settings
 
-    home = load_settings().home
+    settings = load_settings()
+    home = settings.home
     wanted = Wanted(
-        load_recipe(recipe), home, keep=keep, baselines=baselines, kill_coordinator=kill_coordinator
+        load_recipe(recipe),
+        home,
+        keep=keep,
+        baselines=baselines,
+        kill_coordinator=kill_coordinator,
+        bucket=settings.chosen_bucket,
+        database=settings.chosen_database,
     )
     summary = demonstrate(wanted, step, run_progress)
     if as_json:

@@ -55,8 +55,12 @@ def demo(
             code="usage",
         )
     kind = NO_DRIFT if no_drift else WORSE if worse else DRIFT
-    home = load_settings().home / RECIPE
-    document = demonstrate_drift(Wanted(kind, load_recipe(RECIPE), home, keep=keep), _say, run_progress)
+    settings = load_settings()
+    home = settings.home / RECIPE
+    if settings.database:
+        notes.print("This stack has an SQLite of its own: FEDCART_DATABASE is left to the other one.")
+    wanted = Wanted(kind, load_recipe(RECIPE), home, keep=keep, bucket=settings.chosen_bucket)
+    document = demonstrate_drift(wanted, _say, run_progress)
     document["shown"] = as_expected(kind, document)
     if as_json:
         print_json(document)

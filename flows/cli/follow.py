@@ -15,11 +15,17 @@ def follow(run: RunArgument, as_json: JsonFlag = False) -> None:
     from flows.following import rejoin
     from flows.open_store import open_store
     from flows.reports import with_measured, write_report
+    from infra.local.users import using
     from infra.settings import load_settings
 
     home = load_settings().home
     check_identifier("run", run)
-    with open_store(home), goes_on_without(run), run_progress(run) as watch:
+    with (
+        using(home, f"fedcart runs follow of {run}"),
+        open_store(home),
+        goes_on_without(run),
+        run_progress(run) as watch,
+    ):
         summary = rejoin(home, run, watch)
     kept = kept_report(home, run)
     summary = with_measured(summary, kept)

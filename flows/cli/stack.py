@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, RecipeOption, console, print_json, print_table, step
+from flows.cli.output import JsonFlag, RecipeOption, called, console, print_json, print_table, step, warn
 
 COLUMNS = (
     ("role", "left"),
@@ -44,34 +44,46 @@ def up(
     """
     from flows.recipes import load_recipe
     from infra.local import stack
+    from infra.local.plan import switch_of_bucket
     from infra.settings import load_settings
 
     settings = load_settings()
     parties = load_recipe(recipe).parties
-    if database is None and settings.database:
-        database = settings.database.get_secret_value()
+    if switched := switch_of_bucket(settings.home, settings.chosen_bucket):
+        warn(switched)
     stack.up(
         settings.home,
         parties,
-        bucket=settings.bucket,
+        bucket=settings.chosen_bucket,
         server_port=server_port,
         s3_port=s3_port,
-        database=database,
+        database=database or settings.chosen_database,
         on_step=lambda part: step(f"{part}: up"),
     )
     _show(as_json)
 
 
 def down(as_json: JsonFlag = False) -> None:
-    """Stop every process of the local stack, and of the runs in it. Data and history stay."""
+    """Stop every process of the local stack, and of the runs in it. Data and history stay.
+
+    Runs that were under way are named: each goes on with `fedcart up` and `fedcart train --resume RUN`.
+    """
     from infra.local import stack
+    from infra.local.users import runs_under_way
     from infra.settings import load_settings
 
-    stopped = stack.down(load_settings().home)
+    home = load_settings().home
+    interrupted = runs_under_way(home)
+    stopped = stack.down(home)
     if as_json:
-        print_json({"stopped": list(stopped)})
-    else:
-        console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+        print_json({"stopped": list(stopped), "interrupted": interrupted})
+        return
+    console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    for run in interrupted:
+        console.print(
+            f"{run} was under way; to go on, {called()} up and then {called()} train --resume {run}",
+            soft_wrap=True,
+        )
 
 
 def status(as_json: JsonFlag = False) -> None:

@@ -59,7 +59,8 @@ def train(
     from flows.recipes import load_recipe
     from flows.reports import write_report
     from infra.local.memory import PeakMemory
-    from infra.local.stack import process_ids
+    from infra.local.stack import measured_ids
+    from infra.local.users import using
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
 
@@ -92,7 +93,11 @@ def train(
                 "and those are trained on; fedcart data prepare notes the recipe's."
             )
     began = time.perf_counter()
-    with run_progress(request.run) as watch, PeakMemory(lambda: process_ids(home)) as memory:
+    with (
+        using(home, f"fedcart train of {request.run}"),
+        run_progress(request.run) as watch,
+        PeakMemory(lambda: measured_ids(home)) as memory,
+    ):
         start_up = StartUp(watch, began)
         with told_when_interrupted(
             f"Whether the run {request.run} was begun, fedcart runs follow {request.run} says."

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from fedmodels.errors import FedcartError
@@ -28,14 +28,15 @@ def alone(recipe: Recipe) -> Recipe:
 
 
 def train_alone(
-    recipe: Recipe, home: Path, say: Say, *, goes_down: bool
+    recipe: Recipe, home: Path, say: Say, now: datetime, *, goes_down: bool
 ) -> dict[str, dict[str, float] | None]:
     """Train every party alone, one run each, all at once; scores on the coordinator's holdout.
 
     A party whose run fails has `None`, and `say` is told why. Runs that nobody goes on with are cancelled:
-    one that failed, and when the command is interrupted and the stack `goes_down`, all of them.
+    one that failed, and when the command is interrupted and the stack `goes_down`, all of them. Their ids
+    come from `now`, by `alone_requests`.
     """
-    requests = alone_requests(recipe, datetime.now(UTC))
+    requests = alone_requests(recipe, now)
     begun: dict[str, str] = {}
     scores: dict[str, dict[str, float] | None] = dict.fromkeys(requests)
     try:

@@ -46,6 +46,8 @@ class Wanted:
     home: Path
     """Of a stack of its own: schedules this short are nothing for one that is used."""
     keep: bool = False
+    bucket: str | None = None
+    """Chosen by somebody. A database is not taken over: two servers, and these schedules, would share it."""
 
 
 def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: Watcher) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def demonstrate_drift(wanted: Wanted, say: Callable[[float, str], None], watch: 
     try:
         timeline.step("starting Prefect server, object store and workers, and preparing the data")
         start_afresh(home)
-        bring_up(recipe, home, lambda _words: None)
+        bring_up(recipe, home, lambda _words: None, bucket=wanted.bucket)
         arrival = arrival_of(wanted.kind, recipe, PARTY, home)
         server = api_url(home)
         timeline.step(f"the stack is up; its Prefect UI is {server.removesuffix('/api')}")

@@ -23,6 +23,7 @@ from infra.private_files import read_json, write_json
 from infra.waiting import wait_for
 
 _RELEASE_S = 2.0
+BUCKET = "fedcart"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,22 @@ def read_stack(home: Path) -> Stack | None:
         return None
 
 
+def switch_of_bucket(home: Path, bucket: str | None) -> str:
+    """What a person has to know when the stack of `home` had another bucket than it is to have; else nothing.
+
+    Args:
+        home: folder of the stack.
+        bucket: the one that was asked for, if any.
+    """
+    before = read_stack(home)
+    if before is None or bucket in (None, before.bucket):
+        return ""
+    return (
+        f"the bucket is {bucket} from now on; runs and releases in {before.bucket} stay there, and are seen "
+        f"again with FEDCART_BUCKET={before.bucket}"
+    )
+
+
 def write_stack(stack: Stack) -> None:
     """Keep the plan."""
     document = asdict(stack)
@@ -107,7 +124,7 @@ def plan_stack(
     home: Path,
     parties: tuple[str, ...],
     *,
-    bucket: str,
+    bucket: str | None,
     server_port: int | None,
     s3_port: int | None,
     server_lives: bool,
@@ -116,7 +133,8 @@ def plan_stack(
 ) -> Stack:
     """The stack that is to run: what there was, with these parties added.
 
-    A living server keeps its port. A dead one gets its old port again when that is free.
+    Without a `bucket` that of the time before stays. A living server keeps its port. A dead one gets its old
+    port again when that is free.
 
     Raises:
         StackError: a port that was asked for is taken, or a living server has another one or bucket.
@@ -130,6 +148,8 @@ def plan_stack(
     known = before.parties if before else ()
     if before and server_lives and database not in (None, before.database):
         raise _other("Prefect server", "another database", "the one that was named")
+    if bucket is None:
+        bucket = before.bucket if before else BUCKET
     if before and store_lives and before.bucket != bucket:
         raise _other("object store", f"bucket {before.bucket}", bucket)
     return Stack(

@@ -5,6 +5,7 @@ nothing that `down` does not find. One command at a time changes a stack.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -41,7 +42,7 @@ def up(
     home: Path,
     parties: tuple[str, ...],
     *,
-    bucket: str = "fedcart",
+    bucket: str | None = None,
     server_port: int | None = None,
     s3_port: int | None = None,
     database: str | None = None,
@@ -58,7 +59,8 @@ def up(
     Args:
         home: folder for everything that is written.
         parties: ids of the parties; the coordinator comes along.
-        bucket: name of the bucket, made when it is missing.
+        bucket: name of the bucket, made when it is missing; that of the time before when not given, and
+            `fedcart` at first.
         server_port: of the Prefect server; a free one when not given.
         s3_port: of the object store; a free one when not given.
         database: URL of a PostgreSQL for the Prefect server, a secret; that of the time before when not
@@ -118,7 +120,12 @@ def up(
     return stack
 
 
-def down(home: Path, *, patience: float = endings.PATIENCE_S) -> tuple[str, ...]:
+def down(
+    home: Path,
+    *,
+    patience: float = endings.PATIENCE_S,
+    in_use: Callable[[tuple[str, ...]], bool] = lambda _going: False,
+) -> tuple[str, ...]:
     """Stop every process of the stack, whatever started it; return the names of those that still ran.
 
     The server last, so that workers and the runs that they started can say goodbye to it. Harmless when
@@ -127,6 +134,7 @@ def down(home: Path, *, patience: float = endings.PATIENCE_S) -> tuple[str, ...]
     Args:
         home: folder for everything that was written.
         patience: seconds in which flow runs may end by themselves, before they are stopped.
+        in_use: given the ids of the flow runs that have not, whether to leave all as it is.
 
     Raises:
         StackError: another command is changing the stack.
@@ -140,6 +148,8 @@ def down(home: Path, *, patience: float = endings.PATIENCE_S) -> tuple[str, ...]
     with locked(home):
         living = tuple(sorted(living_parts(home)))
         stopped = endings.await_flow_runs(stack, patience)
+        if in_use(stopped):
+            return ()
         store = processes.marked(stack, STORE)
         processes.ask_to_stop(store)
         _stop_all_but(home, (STORE, SERVER))
@@ -197,6 +207,11 @@ def living_parts(home: Path) -> dict[str, Record]:
 def process_ids(home: Path) -> list[int]:
     """Ids of all living processes of the stack, the runs of its workers included."""
     return [process.pid for process in processes.marked(stack_folder(home.resolve()))]
+
+
+def measured_ids(home: Path) -> list[int]:
+    """Ids of all that a command has to do with: its own process, and all of the stack."""
+    return [os.getpid(), *process_ids(home)]
 
 
 def _start_store(home: Path) -> bool:

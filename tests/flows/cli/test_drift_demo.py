@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from fedmodels.errors import InputError
 from flows.cli.main import app
-from flows.demonstrations import drift
+from flows.demonstrations import drift, training
 
 ONE, OTHER = ({"release": n, "run": f"drift-demo-{n}", "model_sha256": f"{n}" * 64} for n in (1, 2))
 SCORE = {"feature": "text", "measure": "out_of_vocabulary", "effect": 0.32, "bound": 0.1, "p_value": 0.0}
@@ -47,6 +47,26 @@ def call(monkeypatch, tmp_path):
         return CliRunner().invoke(app, ["drift", "demo", *words], env={"FEDCART_HOME": str(tmp_path)})
 
     return called
+
+
+def test_the_demonstrations_take_the_settings_bucket_and_one_the_database(monkeypatch, tmp_path):
+    given = []
+
+    def note(wanted, *_arguments):
+        given.append(wanted)
+        raise InputError("Far enough")
+
+    monkeypatch.setattr(drift, "demonstrate_drift", note)
+    monkeypatch.setattr(training, "demonstrate", note)
+    named = {"FEDCART_BUCKET": "mine", "FEDCART_DATABASE": "postgresql://db/x"}
+    for variables in ({}, named):
+        for words in (["demo"], ["drift", "demo"]):
+            done = CliRunner().invoke(app, words, env={"FEDCART_HOME": str(tmp_path), **variables})
+            assert isinstance(done.exception, InputError)
+            assert ("an SQLite of its own" in done.stderr) is (bool(variables) and "drift" in words)
+    assert [wanted.bucket for wanted in given] == [None, None, "mine", "mine"]
+    assert (given[0].database, given[2].database) == (None, "postgresql://db/x")
+    assert "postgresql" not in repr(given[2])
 
 
 @pytest.mark.parametrize(

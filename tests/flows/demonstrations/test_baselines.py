@@ -10,6 +10,7 @@ from fedmodels.recipe import Recipe
 from flows.demonstrations import baselines
 from flows.demonstrations.baselines import alone, alone_requests, train_alone
 
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PARTIES = ("electronics-shop-north", "electronics-shop-south", "wine-shop")
 TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}
 RECIPE = Recipe(name="r", data={"parties": TABLES, "coordinator": {"table": "own.csv"}})
@@ -60,7 +61,7 @@ def test_a_party_that_fails_has_no_scores_and_keeps_nobody_else_from_theirs(tmp_
     ends[PARTIES[0]] = StackError("There is no deployment", code="deployment-missing")
     ends[PARTIES[1]] = QuorumMissed("Nobody answered")
     told = []
-    assert train_alone(RECIPE, tmp_path, told.append, goes_down=True) == {
+    assert train_alone(RECIPE, tmp_path, told.append, NOW, goes_down=True) == {
         PARTIES[0]: None,
         PARTIES[1]: None,
         PARTIES[2]: SCORES,
@@ -77,5 +78,5 @@ def test_an_interruption_takes_the_runs_along_when_their_stack_goes_down(tmp_pat
     ends, abandoned = runs
     ends[PARTIES[1]] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        train_alone(RECIPE, tmp_path, print, goes_down=goes_down)
+        train_alone(RECIPE, tmp_path, print, NOW, goes_down=goes_down)
     assert len(abandoned) == (3 if goes_down else 0)

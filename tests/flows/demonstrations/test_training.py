@@ -1,6 +1,7 @@
 """What a demonstration stops, and what it leaves behind."""
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,8 @@ from flows.demonstrations import training
 from flows.demonstrations.training import Wanted, bring_up, demonstrate
 from flows.reports import read_report
 from infra.local.endings import PATIENCE_S
+from infra.local.plan import Stack, write_stack
+from infra.local.seaweedfs import StorePorts
 
 PARTIES = ("electronics-shop-north", "electronics-shop-south")
 TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}
@@ -20,9 +23,14 @@ TABLES = {party: {"train": f"{party}.csv"} for party in PARTIES}
 def noted(monkeypatch):
     """What a demonstration did to the stack: its steps are noted instead of taken, and train nothing."""
     noted = []
-    monkeypatch.setattr(training, "bring_up", lambda *_arguments: noted.append("up"))
-    monkeypatch.setattr(training, "down", lambda _home, patience: noted.append(("down", patience)))
-    monkeypatch.setattr(training, "process_ids", lambda _home: [1])  # a store for another command
+    monkeypatch.setattr(training, "bring_up", lambda *_arguments, **_chosen: noted.append("up"))
+
+    def down(_home, patience, in_use):
+        noted.append(("in use" if in_use(("a flow run",)) else "down", patience))
+
+    monkeypatch.setattr(training, "down", down)
+    monkeypatch.setattr(training, "users", lambda _home, _going, _own: [])
+    monkeypatch.setattr(training, "measured_ids", lambda _home: [1])  # a store for another command
     monkeypatch.setattr(
         training, "_train", lambda *_arguments, **_flags: ({"run_id": "r-1", "status": "finished"}, 1.0)
     )
@@ -33,6 +41,44 @@ def wanted(home, **flags) -> Wanted:
     return Wanted(
         Recipe(name="r", data={"parties": TABLES, "coordinator": {"table": "o.csv"}}), home, **flags
     )
+
+
+def test_a_stack_that_somebody_else_uses_by_the_end_stays_up_and_says_why(tmp_path, monkeypatch, noted):
+    asked, said = [], []
+
+    def users(_home, going, own_runs):
+        asked.append((going, own_runs))
+        return ["fedcart train of other-1"]
+
+    monkeypatch.setattr(training, "stands", lambda _home: False)
+    monkeypatch.setattr(training, "users", users)
+    monkeypatch.setattr(training, "train_alone", lambda *_arguments, **_flags: {})
+    demonstrate(wanted(tmp_path, baselines=True), said.append, nullcontext)
+    assert noted == ["up", ("in use", training.ENDING_S)]
+    assert said[-1] == (
+        "the stack stays up, since it is used by fedcart train of other-1; stop it with fedcart down"
+    )
+    ((going, own_runs),) = asked
+    assert going == ("a flow run",)
+    assert [run.rpartition("-20")[0] for run in own_runs] == [
+        "r",
+        "alone-1-electro",
+        "alone-2-electro",
+    ]
+
+
+def test_bucket_and_database_of_the_settings_are_the_stacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "prepare_data", lambda *_arguments: SimpleNamespace(warning=""))
+    given = []
+    monkeypatch.setattr(training, "up", lambda *_arguments, **options: given.append(options))
+    write_stack(Stack(tmp_path, "fedcart", PARTIES, 1, StorePorts(2, 3, 4, 5, 6)))
+    said = []
+    bring_up(wanted(tmp_path).recipe, tmp_path, said.append, bucket="other", database="postgresql://db/x")
+    assert (given[0]["bucket"], given[0]["database"]) == ("other", "postgresql://db/x")
+    assert said == [
+        "the bucket is other from now on; runs and releases in fedcart stay there, and are seen again with "
+        "FEDCART_BUCKET=fedcart"
+    ]
 
 
 @pytest.mark.parametrize(
