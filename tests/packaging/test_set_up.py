@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infra import diagnosis
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,8 +52,8 @@ def test_this_machine_will_do(script):
         (("Windows", "AMD64", 99.0, 16.0), r"this is Windows AMD64; use another .* \(WSL 2\)\.$"),
         (("Linux", "i686", 99.0, 16.0), "this is Linux i686"),
         (
-            ("Linux", "x86_64", 4.4, 16.0),
-            r"^4\.5 GB of free disk are needed here, and there are 4\.4; make room\.$",
+            ("Linux", "x86_64", 5.9, 16.0),
+            r"^6\.0 GB of free disk are needed here, and there are 5\.9; make room\.$",
         ),
         (("Linux", "x86_64", 99.0, 3.9), r"^4 GB of memory are needed, and there are 3\.9"),
     ],
@@ -63,7 +65,7 @@ def test_a_machine_that_will_not_do(script, facts, sentence):
 
 @pytest.mark.parametrize("machine", [("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")])
 def test_machines_that_will_do(script, machine):
-    script.check_machine(*machine, 4.6, 4.1)
+    script.check_machine(*machine, 6.1, 4.1)
 
 
 def test_a_mac_with_an_intel_processor_is_refused_before_anything_is_fetched(script):
@@ -73,7 +75,11 @@ def test_a_mac_with_an_intel_processor_is_refused_before_anything_is_fetched(scr
 
 def test_an_update_of_pins_needs_less_room(script):
     complete(script)
-    script.check_machine("Linux", "x86_64", 2.1, 8.0)
+    script.check_machine("Linux", "x86_64", 3.6, 8.0)
+
+
+def test_the_doctor_asks_for_as_much_room_for_a_run(script):
+    assert script.SPARE_GB == diagnosis.LEAST_FREE_GB
 
 
 def test_another_python_is_named_with_the_next_step(script, monkeypatch):
