@@ -66,11 +66,10 @@ def check_drift(desk: DriftDesk) -> DriftCheck:
 def check_against(desk: DriftDesk, released: Released) -> DriftCheck:
     """`check_drift`, of a champion that was found before."""
     section = released.plan.recipe.drift
-    data_hash = trained_hash(desk, released)
-    rows = trained_rows(desk, released, data_hash)
+    rows = trained_rows(desk, released, trained_hash(desk, released))
     window = fresh_window(desk, released, rows)
     model = cache(lambda: load_champion(desk, released))
-    kept = find_reference(desk, released, data_hash, rows, model)
+    kept = find_reference(desk, released, rows, model)
     key = data_hash_key(desk.signing_key)
     window_id = _keyed(key, [keyed_data_hash(window.rows, key), repr(sorted(window.columns.items()))])
     history = read_history(desk)

@@ -17,7 +17,7 @@ class DriftDesk:
 
     Below `folder`, which nobody but the party's user may open:
 
-        rows/HASH/            rows that a model was trained on, by their keyed hash
+        rows/HASH-REST/       rows that a model was trained on, see `tasks/party/kept_rows.py`
         references/KEY.json   what fresh rows are held against, and KEY.npz beside it
         checks.json           verdicts of the past, and windows.npz: which rows each of them saw
         models/               the champion

@@ -1,7 +1,7 @@
 """The reference of a party: what fresh rows are held against, built once for each champion, and kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,6 @@ class KeptReference:
 def find_reference(
     desk: DriftDesk,
     released: Released,
-    data_hash: str,
     rows: TrainedRows,
     model: "Callable[[], Workbench]",
 ) -> KeptReference:
@@ -46,7 +45,7 @@ def find_reference(
             few, or cannot be used.
     """
     section = released.plan.recipe.drift
-    named = [FORMAT, released.model_sha256, data_hash, section.model_dump(mode="json")]
+    named = [FORMAT, released.model_sha256, rows.name, section.model_dump(mode="json")]
     key = sha256_hex(canonical_json(named))
     kept = _read(desk, key)
     if kept is not None:
@@ -63,8 +62,14 @@ def find_reference(
     columns = measure_columns(section, rows.train, rows.holdout, model, rng)
     kinds = feature_kinds(section, columns)
     reference = build_reference(columns, kinds, drift_policy(section), rng)
+    left_out = {name: _kept_without(name) for name in section.columns if name not in columns}
+    reference = replace(reference, left_out={**reference.left_out, **left_out})
     _write(desk, key, reference)
     return KeptReference(reference, reference_hash(reference), built=True)
+
+
+def _kept_without(column: str) -> str:
+    return f"Of the reference: the rows that the champion was trained on were kept without column {column}."
 
 
 def _read(desk: DriftDesk, key: str) -> Reference | None:

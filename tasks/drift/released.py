@@ -93,14 +93,16 @@ def trained_hash(desk: DriftDesk, released: Released) -> str:
 def trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> TrainedRows:
     """The rows of this hash: those that were kept, or the party's table if it is still the same.
 
+    Rows that were kept without a watched column serve the other features where the table has changed.
+
     Raises:
         DataRefused: `drift-no-reference`: neither is there; or the table is damaged.
         InputError: the party's settings name no table.
     """
-    kept = read_rows(desk.folder, data_hash)
-    if kept is not None:
+    plan, tables, run = released.plan, desk.tables, released.champion.run
+    watched = plan.recipe.drift.columns
+    if kept := read_rows(desk.folder, data_hash, run, watched):
         return kept
-    plan, tables = released.plan, desk.tables
     for fresh in dict.fromkeys((tables.fresh, None)):  # it may have come after the training
         prepared = prepare_party_tables(
             tables.train,
@@ -111,9 +113,11 @@ def trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> Trained
             fresh=fresh,
         )
         if keyed_data_hash(prepared.train, data_hash_key(desk.signing_key)) == data_hash:
-            keep_rows(desk.folder, data_hash, prepared, tables, plan.recipe, released.champion.run)
-            if kept := read_rows(desk.folder, data_hash):
+            keep_rows(desk.folder, data_hash, prepared, tables, plan.recipe, run)
+            if kept := read_rows(desk.folder, data_hash, run, watched):
                 return kept
+    if kept := read_rows(desk.folder, data_hash, run):
+        return kept
     raise no_rows(desk.party)
 
 

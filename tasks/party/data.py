@@ -149,7 +149,8 @@ def let_old_rows_go(session: PartySession) -> None:
         return (released is not None and released.run == run) or is_open(session.store, run)
 
     if recipe.drift.enabled:
-        let_rows_go(drift_folder(session.workspace, recipe.name), session.data_hash, is_needed)
+        folder = drift_folder(session.workspace, recipe.name)
+        let_rows_go(folder, session.data_hash, session.run, is_needed)
 
 
 @sealed("data")

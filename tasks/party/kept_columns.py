@@ -11,7 +11,7 @@ from pathlib import Path
 from fedmodels.data.fresh import Column
 from infra.private_files import read_npz, write_private
 
-_COLUMNS, _OLD_COLUMNS = "columns.parquet", "columns.npz"
+COLUMNS, _OLD_COLUMNS = "columns.parquet", "columns.npz"
 
 
 def write_columns(folder: Path, columns: Mapping[str, Column]) -> None:
@@ -29,7 +29,7 @@ def write_columns(folder: Path, columns: Mapping[str, Column]) -> None:
     }
     content = io.BytesIO()
     pq.write_table(pa.table(arrays), content, compression="zstd")
-    write_private(folder / _COLUMNS, content.getbuffer())
+    write_private(folder / COLUMNS, content.getbuffer())
 
 
 def read_columns(folder: Path) -> dict[str, Column] | None:
@@ -38,7 +38,7 @@ def read_columns(folder: Path) -> dict[str, Column] | None:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(folder / _COLUMNS, partitioning=None)
+        table = pq.read_table(folder / COLUMNS, partitioning=None)
         table.validate(full=True)
         return {name: table.column(name).to_pylist() for name in table.column_names}
     except FileNotFoundError:

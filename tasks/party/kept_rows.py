@@ -3,14 +3,20 @@
 A table goes on changing while its model waits to be released. What fresh rows are held against is what that
 model has seen, so a party keeps a copy of the rows of its last trainings; a receipt names them.
 
-    rows/HASH/train.parquet, holdout.parquet, columns.parquet    the rows
-    rows/HASH/repeated.parquet                                   texts of which a table had several rows
-    rows/HASH/runs/RUN                                           a run that they were prepared for
-    rows/HASH/trained                                            when they were last trained on
+    rows/HASH-REST/train.parquet, holdout.parquet, columns.parquet    the rows
+    rows/HASH-REST/repeated.parquet                                   texts of which a table had several rows
+    rows/HASH-REST/sums.json                                          written last: hashes of those files
+    rows/HASH-REST/runs/RUN                                           a run that they were prepared for
+    rows/HASH-REST/trained                                            when they were last trained on
+
+HASH is of the training rows' texts and labels alone, REST of all else that is kept: the same rows with
+another holdout, or with other columns watched, are kept beside those that the champion needs. What is damaged
+is no longer what its sums say, and is written anew by the next training.
 """
 
+import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,14 +25,16 @@ from fedmodels.data.prepared import LabelledTexts, PreparedTables, read_prepared
 from fedmodels.data.tables import write_table
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
+from infra.file_hash import file_sha256
+from infra.private_files import read_json, write_json
 from infra.settings import Tables
-from tasks.party.kept_columns import read_columns, write_columns
+from tasks.party.kept_columns import COLUMNS, read_columns, write_columns
 
 KEPT_TRAININGS = 8
 """Different sets of rows that were trained on, beside those that a run or the champion refers to."""
-_MARK = "train.parquet"
+_TRAIN, _HOLDOUT, _REPEATED = "train.parquet", "holdout.parquet", "repeated.parquet"
+_SUMS = "sums.json"
 """Written last: without it the rows are not whole."""
-_REPEATED = "repeated.parquet"
 _RUNS, _TRAINED = "runs", "trained"
 
 
@@ -43,6 +51,8 @@ class TrainedRows:
     """Every text that the model has met, those that recur too."""
     rows: int
     """Different rows that the model was trained on."""
+    name: str
+    """Differs where anything of it does, further columns and holdout too."""
 
 
 def drift_folder(workspace: Path, recipe: str) -> Path:
@@ -60,15 +70,10 @@ def private_folder(folder: Path, below: Path) -> Path:
     return folder
 
 
-def rows_folder(folder: Path, data_hash: str) -> Path:
-    """Where rows of this keyed hash lie."""
-    return folder / "rows" / data_hash
-
-
 def keep_rows(
     folder: Path, data_hash: str, prepared: PreparedTables, tables: Tables, recipe: Recipe, run: str
 ) -> None:
-    """Keep the rows that are about to be trained on, unless they are kept, and note which run it is for.
+    """Keep the rows that are about to be trained on, unless just these are kept, and note for which run.
 
     Args:
         folder: of `drift_folder`.
@@ -82,20 +87,23 @@ def keep_rows(
         DataRefused: the train table lacks a column that the recipe watches.
         InputError: the disk is full.
     """
-    own = rows_folder(folder, data_hash)
+    columns = _columns(prepared.train.without_texts(prepared.repeated), tables, recipe)
+    own = folder / "rows" / f"{data_hash}-{_rest(prepared, columns)}"
     private_folder(own / _RUNS, folder.parent.parent)
     (own / _RUNS / run).touch()  # first: what another run of the party lets go is not this
-    if _are_whole(own):
+    if _sums_hold(own):
         return
-    columns = _columns(prepared.train.without_texts(prepared.repeated), tables, recipe)
-    write_table(prepared.holdout, own / "holdout.parquet")
     repeated = tuple(sorted(prepared.repeated))
+    write_table(prepared.holdout, own / _HOLDOUT)
     write_table(LabelledTexts(repeated, ("",) * len(repeated)), own / _REPEATED)
     write_columns(own, columns)
-    write_table(prepared.train, own / _MARK)
+    write_table(prepared.train, own / _TRAIN)
+    write_json(
+        own / _SUMS, {name: file_sha256(own / name) for name in (_HOLDOUT, _REPEATED, COLUMNS, _TRAIN)}
+    )
 
 
-def let_rows_go(folder: Path, data_hash: str, is_needed: Callable[[str], bool]) -> None:
+def let_rows_go(folder: Path, data_hash: str, run: str, is_needed: Callable[[str], bool]) -> None:
     """Once rows have been trained on: note that, and remove what nothing needs any more.
 
     What stays are the rows of the last `KEPT_TRAININGS` trainings, and those of every run that is needed,
@@ -104,45 +112,85 @@ def let_rows_go(folder: Path, data_hash: str, is_needed: Callable[[str], bool]) 
     Args:
         folder: of `drift_folder`.
         data_hash: of the rows that were trained on.
+        run: that trained on them.
         is_needed: whether a run is open, or made the champion.
     """
-    own = rows_folder(folder, data_hash)
-    if not _are_whole(own):
+    own = next(_kept_of(folder, data_hash, run), None)
+    if own is None:
         return
     (own / _TRAINED).touch()
     kept = list(own.parent.iterdir())
     trained = [each for each in kept if (each / _TRAINED).exists()]
     trained.sort(key=lambda each: (each / _TRAINED).stat().st_mtime_ns, reverse=True)
     for old in set(kept).difference(trained[:KEPT_TRAININGS]):
-        if not any(is_needed(run.name) for run in (old / _RUNS).glob("*")):
+        if not any(is_needed(noted.name) for noted in (old / _RUNS).glob("*")):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def read_rows(folder: Path, data_hash: str) -> TrainedRows | None:
-    """The rows of this keyed hash, or `None` when they are not kept.
+def read_rows(
+    folder: Path, data_hash: str, run: str, watched: Collection[str] = frozenset()
+) -> TrainedRows | None:
+    """The rows of this keyed hash with all watched columns, or `None` when they are not kept, or damaged.
+
+    Those that were last prepared for the run come first, others with the same rows after them.
 
     Raises:
-        InputError: a file of theirs is damaged.
+        InputError: a file of theirs cannot be read.
     """
-    own = rows_folder(folder, data_hash)
-    if not _are_whole(own):
-        return None
-    columns = read_columns(own)
-    if columns is None:
-        return None
-    train = read_prepared(own / _MARK, "kept train")
-    holdout = read_prepared(own / "holdout.parquet", "kept holdout")
+    for own in _kept_of(folder, data_hash, run):
+        columns = read_columns(own)
+        if columns is not None and columns.keys() >= set(watched):
+            return _read(own, columns)
+    return None
+
+
+def _read(own: Path, columns: dict[str, Column]) -> TrainedRows:
+    train = read_prepared(own / _TRAIN, "kept train")
+    holdout = read_prepared(own / _HOLDOUT, "kept holdout")
     repeated = frozenset(read_prepared(own / _REPEATED, "kept repeated").texts)
     return TrainedRows(
         Window(train.without_texts(repeated), columns),
         holdout.without_texts(repeated),
         repeated.union(train.texts, holdout.texts),
         len(train),
+        own.name,
     )
 
 
+def _kept_of(folder: Path, data_hash: str, run: str) -> Iterator[Path]:
+    """Folders with whole rows of this keyed hash: the one that was last prepared for the run comes first."""
+
+    def noted(own: Path) -> int:
+        note = own / _RUNS / run
+        return note.stat().st_mtime_ns if note.exists() else 0
+
+    # An older version of fedcart named them by the hash alone, and kept no sums.
+    found = [folder / "rows" / data_hash, *sorted((folder / "rows").glob(f"{data_hash}-*"))]
+    return (own for own in sorted(found, key=noted, reverse=True) if _are_whole(own))
+
+
 def _are_whole(own: Path) -> bool:
-    return (own / _MARK).exists() and (own / _REPEATED).exists()
+    if (own / _SUMS).exists():
+        return _sums_hold(own)
+    return (own / _TRAIN).exists() and (own / _REPEATED).exists()
+
+
+def _sums_hold(own: Path) -> bool:
+    """Whether every file is the one that was written."""
+    sums = read_json(own / _SUMS) or {}
+    try:
+        return bool(sums) and all(file_sha256(own / name) == sha256 for name, sha256 in sums.items())
+    except OSError:
+        return False
+
+
+def _rest(prepared: PreparedTables, columns: dict[str, Column]) -> str:
+    """Names what is kept beside the training rows, 16 hexadecimal digits; it never leaves the party."""
+    digest = hashlib.sha256()
+    parts = (prepared.holdout.texts, prepared.holdout.labels, sorted(prepared.repeated), sorted(columns))
+    for values in (*parts, *(columns[name] for name in sorted(columns))):
+        digest.update(repr(values).encode())
+    return digest.hexdigest()[:16]
 
 
 def _columns(rows: LabelledTexts, tables: Tables, recipe: Recipe) -> dict[str, Column]:

@@ -12,12 +12,13 @@ from fedmodels.errors import DataRefused, FedcartError, InputError
 from fedmodels.protocol.drift import DriftNotice, open_notice
 from flows.cli.drift import document
 from infra.keys import public_key, verify
-from infra.layout import drift_prefix
+from infra.layout import drift_prefix, plan_key
 from infra.role_settings import update_role_settings
 from tasks.drift.artifacts import check_markdown, visible
 from tasks.drift.checking import check_drift
 from tasks.drift.history import read_history
 from tasks.drift.noticing import leave_notice, notice_of
+from tasks.drift.released import find_released, trained_hash, trained_rows
 from tasks.drift.words import verdict_in_words
 from tests.tasks.drift.champion import REVIEWS, TWEETS, sentences
 
@@ -289,6 +290,73 @@ def test_a_column_that_vanishes_from_fresh_rows_is_told_and_the_next_training_ta
     write_with_columns(made, "fresh", sentences(REVIEWS, 150, 9, start=9000), both)
     price = next(each for each in check_drift(made.desk("shop-a")).report.findings if each.feature == "price")
     assert {each.name for each in price.measures} >= {"missing", "psi"}
+
+
+def watching(made, **columns):
+    """The recipe's file names further columns from now on."""
+    section = made.recipe.drift.model_copy(update={"columns": columns})
+    made.recipe = made.recipe.model_copy(update={"drift": section})
+
+
+def test_a_column_that_is_named_later_is_watched_though_the_rows_have_not_changed(champion):
+    made = champion(features=["text"])
+    priced = {"price": lambda n: 10 + n % 7}
+    write_with_columns(made, "train", sentences(REVIEWS, 300, 0), priced)
+    made.release()
+    write_with_columns(made, "fresh", sentences(REVIEWS, 150, 7, start=1000), {"price": lambda _n: 90})
+    assert [each.feature for each in check_drift(made.desk("shop-a")).report.findings] == ["text"]
+    watching(made, price="number")
+    write_with_columns(made, "fresh", sentences(REVIEWS, 0, 7), priced)
+    made.release()
+    for start in (2000, 3000):
+        rows = sentences(REVIEWS, 150, start, start=start)
+        write_with_columns(made, "fresh", rows, {"price": lambda _n: 90})
+        check = check_drift(made.desk("shop-a"))
+    assert check.lasting == ("price",)
+    assert check.report.not_compared == ()
+
+
+def test_a_column_that_the_rows_were_kept_without_is_named_as_not_compared(champion):
+    made = champion(features=["text"])
+    made.write("shop-a", "train", sentences(REVIEWS, 300, 0))
+    made.release()
+    plan, version = made.store.read_version(plan_key(made.run))
+    watched = json.loads(plan)
+    watched["recipe"]["drift"]["columns"] = {"price": "number"}
+    made.store.swap(plan_key(made.run), json.dumps(watched).encode(), version)
+    made.write("shop-a", "train", sentences(REVIEWS, 300, 1))
+    (left_out,) = fresh(made, sentences(REVIEWS, 100, 7, start=1000)).report.not_compared
+    assert left_out.feature == "price"
+    assert left_out.sentence.endswith("that the champion was trained on were kept without column price.")
+
+
+def test_another_holdout_scores_the_next_champion_though_the_rows_have_not_changed(champion):
+    made = champion(features=["loss"])
+    made.write("shop-a", "train", sentences(REVIEWS, 200, 0))
+    hashes, held = set(), []
+    for seed in (1, 2):
+        rows = sentences(REVIEWS, 60, seed, start=500 * seed)
+        made.write("shop-a", "holdout", rows)
+        made.release()
+        desk = made.desk("shop-a")
+        released = find_released(desk)
+        data_hash = trained_hash(desk, released)
+        hashes.add(data_hash)
+        held.append((trained_rows(desk, released, data_hash).holdout, rows))
+    assert len(hashes) == 1
+    assert all(set(found.texts) == set(rows.texts) for found, rows in held)
+
+
+def test_kept_rows_that_are_damaged_are_taken_from_a_table_that_is_the_same_still(released):
+    rows = sentences(REVIEWS, 150, 7, start=1000)
+    fresh(released, rows)
+    desk = released.desk("shop-a")
+    (own,) = (desk.folder / "rows").iterdir()
+    (own / "columns.parquet").write_bytes(b"PAR1 and nothing more")
+    assert not fresh(released, sentences(REVIEWS, 150, 8, start=2000)).report.drifted
+    table = released.path("shop-a", "train")
+    table.rename(table.with_name("away"))
+    assert not fresh(released, sentences(REVIEWS, 150, 9, start=3000)).report.drifted, "they are whole again"
 
 
 def test_a_table_without_any_watched_column_is_refused(champion):

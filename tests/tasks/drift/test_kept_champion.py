@@ -38,8 +38,8 @@ def test_nine_trainings_later_the_standing_champion_has_its_rows_still(champion)
     end(made)
     hashes = [train(made, number) for number in range(KEPT_TRAININGS + 1)]
     folder = made.desk("shop-a").folder
-    assert read_rows(folder, hashes[0]) is None, "nobody refers to it any more"
-    assert all(read_rows(folder, each) is not None for each in hashes[1:])
+    assert read_rows(folder, hashes[0], made.run) is None, "nobody refers to it any more"
+    assert all(read_rows(folder, each, made.run) is not None for each in hashes[1:])
     made.write("shop-a", "fresh", sentences(TWEETS, 100, 7))
     assert "text" in check_drift(made.desk("shop-a")).report.drifted_features
 
@@ -49,5 +49,5 @@ def test_rows_of_an_open_run_stay_until_it_is_over(champion):
     first = train(made, 0, close=False)
     hashes = [train(made, number) for number in range(1, KEPT_TRAININGS + 2)]
     folder = made.desk("shop-a").folder
-    assert read_rows(folder, first) is not None
-    assert read_rows(folder, hashes[0]) is None
+    assert read_rows(folder, first, made.run) is not None
+    assert read_rows(folder, hashes[0], made.run) is None
