@@ -28,7 +28,9 @@ class Window:
 
     rows: LabelledTexts
     columns: dict[str, Column] = field(default_factory=dict)
-    """By name; `None` where a row lacks a value."""
+    """By name; `None` where a row lacks a value, or has one that is of another kind."""
+    unreadable: dict[str, int] = field(default_factory=dict)
+    """Rows by column, of those that have them: their value is no number."""
 
     def __repr__(self) -> str:
         return f"Window({len(self.rows)} rows, {len(self.columns)} columns)"
@@ -78,7 +80,7 @@ def read_window(
         all_kinds: whether a further column that the table lacks is refused; else the window lacks it.
 
     Raises:
-        DataRefused: the table is missing or damaged, lacks a column, or a number is none.
+        DataRefused: the table is missing or damaged, or lacks a column.
     """
     texts: list[str | None] = []
     labels: list[object] = []
@@ -100,11 +102,17 @@ def read_window(
     for parts in column_batches(reading):
         for name, values in zip(kinds, parts, strict=True):
             raw[name] += values
-    columns = {
-        name: _typed([raw[name][place] for place in places], kind, name, table)
-        for name, kind in kinds.items()
-    }
-    return Window(rows, columns)
+    columns: dict[str, Column] = {}
+    unreadable: dict[str, int] = {}
+    for name, kind in kinds.items():
+        values = [raw[name][place] for place in places]
+        if kind == "category":
+            columns[name] = [clean_label(value) or None for value in values]
+            continue
+        columns[name], strange = _numbers(values)
+        if strange:
+            unreadable[name] = strange
+    return Window(rows, columns, unreadable)
 
 
 def _batches(path: Path, data: DataConfig, table: str) -> Iterator[RawTable]:
@@ -117,15 +125,14 @@ def _batches(path: Path, data: DataConfig, table: str) -> Iterator[RawTable]:
         yield RawTable(tuple(None if text is None else str(text) for text in texts), (None,) * len(texts))
 
 
-def _typed(values: list[object], kind: ColumnKind, name: str, table: str) -> Column:
-    if kind == "category":
-        return [clean_label(value) or None for value in values]
-    try:
-        numbers = [math.nan if value is None or value == "" else float(str(value)) for value in values]
-    except ValueError:
-        raise DataRefused(
-            f"The {table} table has a value in column {name!r} that is no number",
-            fix="correct it, or watch the column as a category",
-            code="drift-wrong-type",
-        ) from None
-    return [None if math.isnan(number) else number for number in numbers]
+def _numbers(values: list[object]) -> tuple[list[float | None], int]:
+    """Numbers as they are written, `None` where there is none, and how many values are no number."""
+    numbers: list[float | None] = []
+    strange = 0
+    for value in values:
+        try:
+            number = math.nan if value is None or value == "" else float(str(value))
+        except ValueError:
+            number, strange = math.nan, strange + 1
+        numbers.append(None if math.isnan(number) else number)
+    return numbers, strange

@@ -78,7 +78,7 @@ def check_against(desk: DriftDesk, released: Released) -> DriftCheck:
     if report is None:
         rng = np.random.default_rng(int(window_id[:16], 16))
         columns = measure_columns(section, window, window.rows, model, rng)
-        report = compare(kept.reference, columns, drift_policy(section), rng)
+        report = compare(kept.reference, columns, drift_policy(section), rng, window.unreadable)
         history = add_check(desk, history, kept.sha256, window_id, window.rows.texts, report)
     persistence = PersistencePolicy(section.needed, section.of, section.most_overlap)
     return DriftCheck(

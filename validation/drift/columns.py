@@ -70,7 +70,7 @@ def read_numbers(name: str, values: Values, least: int) -> tuple[Floats, int]:
     """
     numbers = _floats(name, values, dimensions=1)
     present = numbers[~np.isnan(numbers)]
-    _require_rows(name, len(present), len(numbers), least)
+    _require_rows(name, len(present), len(numbers), least, "number")
     _require_finite(name, present)
     present.sort()
     return present, len(numbers) - len(present)
@@ -198,10 +198,10 @@ def _from_objects(name: str, values: Sequence[Any] | NDArray[Any]) -> NDArray[An
     return np.asarray(numbers, dtype=np.float64)
 
 
-def _require_rows(name: str, present: int, rows: int, least: int) -> None:
+def _require_rows(name: str, present: int, rows: int, least: int, what: str = "value") -> None:
     if rows and not present:
         raise DataRefused(
-            f"All {counted(rows, 'row')} of feature {name} lack a value",
+            f"All {counted(rows, 'row')} of feature {name} lack a {what}",
             fix="look for what no longer fills the column",
             code="drift-all-null",
         )

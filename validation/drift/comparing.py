@@ -32,6 +32,7 @@ def compare(
     fresh: Mapping[str, Values],
     policy: DriftPolicy,
     rng: np.random.Generator,
+    unreadable: Mapping[str, int] | None = None,
 ) -> DriftReport:
     """Check fresh data for drift.
 
@@ -42,6 +43,8 @@ def compare(
             is left out.
         policy: level and bounds.
         rng: draws samples, permutations and resamples; the same seed gives the same report.
+        unreadable: by feature, values that whoever read the column counted as missing since they are no
+            number; the feature's sentence tells them.
 
     Returns:
         The verdict. Nothing in it is a value of a row. A column that is hardly filled any more, or has
@@ -64,6 +67,7 @@ def compare(
     held = {name: profile for name, profile in reference.profiles.items() if name not in later}
     resamples = resamples_for(sum(_MOST_TESTS[profile.kind] for profile in held.values()), policy.alpha)
     measured, refused = [], dict[str, DataRefused]()
+    strange = unreadable or {}
     for name, profile in held.items():
         try:
             values = given[name] if name in given else _vanished(name, profile, given)
@@ -71,7 +75,17 @@ def compare(
         except DataRefused as error:
             refused[name] = error
             continue
-        measured.append(Measured(name, profile.kind, rows, tuple(measures), vanished=name not in given))
+        measured.append(
+            Measured(
+                name,
+                profile.kind,
+                rows,
+                tuple(measures),
+                vanished=name not in given,
+                unreadable=strange.get(name, 0),
+                given=_rows_of(values),
+            )
+        )
     if not measured:
         raise next(iter(refused.values()))
     left_out = dict(reference.left_out) | {name: f"{error.sentence}." for name, error in refused.items()}
@@ -106,8 +120,11 @@ def _vanished(name: str, profile: Profile, given: Mapping[str, Values]) -> Value
     """
     if profile.kind not in OF_A_COLUMN:
         raise DataRefused(f"The fresh data have no column for {name}", code="drift-feature-missing")
-    rows = (len(each.confidence) if isinstance(each, Scored) else len(each) for each in given.values())
-    return [None] * max(rows)
+    return [None] * max(map(_rows_of, given.values()))
+
+
+def _rows_of(values: Values) -> int:
+    return len(values.confidence) if isinstance(values, Scored) else len(values)
 
 
 def _measure(

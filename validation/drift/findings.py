@@ -83,6 +83,10 @@ class Measured:
     measures: tuple[Measure, ...]
     vanished: bool = False
     """The fresh data have no such column: every value counts as missing."""
+    unreadable: int = 0
+    """Of the missing values, those that are there and no number."""
+    given: int = 0
+    """Fresh rows, with a value or without."""
 
 
 def judge(
@@ -127,6 +131,9 @@ def _sentence(measured: Measured, measures: Sequence[Measure], alpha: float) -> 
         over = "and the fresh rows have no such column any more"
     elif measures and all(measure.name == "missing" for measure in measures):
         over = f"and its {counted(measured.rows, 'row')} with a value are too few to compare"
+    if measured.unreadable:
+        verb = "is no number" if measured.unreadable == 1 else "are no numbers"
+        over += f"; {measured.unreadable} of {counted(measured.given, 'value')} {verb}"
     found = [measure for measure in measures if measure.drifted]
     if found:
         facts = " and ".join(

@@ -89,7 +89,13 @@ def test_further_columns_follow_the_rows_that_stay(tmp_path, data):
     kinds = {"price": "number", "brand": "category"}
     window = read_window(path, data, kinds, table="fresh", without=frozenset({"known"}))
     assert window.columns == {"price": [1.5, None], "brand": ["x", "1"]}
-    with pytest.raises(DataRefused) as caught:
-        read_window(path, data, {"brand": "number"}, table="fresh")
-    assert caught.value.code == "drift-wrong-type"
-    assert "'x'" not in str(caught.value)
+    assert window.unreadable == {}
+
+
+def test_a_value_that_is_no_number_counts_as_missing_and_is_counted(tmp_path, data):
+    header, *rows = "text,label,price,stock", "a,good,1.5,1", "b,bad,n/a,many", "c,bad,,few", "d,bad,1e3,none"
+    path = write(tmp_path / "fresh.csv", header, *rows, "known,bad,?,?")
+    kinds = {"price": "number", "stock": "number"}
+    window = read_window(path, data, kinds, table="fresh", without=frozenset({"known"}))
+    assert window.columns == {"price": [1.5, None, None, 1000.0], "stock": [1.0, None, None, None]}
+    assert window.unreadable == {"price": 1, "stock": 3}

@@ -292,6 +292,34 @@ def test_a_column_that_vanishes_from_fresh_rows_is_told_and_the_next_training_ta
     assert {each.name for each in price.measures} >= {"missing", "psi"}
 
 
+def test_one_value_that_is_no_number_holds_up_nothing_and_is_told(champion):
+    kinds = {"price": "number", "brand": "category", "stock": "number", "rating": "number"}
+    made = champion(columns=kinds, features=["text"])
+
+    def table(name, rows, price, brand, stock, rating):
+        columns = {"price": price, "brand": lambda _n: brand, "stock": stock, "rating": rating}
+        write_with_columns(made, name, rows, columns)
+
+    def price(n):
+        return "n/a" if n == 3 else 10 + n % 7
+
+    table("train", sentences(REVIEWS, 300, 0), price, "x", lambda n: n, lambda _n: "good")
+    made.release()
+    fresh_rows = sentences(REVIEWS, 150, 7, start=1000)
+    table("fresh", fresh_rows, price, "y", lambda _n: "plenty", lambda _n: "bad")
+    report = check_drift(made.desk("shop-a")).report
+    assert report.drifted_features == ("brand", "stock")
+    told = {each.feature: each.sentence for each in report.findings}
+    assert told["price"].endswith(", over 149 rows; 1 of 150 values is no number.")
+    assert told["stock"].endswith("; 150 of 150 values are no numbers.")
+    assert "missing is 1.000" in told["stock"]
+    (left_out,) = report.not_compared
+    assert left_out.feature == "rating"
+    assert re.fullmatch(
+        r"Of the reference: all \d+ rows of feature rating lack a number\.", left_out.sentence
+    )
+
+
 def watching(made, **columns):
     """The recipe's file names further columns from now on."""
     section = made.recipe.drift.model_copy(update={"columns": columns})

@@ -57,6 +57,17 @@ def test_a_column_that_vanished_has_drifted_and_blinds_no_other(reference, colum
     assert (report.not_checked, report.not_compared) == ((), ())
 
 
+def test_values_that_are_no_number_are_told_with_their_share(reference):
+    held = Reference(without_embeddings(reference.profiles))
+    for strange, told in ((1, "1 of 500 values is no number."), (20, "20 of 500 values are no numbers.")):
+        fresh = draw_rows(World(), ROWS, rng(1))
+        fresh["price"] = np.where(np.arange(ROWS) < strange, np.nan, fresh["price"])
+        report = compare(held, fresh, POLICY, rng(1), {"price": strange})
+        (finding,) = (each for each in report.findings if each.feature == "price")
+        assert not finding.drifted
+        assert finding.sentence.endswith(f" rows; {told}")
+
+
 def test_embeddings_that_were_not_handed_in_are_named_and_hold_up_no_other(reference):
     fresh = draw_rows(World(), ROWS, rng(1))
     del fresh["embedding"]
