@@ -1,6 +1,6 @@
 """Whether drift has lasted: what turns the verdicts of scheduled checks into a reason to train again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from fedmodels.words import counted
 
 Rows = NDArray[np.integer[Any]]
 LEAST_COMPARED = 20
-"""Rows in which the overlap of checks is measured where not all of them are remembered."""
+"""Rows that a check must be able to tell of where it does not remember all of its own."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PastCheck:
     """Hash of the reference that it was held against."""
     rows: Rows
     """[n] what tells its rows apart, hashes say, ascending and each once. Of very many rows the n smallest
-    hashes will do: those of two checks below the smaller of their largest ones are a fair draw of their rows
+    hashes will do: those of a check below the largest one of another are a fair draw of its rows
     (A.Z. Broder, "On the resemblance and containment of documents", SEQUENCES 1997)."""
     drifted: tuple[str, ...] = ()
     """Features that drifted."""
@@ -102,25 +102,47 @@ def persistent_drift(checks: Sequence[PastCheck], policy: PersistencePolicy) -> 
 
 def _counted(checks: Sequence[PastCheck], policy: PersistencePolicy) -> list[PastCheck]:
     """The newest `of` checks that each bring rows enough of their own, the newest first."""
-    first_seen = _first_seen(checks)
     places = [len(checks) - 1]
+    seen_by = _seen_by(checks)
     for place in range(len(checks) - 2, -1, -1):
         if len(places) == policy.of:
             break
-        seen_by_then = first_seen[places[-1]] <= place
-        if seen_by_then.size and seen_by_then.mean() <= policy.most_overlap:
+        seen = seen_by(place)
+        if seen is not None and seen <= policy.most_overlap:
             places.append(place)
+            seen_by = _seen_by(checks[: place + 1])
     return [checks[place] for place in places]
 
 
-def _first_seen(checks: Sequence[PastCheck]) -> list[NDArray[np.intp]]:
-    """For the rows of each check that can be compared: the place of the check in which each stands first.
+def _seen_by(checks: Sequence[PastCheck]) -> Callable[[int], float | None]:
+    """What share of the last check's rows had been seen by the time of an earlier one, given its place.
 
-    None of a check can be where another one remembers so small a share of its rows that too few are left.
+    Each earlier check tells of the rows below its own cut, its largest remembered hash, whether it held
+    them; of those above it tells nothing. So rows are asked of one check after the other, in the order of
+    their cuts, and leave the count where the next check cannot tell of them: the product-limit estimate (E.L.
+    Kaplan and P. Meier, "Nonparametric estimation from incomplete observations", JASA 1958). It is fair
+    since hashes depend on nothing else, it is exact where all rows are remembered, and one very large check,
+    which tells of few rows, takes none of the others' word away. `None` where too few rows can be compared
+    with the earlier check itself.
     """
-    cut = [check.rows[-1] for check in checks if not check.whole]
-    rows = [check.rows[check.rows <= min(cut)] if cut else check.rows for check in checks]
-    owner = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-    _, first, which = np.unique(np.concatenate(rows), return_index=True, return_inverse=True)
-    found = np.split(owner[first][which], np.cumsum([len(each) for each in rows])[:-1])
-    return [each if not cut or len(each) >= LEAST_COMPARED else each[:0] for each in found]
+    *earlier, last = checks
+    rows = last.rows
+    found = np.array([np.isin(rows, each.rows, assume_unique=True) for each in earlier])  # [checks, n]
+    told = np.array(
+        [len(rows) if each.whole else np.searchsorted(rows, each.rows[-1], side="right") for each in earlier]
+    )
+    by_cut = np.argsort(-told, kind="stable") if earlier else told
+
+    def seen_by(place: int) -> float | None:
+        if not earlier[place].whole and told[place] < LEAST_COMPARED:
+            return None
+        asked = by_cut[by_cut <= place]
+        held = found[asked]
+        seen = held.any(axis=0)
+        asked_of = (told[asked, None] > np.arange(len(rows))).sum(axis=0)
+        left_after = np.where(seen, held.argmax(axis=0), asked_of - 1)
+        at_risk = np.bincount(left_after + 1, minlength=len(asked) + 1)[::-1].cumsum()[::-1][1:]
+        newly_seen = np.bincount(left_after[seen], minlength=len(asked))
+        return float(1 - np.prod(1 - newly_seen / np.maximum(at_risk, 1)))
+
+    return seen_by

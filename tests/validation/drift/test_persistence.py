@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmodels.errors import InputError
+from validation.drift import persistence
 from validation.drift.persistence import PastCheck, PersistencePolicy, persistent_drift
 
 POLICY = PersistencePolicy()  # 3 of 4
@@ -109,6 +110,59 @@ def test_of_many_rows_the_smallest_hashes_tell_how_far_checks_overlap():
     assert persistent_drift(over(kept(0, 20_000), kept(9_000, 29_000), whole=False), policy) == ()
     far = PastCheck("r1", hashes[-3:], ("price",))
     assert persistent_drift([*over(hashes[:2000], whole=False), far], policy) == (), "nothing to compare"
+
+
+def draws(*sizes, seed=0):
+    """Disjoint rows of each size as they are remembered: hashes, of very many the 2,000 smallest."""
+    hashes = np.unique(np.random.default_rng(seed).integers(0, 2**63, sum(sizes) + 100, dtype=np.uint64))
+    order = np.random.default_rng(seed + 1).permutation(len(hashes))
+    return [hashes[part] for part in np.split(order, np.cumsum(sizes))[:-1]]
+
+
+def remembered(rows, *, drifted=True):
+    kept = np.sort(rows)[:2000]
+    return PastCheck("r1", kept, ("text",) if drifted else (), len(rows) <= 2000)
+
+
+@pytest.mark.parametrize("place", [0, 3, 8])
+def test_one_very_large_check_leaves_the_others_their_say(place):
+    large, *windows = draws(1_000_000, *[5000] * 12)
+    checks = [remembered(rows) for rows in windows]
+    checks.insert(place, remembered(large, drifted=False))
+    assert persistent_drift(checks, POLICY) == ("text",)
+
+
+def test_parts_of_one_very_large_file_are_one_piece_of_evidence():
+    (large,) = draws(1_000_000)
+    parts = [large[start : start + 5000] for start in range(0, 60_000, 5000)]
+    checks = [remembered(large), *map(remembered, parts)]
+    assert persistent_drift(checks, PersistencePolicy(needed=2, of=4)) == ()
+    assert persistent_drift(checks[1:], POLICY) == ("text",), "of which nobody had seen the rest"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_overlaps_with_checks_of_other_sizes_add_up(seed):
+    """Of 20,000 rows 3,000 are in a small check, 5,000 in a middle and 8,000 in a large one: 80 %."""
+    last, middle, large = draws(20_000, 20_000, 200_000, seed=seed)
+    held = [
+        last[:3000],
+        np.concatenate([middle, last[3000:8000]]),
+        np.concatenate([large, last[8000:16_000]]),
+    ]
+    checks = [remembered(rows) for rows in (*held, last)]
+
+    by_large, by_middle, by_small = (persistence._seen_by(checks)(place) for place in (2, 1, 0))
+    assert by_large == pytest.approx(0.8, abs=0.12)
+    assert by_middle == pytest.approx(0.4, abs=0.06)
+    assert by_small == pytest.approx(0.15, abs=0.03)
+
+
+@given(st.lists(st.sets(st.integers(0, 30), min_size=1), min_size=2, max_size=8))
+def test_where_all_rows_are_remembered_the_share_is_exact(windows):
+    seen_by = persistence._seen_by(over(*map(sorted, windows)))
+    for place in range(len(windows) - 1):
+        known = set().union(*windows[: place + 1])
+        assert seen_by(place) == pytest.approx(len(windows[-1] & known) / len(windows[-1]))
 
 
 def test_one_check_can_be_enough():
