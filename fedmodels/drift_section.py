@@ -35,9 +35,10 @@ class DriftSection(Section):
 
     `columns` names further columns of the parties' tables, as numbers or categories. A party leaves a
     notice when a feature drifted in `needed` of the last `of` checks that share few rows. A retraining
-    begins when `quorum` parties have left one that is at most `max_notice_age` seconds old, no run of the
-    recipe is open, and no retraining of it began in the last `cool_down` seconds: trainings by schedule or
-    by hand do not count for that.
+    begins when `quorum` parties have left one that is at most `max_notice_age` seconds old, they have
+    `min_new_rows` labelled rows between them that the champion has not met, no run of the recipe is open,
+    and no retraining of it began in the last `cool_down` seconds: trainings by schedule or by hand do not
+    count for that.
     """
 
     enabled: bool = True
@@ -51,6 +52,7 @@ class DriftSection(Section):
     of: int = Field(4, ge=1)
     most_overlap: Share = 0.5
     quorum: int = Field(1, ge=1)
+    min_new_rows: int = Field(100, ge=0)
     cool_down: NonNegative = 86_400.0
     max_notice_age: PositiveFloat = 86_400.0
 

@@ -20,7 +20,16 @@ from tasks.retraining.steps import RetrainingDesk, ask, await_training, start
 from tasks.tagging import tag_flow_run
 from tasks.tracebacks import silence_tracebacks
 
-RULES = frozenset({"drift-disabled", "drift-quorum", "drift-run-open", "drift-cool-down", "drift-budget"})
+RULES = frozenset(
+    {
+        "drift-disabled",
+        "drift-quorum",
+        "drift-nothing-new",
+        "drift-run-open",
+        "drift-cool-down",
+        "drift-budget",
+    }
+)
 TOO_LATE = frozenset({"drift-notice-outdated", "drift-notice-late", "drift-answered"})
 NOT_STARTED = RULES | TOO_LATE
 """Codes with which nothing is wrong: it is not the time to train, or another event came first.

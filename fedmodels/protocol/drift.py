@@ -47,6 +47,9 @@ class DriftNotice(Message):
     """Names the fresh rows, under the party's own key."""
     rows: Count
     scores: Annotated[tuple[DriftScore, ...], Field(min_length=1, max_length=MOST_SCORES)]
+    new_labelled: Count | None = None
+    """Labelled rows that the champion has not met, which a training would learn from; a notice of an older
+    version does not tell."""
     mark: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
     """Drawn at random: a notice that is told anew has a key of its own."""
 
@@ -73,6 +76,7 @@ class SeenNotice(Message):
     drift: Sha256 | None = None
     """Which drift it tells of: the same in a notice and in those that renew it."""
     features: tuple[PrintableName, ...] = ()
+    new_labelled: Count | None = None
     age: Seconds = 0.0
     """Of the notice when it was noted, by the store's clock."""
     code: str = ""

@@ -116,6 +116,8 @@ class Facts:
     """Open runs of the recipe, whoever began them, and trainings that have been asked for."""
     retrained: RunAge | None = None
     """The latest run that answered drift."""
+    new_rows: int | None = None
+    """Labelled rows of those parties that the champion has not met; `None` when one of them does not tell."""
     budget: str = ""
     """Why the privacy budget allows no further run, as a clause; empty when it does, or none is kept."""
 
@@ -132,8 +134,8 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
     a training every night would leave no hour for drift.
 
     Raises:
-        RunConflict: `drift-disabled`, `drift-quorum`, `drift-run-stopped`, `drift-run-open`,
-            `drift-cool-down` or `drift-budget`.
+        RunConflict: `drift-disabled`, `drift-quorum`, `drift-run-stopped`, `drift-nothing-new`,
+            `drift-run-open`, `drift-cool-down` or `drift-budget`.
     """
     name = facts.recipe
     if not section.enabled:
@@ -156,6 +158,14 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
             fix=f"go on with fedcart train --resume {stopped.run}, or end it with "
             f"fedcart runs cancel {stopped.run}; drift that lasts is told again after that",
             code=DRIFT_STOPPED,
+        )
+    if facts.new_rows is not None and facts.new_rows < section.min_new_rows:
+        raise RunConflict(
+            f"The parties of {name} that told of drift have {counted(facts.new_rows, 'labelled row')} that "
+            f"the champion has not met, and drift.min_new_rows is {section.min_new_rows}: there is nothing "
+            "new to learn",
+            fix="label fresh rows, or train by hand",
+            code="drift-nothing-new",
         )
     if open_run := next((run for run in facts.runs if run.open), None):
         raise RunConflict(

@@ -77,6 +77,7 @@ def document(found: "DriftCheck") -> dict[str, Any]:
         "features": list(found.report.drifted_features),
         "lasting": list(found.lasting),
         "rows": found.rows,
+        "new_labelled": found.new_labelled,
         "run": found.run,
         "model_sha256": found.model_sha256,
         "reference_built": found.reference_built,

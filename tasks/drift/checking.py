@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
-from fedmodels.data.fresh import Window, read_window
+from fedmodels.data.cleaning import clean_text
+from fedmodels.data.fresh import Window, labelled_fresh_rows, read_window
 from fedmodels.data.prepared import LabelledTexts, keyed_data_hash
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.protocol.canonical import canonical_json
@@ -44,6 +46,8 @@ class DriftCheck:
     report: DriftReport
     lasting: tuple[str, ...]
     """Features whose drift has lasted: a reason to train again."""
+    new_labelled: int | None
+    """Labelled rows that a training would learn from; `None` where no drift has lasted: nobody asks."""
     needed: int
     of: int
     reference_built: bool
@@ -81,6 +85,7 @@ def check_against(desk: DriftDesk, released: Released) -> DriftCheck:
         report = compare(kept.reference, columns, drift_policy(section), rng, window.unreadable)
         history = add_check(desk, history, kept.sha256, window_id, window.rows.texts, report)
     persistence = PersistencePolicy(section.needed, section.of, section.most_overlap)
+    lasting = persistent_drift(history.past(), persistence)
     return DriftCheck(
         party=desk.party,
         recipe=desk.recipe,
@@ -90,7 +95,8 @@ def check_against(desk: DriftDesk, released: Released) -> DriftCheck:
         window=window_id,
         rows=len(window.rows),
         report=report,
-        lasting=persistent_drift(history.past(), persistence),
+        lasting=lasting,
+        new_labelled=new_labelled(desk, released, rows) if lasting else None,
         needed=section.needed,
         of=section.of,
         reference_built=kept.built,
@@ -132,6 +138,22 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
             code=TOO_FEW_FRESH,
         )
     return window
+
+
+def new_labelled(desk: DriftDesk, released: Released, rows: TrainedRows) -> int:
+    """Different labelled texts of the party's tables that the champion has not met: what is new to learn.
+
+    Labels may have come in the fresh table, or with their rows in the train table.
+    """
+    tables, data = desk.tables, released.plan.recipe.data
+    found = {
+        clean_text(text)[0]
+        for path in (tables.train, tables.fresh)
+        for batch in labelled_fresh_rows(path, data, Counter())
+        for text in batch.texts
+        if text is not None
+    }
+    return len(found.difference(rows.met, ("",)))
 
 
 def _keyed(key: bytes, named: list[str]) -> str:

@@ -47,10 +47,11 @@ def notice_of(check: DriftCheck, allowed: tuple[str, ...] | None) -> DriftNotice
         window=check.window,
         rows=check.rows,
         scores=tuple(scores[:MOST_SCORES]),
+        new_labelled=check.new_labelled,
     )
 
 
-def leave_notice(desk: DriftDesk, notice: DriftNotice, lasts: float) -> str:
+def leave_notice(desk: DriftDesk, notice: DriftNotice, lasts: float, enough: int) -> str:
     """Put the notice, or find one that says the same and is younger than half of `lasts`; return its key.
 
     So a party whose rows go on to differ is heard for as long as they do, with two notices in each span of
@@ -60,14 +61,21 @@ def leave_notice(desk: DriftDesk, notice: DriftNotice, lasts: float) -> str:
         desk: of the party.
         notice: what is to be said, without a mark.
         lasts: seconds for which a notice counts, by the store's clock.
+        enough: new labelled rows that allow a training. Of their number it is news only whether they do.
     """
     for found in list_objects(desk.store, f"{drift_prefix(desk.party)}{desk.recipe}/"):
-        if found.age < lasts / 2 and _left(desk, found.key) == notice:
+        if found.age < lasts / 2 and _says(_left(desk, found.key), notice, enough):
             return found.key
     marked = notice.model_copy(update={"mark": secrets.token_hex(16)})
     key = drift_notice_key(desk.party, desk.recipe, sha256_hex(canonical_json(marked)))
     create_signed(desk.store, key, marked, desk.signing_key)
     return key
+
+
+def _says(left: DriftNotice | None, notice: DriftNotice, enough: int) -> bool:
+    if left is None or left.model_copy(update={"new_labelled": notice.new_labelled}) != notice:
+        return False
+    return ((left.new_labelled or 0) < enough) == ((notice.new_labelled or 0) < enough)
 
 
 def _left(desk: DriftDesk, key: str) -> DriftNotice | None:

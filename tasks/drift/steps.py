@@ -49,4 +49,5 @@ def notify(desk: DriftDesk, check: DriftCheck) -> str | None:
     notice = notice_of(check, desk.policy.drift_features)
     if notice is None:
         return None
-    return leave_notice(desk, notice, read_plan(desk.store, check.run).recipe.drift.max_notice_age)
+    section = read_plan(desk.store, check.run).recipe.drift
+    return leave_notice(desk, notice, section.max_notice_age, section.min_new_rows)

@@ -124,8 +124,22 @@ def gather(
         frozenset(each.seen.party for each in valid),
         open_runs(store, recipe, known, unfinished),
         known.latest,
+        new_rows(valid),
         budget.forbids(plan),
     )
+
+
+def new_rows(valid: tuple[ValidNotice, ...]) -> int | None:
+    """Labelled rows that the champion has not met, of all parties: of each the most that it told.
+
+    `None` when a party's notices do not tell.
+    """
+    most: dict[str, int | None] = {each.seen.party: None for each in valid}
+    for seen in (each.seen for each in valid):
+        if seen.new_labelled is not None:
+            most[seen.party] = max(most[seen.party] or 0, seen.new_labelled)
+    known = [rows for rows in most.values() if rows is not None]
+    return sum(known) if len(known) == len(most) else None
 
 
 def check_event(

@@ -202,6 +202,7 @@ def _look(
         model_sha256=notice.model_sha256,
         drift=notice.drift,
         features=notice.features,
+        new_labelled=notice.new_labelled,
         age=found.age,
     )
     return Sighting(seen, notice)

@@ -29,7 +29,7 @@ READY = {"recipe": "tiny", "noticed": frozenset({"a", "b"}), "runs": (RunAge("ti
 
 def test_it_begins_with_a_quorum_after_the_cool_down():
     check_retraining(SECTION, Facts(**READY))
-    check_retraining(SECTION, Facts("tiny", frozenset({"a", "b", "c"})))
+    check_retraining(SECTION, Facts("tiny", frozenset({"a", "b", "c"}), new_rows=100))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,12 @@ def test_it_begins_with_a_quorum_after_the_cool_down():
             {"retrained": RunAge("new", 99.4, open=False)},
             "drift-cool-down",
             "The retraining new of tiny began 99 s ago, and drift.cool_down is 100 s",
+        ),
+        (
+            {"new_rows": 99},
+            "drift-nothing-new",
+            "The parties of tiny that told of drift have 99 labelled rows that the champion has not met, and "
+            "drift.min_new_rows is 100: there is nothing new to learn; label fresh rows, or train by hand",
         ),
         ({"budget": "epsilon would be 9, above 8"}, "drift-budget", "epsilon would be 9, above 8"),
     ],

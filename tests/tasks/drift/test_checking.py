@@ -76,8 +76,8 @@ def test_rows_of_another_kind_have_and_only_lasting_drift_is_told(released):
     second = fresh(released, sentences(TWEETS, 150, 8, start=500))
     assert {"text", "embedding"} <= set(second.lasting)
     notice = notice_of(second, None)
-    key = leave_notice(released.desk("shop-a"), notice, 100.0)
-    assert leave_notice(released.desk("shop-a"), notice, 100.0) == key
+    key = leave_notice(released.desk("shop-a"), notice, 100.0, 100)
+    assert leave_notice(released.desk("shop-a"), notice, 100.0, 100) == key
     assert list(released.store.list_keys(f"{drift_prefix('shop-a')}{released.recipe.name}/")) == [key]
     place = (released.recipe.name, key.rpartition("/")[2].removesuffix(".json"))
     public = public_key(released.keys["shop-a"])
@@ -87,6 +87,26 @@ def test_rows_of_another_kind_have_and_only_lasting_drift_is_told(released):
     assert (len(opened.mark), opened.drift) == (32, notice.drift)
     assert opened.model_sha256 == second.model_sha256
     assert not set(TWEETS) & set(envelope.decode().replace('"', " ").split()), "no word of a row"
+
+
+def test_a_notice_tells_how_many_new_rows_have_a_label_and_anew_once_they_are_enough(champion):
+    made = champion(features=["text"], needed=1, of=1)
+    made.write("shop-a", "train", sentences(REVIEWS, 200, 0))
+    made.release()
+    tweets = sentences(TWEETS, 150, 7)
+    check = fresh(made, LabelledTexts(tweets.texts, ("",) * 150))
+    assert check.new_labelled == 0
+    desk, counts, keys = made.desk("shop-a"), (60, 30, 0), []
+    for labelled in counts:
+        made.write("shop-a", "train", joined(sentences(REVIEWS, 200, 0), tweets.take(range(labelled))))
+        check = check_drift(made.desk("shop-a"))
+        notice = notice_of(check, None)
+        assert notice.new_labelled == labelled, "labels may come with their rows in the train table"
+        keys.append(leave_notice(desk, notice, 100.0, 50))
+    assert keys[0] != keys[1], "30 are fewer than 50"
+    assert keys[1] == keys[2], "and 0 are no news beside them"
+    made.write("shop-a", "fresh", joined(tweets, tweets))
+    assert check_drift(made.desk("shop-a")).new_labelled == 150, "different ones"
 
 
 def test_the_same_rows_are_not_compared_twice_and_count_once(released):

@@ -33,6 +33,7 @@ def check(report=REPORT, lasting=(), of=4) -> DriftCheck:
         rows=300,
         report=report,
         lasting=lasting,
+        new_labelled=None,
         needed=min(3, of),
         of=of,
         reference_built=False,

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fedmodels.drift_section import DriftSection
-from fedmodels.errors import FedcartError, InputError
+from fedmodels.errors import FedcartError, InputError, RunConflict
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT
@@ -222,3 +222,21 @@ def test_plans_of_another_version_are_passed_over(told):
     made = told("shop-a")
     made.store.create(plan_key(f"{made.recipe.name}-odd"), b"not json at all")
     assert ask(made).number == 1
+
+
+def test_without_new_labelled_rows_there_is_nothing_to_learn(told):
+    made = told()
+    keys = load_role_settings(made.home, "coordinator").party_keys
+
+    def tell(party, rows):
+        made.tell(party, new_labelled=rows)
+        for sighting in new_sightings(made.store, keys, Released(made.store)):
+            note(made.store, sighting.seen)
+
+    tell("shop-a", 40)
+    assert code_of(ask, made) == "drift-nothing-new"
+    tell("shop-b", 59)
+    with pytest.raises(RunConflict, match="have 99 labelled rows that the champion has not met"):
+        ask(made)
+    tell("shop-b", 60)
+    assert ask(made).parties == ("shop-a", "shop-b")
