@@ -28,7 +28,7 @@ MOST_NEW = 20
 However many of them are valid, they make one event for each recipe (`tasks/retraining/watching.py`).
 """
 MOST_READ = 50
-"""Notes of a party's notices that count at a time, valid or refused."""
+"""Notes of a party's notices of one recipe that count at a time, valid or refused."""
 _PLACE = re.compile(rf"({ID_PATTERN[1:-1]})/([0-9a-f]{{64}})\.json")
 
 
@@ -110,18 +110,24 @@ def note(store: ObjectStore, seen: SeenNotice) -> SeenNotice:
 class Notes:
     """The coordinator's notes of all notices, as of one moment; each is read once.
 
-    Of a party at most `MOST_READ`, its youngest: more than that in one span of `max_notice_age` say nothing
-    new, and a party that floods the bucket pushes out none but its own.
+    Of a party at most `MOST_READ` a recipe, its youngest: more than that in one span of `max_notice_age` say
+    nothing new, and a party that floods the bucket pushes out none but its own of that recipe. A note does
+    not say in its key which recipe it is of, and its notice does; those whose notices are gone count
+    together.
     """
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._stored: dict[str, list[StoredObject]] = {}
+        listed: dict[str, list[StoredObject]] = {}
         for found in list_objects(store, seen_notices_prefix()):
             party = found.key.removeprefix(seen_notices_prefix()).partition("/")[0]
-            self._stored.setdefault(party, []).append(found)
-        for party, notes in self._stored.items():
-            self._stored[party] = sorted(notes, key=lambda each: (each.age, each.key))[:MOST_READ]
+            listed.setdefault(party, []).append(found)
+        self._stored: dict[str | None, list[StoredObject]] = {}
+        """By recipe; `None`: of notices that are gone."""
+        for party, notes in listed.items():
+            for recipe, ours in _by_recipe(store, party, notes).items():
+                youngest = sorted(ours, key=lambda each: (each.age, each.key))[:MOST_READ]
+                self._stored.setdefault(recipe, []).extend(youngest)
         self._seen: dict[str, SeenNotice | None] = {}
         self.damaged: dict[str, IntegrityError] = {}
         """By key, notes that cannot be read: they count for nothing, and hold up no other."""
@@ -129,7 +135,7 @@ class Notes:
     def valid(self, recipe: str, model_sha256: str, max_age: float) -> tuple[ValidNotice, ...]:
         """Valid notices about a model that are at most `max_age` seconds old."""
         found = []
-        for stored in chain.from_iterable(self._stored.values()):
+        for stored in chain(self._stored.get(recipe, ()), self._stored.get(None, ())):
             if stored.age > max_age:
                 continue
             seen = self._read(stored.key)
@@ -165,6 +171,18 @@ class Notes:
             else "remove that object, with which nothing is lost",
             code="drift-note-damaged",
         )
+
+
+def _by_recipe(
+    store: ObjectStore, party: str, notes: list[StoredObject]
+) -> dict[str | None, list[StoredObject]]:
+    """Notes of a party's notices by the recipe that each notice's own key states; `None` where it is gone."""
+    places = ((key, _place(key, party)) for key in store.list_keys(drift_prefix(party)))
+    recipes = {f"{sha256_hex(key.encode())}.json": place[0] for key, place in places if place}
+    found: dict[str | None, list[StoredObject]] = {}
+    for each in notes:
+        found.setdefault(recipes.get(each.key.rpartition("/")[2]), []).append(each)
+    return found
 
 
 def look_again(store: ObjectStore, seen: SeenNotice, public: str | None) -> DriftNotice | None:

@@ -184,22 +184,33 @@ def test_many_notices_of_a_party_are_one_event(telling, watch):
     )
 
 
-def test_of_a_party_that_floods_the_bucket_the_youngest_notes_count(telling, watch, monkeypatch):
-    made = telling()
-    mine, other = made.tell("shop-a"), made.tell("shop-b")
+def test_of_a_party_that_floods_the_bucket_the_youngest_notes_of_a_recipe_count(telling, watch, monkeypatch):
+    made, beside = telling(), telling()
+    elsewhere, mine, other = beside.tell("shop-a"), made.tell("shop-a"), made.tell("shop-b")
     watch()
     assert set(heard(made, 100.0)) == {mine, other}
-    listed = list(notices.list_objects(made.store, seen_notices_prefix("shop-a")))
-    flood = [replace(each, age=0.0, key=each.key + str(n)) for n, each in enumerate(listed)]
-    assert flood
-    monkeypatch.setattr(notices, "MOST_READ", len(flood))
     standing = notices.list_objects
+    before = {each.key for each in standing(made.store, seen_notices_prefix())}
     monkeypatch.setattr(
         notices,
         "list_objects",
-        lambda *asked: [*(replace(each, age=each.age + 1.0) for each in standing(*asked)), *flood],
+        lambda *asked: [
+            replace(each, age=each.age + 10.0 * (each.key in before)) for each in standing(*asked)
+        ],
     )
-    assert heard(made, 100.0) == [other], "of shop-a those that came later count"
+    monkeypatch.setattr(notices, "MOST_READ", 2)
+    flood = {made.tell("shop-a") for _ in range(2)}
+    watch()
+    assert set(heard(made, 100.0)) == {*flood, other}, "of shop-a those that came later count"
+    assert heard(beside, 100.0) == [elsewhere], "and of another recipe its own"
+
+
+def test_a_note_whose_notice_was_taken_back_counts_beside_those_of_every_recipe(telling, watch):
+    made = telling()
+    taken, standing = made.tell("shop-a"), made.tell("shop-a")
+    watch()
+    store_of(made.home, "shop-a").delete(taken)
+    assert set(heard(made, 100.0)) == {taken, standing}
 
 
 def test_while_the_server_is_away_nothing_is_told_and_nothing_is_lost(telling, watch, monkeypatch):
