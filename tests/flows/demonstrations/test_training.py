@@ -140,9 +140,10 @@ def test_a_run_whose_stack_is_stopped_under_it_is_named(tmp_path, monkeypatch, n
 
     monkeypatch.undo()
     monkeypatch.setattr(training, "stands", lambda _home: stood)
-    monkeypatch.setattr(training, "process_ids", lambda _home: [1])
-    monkeypatch.setattr(training, "bring_up", lambda *_arguments: None)
-    monkeypatch.setattr(training, "down", lambda _home, patience: noted.append("down"))
+    monkeypatch.setattr(training, "measured_ids", lambda _home: [1])
+    monkeypatch.setattr(training, "bring_up", lambda *_arguments, **_named: None)
+    monkeypatch.setattr(training, "using", lambda *_arguments: nullcontext())
+    monkeypatch.setattr(training, "down", lambda _home, **_named: noted.append("down"))
     monkeypatch.setattr(training, "begin", lambda *_arguments: "flow run")
     monkeypatch.setattr(training, "follow", lost)
     with pytest.raises(StoreLost, match=told):
