@@ -10,7 +10,7 @@ They are said of the party's tables as they are stored, with every column, befor
 file stays with the party, and so do its columns: what travels is the type, the severity and the verdict.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OwnTable = Literal["train", "holdout"]
 FILE = "expectations.yaml"
-_OF_ANOTHER_PLACE = frozenset(
+OF_ANOTHER_PLACE = frozenset(
     {
         "expect_query_results_to_match_comparison",
         "expect_table_row_count_to_equal_other_table",
@@ -36,6 +36,30 @@ _OF_ANOTHER_PLACE = frozenset(
     }
 )
 """Types that query something else than the party's table."""
+_BY_A_PATTERN = "use expect_column_values_to_match_regex"
+_BY_A_BOUND = (
+    "use expect_column_values_to_be_between for numbers, expect_column_values_to_match_regex for texts"
+)
+_BY_A_FIELD = "store the fields that matter as columns of their own, and say what holds of these"
+_BY_A_PAIR = (
+    "store the value of the row before as a column, and use expect_column_pair_values_a_to_be_greater_than_b"
+)
+NOT_ALIKE: Mapping[str, str] = {
+    "expect_column_type_to_be": _BY_A_BOUND,
+    "expect_column_values_to_be_dateutil_parseable": _BY_A_PATTERN,
+    "expect_column_values_to_be_decreasing": _BY_A_PAIR,
+    "expect_column_values_to_be_in_type_list": _BY_A_BOUND,
+    "expect_column_values_to_be_increasing": _BY_A_PAIR,
+    "expect_column_values_to_be_json_parseable": _BY_A_FIELD,
+    "expect_column_values_to_be_of_type": _BY_A_BOUND,
+    "expect_column_values_to_match_json_schema": _BY_A_FIELD,
+    "expect_column_values_to_match_like_pattern": _BY_A_PATTERN,
+    "expect_column_values_to_match_like_pattern_list": "use expect_column_values_to_match_regex_list",
+    "expect_column_values_to_match_strftime_format": _BY_A_PATTERN,
+    "expect_column_values_to_not_match_like_pattern": "use expect_column_values_to_not_match_regex",
+    "expect_column_values_to_not_match_like_pattern_list": "use expect_column_values_to_not_match_regex_list",
+}
+"""Types that not every engine evaluates, or each by its own names of types; and what says the same."""
 _ABOUT_COLUMNS = frozenset(
     {
         "expect_column_to_exist",
@@ -136,9 +160,9 @@ def own_suite(own: OwnExpectations, table: OwnTable, columns: Sequence[str]) -> 
         columns: the columns that this table has.
 
     Raises:
-        InputError: Great Expectations has no such type, the arguments are not those of the type, or the
-            table has no such column. The sentence names the entry by its number, and neither a column of
-            the party's nor a value.
+        InputError: Great Expectations has no such type, or not every engine evaluates it; the arguments are
+            not those of the type, or the table has no such column. The sentence names the entry by its
+            number, and neither a column of the party's nor a value.
     """
     import great_expectations as gx
 
@@ -155,11 +179,18 @@ def _expectation(number: int, own: OwnExpectation, columns: Sequence[str]) -> "E
         implementation = get_expectation_impl(own.type)
     except ExpectationNotFoundError:
         implementation = None
-    if implementation is None or own.type in _OF_ANOTHER_PLACE:
+    if implementation is None or own.type in OF_ANOTHER_PLACE:
         raise InputError(
             f"{where} has the type {own.type[:80]!r}, which is none that can be checked here",
             fix="use a type of Great Expectations, such as expect_column_values_to_be_between",
             code="expectation-unknown",
+        )
+    if own.type in NOT_ALIKE:
+        raise InputError(
+            f"{where} has the type {own.type!r}, which the engines that check a party's tables do not "
+            "evaluate alike",
+            fix=NOT_ALIKE[own.type],
+            code="expectation-engine",
         )
     _refuse_arguments(where, own, set(own.kwargs) & _SETTINGS)
     try:

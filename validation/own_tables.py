@@ -1,4 +1,8 @@
-"""A party's tables as they are stored, against what the party itself expects of them."""
+"""A party's tables as they are stored, against what the party itself expects of them.
+
+However few rows a table has, it is checked in a file of SQLite, unless the recipe asks for Spark: pandas does
+not evaluate every expectation as SQL does, and a verdict must not change when a table grows.
+"""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -8,13 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fedmodels.contract_schema import Contract
-from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, csv_layout, is_parquet, most_rows
+from fedmodels.data.columns import BATCH_ROWS, Reading, column_names, csv_layout, is_parquet
 from fedmodels.data.disk import frames_to_disk, row_file
 from fedmodels.data.frames import table_frames
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import DataConfig
 from validation.contract import check_batch
-from validation.engines import BatchOf, frame_batch, quiet_context, spark_batch, sqlite_batch
+from validation.engines import BatchOf, quiet_context, spark_batch, sqlite_batch
 from validation.own_expectations import FILE, OwnExpectations, OwnTable, own_suite
 from validation.verdict import ContractVerdict
 
@@ -64,8 +68,8 @@ def check_own_tables(
         own: the party's file.
         tables: where the party's tables lie.
         data: the recipe's `data` section.
-        contract: the recipe's `contract` section, of which the engine counts and `rows_in_memory`.
-        scratch: private folder for such a table.
+        contract: the recipe's `contract` section, of which the engine counts.
+        scratch: private folder for the rows.
 
     Returns:
         The verdict, which names no column of the party's, and by `own_TABLE` the full result.
@@ -88,9 +92,6 @@ def check_own_tables(
 def _batch(reading: Reading, table: OwnTable, contract: Contract, scratch: Path) -> Iterator[BatchOf]:
     if contract.engine == "spark":
         yield from _spark_batch(reading, scratch)
-        return
-    if most_rows(reading) <= contract.rows_in_memory:
-        yield frame_batch(next(table_frames(reading, contract.rows_in_memory)))
         return
     with row_file(scratch) as path:
         frames_to_disk(path, table, table_frames(reading, BATCH_ROWS))

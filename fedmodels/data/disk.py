@@ -10,6 +10,7 @@ ends.
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -167,35 +168,59 @@ def view_to_parquet(path: Path, view: str, target: Path) -> None:
 
 
 def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> None:
-    """Put a table with all its columns into a file, a frame at a time. Decimals become floating point.
+    """Put a table with all its columns into a file, a frame at a time.
+
+    Decimals become floating point, lists and records JSON, times those of UTC.
 
     Raises:
-        DataRefused: a column holds what SQLite has no type for, lists for instance.
+        DataRefused: a column holds what SQLite has no type for, intervals for instance.
     """
     from pandas.errors import DatabaseError
 
     with _open(path) as file:
         try:
             for frame in frames:
-                _without_decimals(frame).to_sql(
-                    table, file, if_exists="append", index=False, chunksize=BATCH_ROWS
+                times = {str(name): "TIMESTAMP" for name in frame.select_dtypes(["datetime", "datetimetz"])}
+                _storable(frame, list(times)).to_sql(
+                    table, file, if_exists="append", index=False, chunksize=BATCH_ROWS, dtype=times
                 )
         except DatabaseError as error:
             if isinstance(error.__cause__, sqlite3.OperationalError):
                 raise error.__cause__ from None
             raise DataRefused(
-                f"The {table} table has a column that cannot be checked from disk",
-                fix="store plain values in it, or raise contract.rows_in_memory",
+                f"The {table} table has a column that cannot be checked",
+                fix="store plain values in it",
                 code="table-column-type",
             ) from None
         file.commit()
 
 
-def _without_decimals(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """SQLite has no decimals; a column of them stands in a frame as objects."""
-    of_objects = frame.select_dtypes(["object", "str"])
-    plain = of_objects.map(lambda value: float(value) if isinstance(value, Decimal) else value)
-    return frame.assign(**{str(name): plain[name] for name in plain})
+def _storable(frame: "pd.DataFrame", times: list[str]) -> "pd.DataFrame":
+    """SQLite knows numbers, texts and bytes; other values stand in a frame as objects, or as times.
+
+    SQLAlchemy writes a time that it compares with all six digits of its microseconds, and SQLite compares
+    texts: so all of them are written here.
+    """
+    import pandas as pd
+
+    of_objects = frame.select_dtypes(["object", "str"]).map(_plain)
+    as_texts = {
+        name: pd.to_datetime(frame[name], utc=True).dt.strftime("%Y-%m-%d %H:%M:%S.%f") for name in times
+    }
+    return frame.assign(**{str(name): of_objects[name] for name in of_objects}, **as_texts)
+
+
+def _plain(value: object) -> object:
+    from pandas.api.types import is_scalar
+
+    if isinstance(value, Decimal):
+        return float(value)
+    return value if is_scalar(value) else json.dumps(value, default=_as_list, ensure_ascii=False)
+
+
+def _as_list(value: object) -> object:
+    """An array as a list; what else JSON does not know, as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections import Counter
 from datetime import date
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -135,9 +136,25 @@ def test_frames_with_all_their_columns(tmp_path):
 
 def test_a_column_that_sqlite_cannot_hold(tmp_path):
     with row_file(tmp_path) as file, pytest.raises(DataRefused) as caught:
-        frames_to_disk(file, "own", [pd.DataFrame({"tags": [["secret"]]})])
+        frames_to_disk(file, "own", [pd.DataFrame({"span": pd.arrays.IntervalArray.from_tuples([(1, 2)])})])
     assert caught.value.code == "table-column-type"
-    assert "secret" not in str(caught.value)
+
+
+def test_lists_records_and_times(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "tags": [["é", 1], np.array([2, 3])],
+            "record": [{"of": date(2024, 5, 1)}, None],
+            "at": pd.to_datetime(["2024-05-01 02:00+02:00", None], utc=False),
+        }
+    )
+    with row_file(tmp_path) as file:
+        frames_to_disk(file, "own", [frame])
+        found = sqlite3.connect(file).execute("SELECT tags, record, at FROM own").fetchall()
+    assert found == [
+        ('["é", 1]', '{"of": "2024-05-01"}', "2024-05-01 00:00:00.000000"),
+        ("[2, 3]", None, None),
+    ]
 
 
 def test_a_full_disk_is_told_as_one(tmp_path):
