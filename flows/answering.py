@@ -12,6 +12,7 @@ from infra.object_store import ObjectStore
 from infra.settings import Settings
 from tasks.release.desk import form_key
 from tasks.release.reading import find_report, read_request
+from tasks.release.taking import tickets
 
 
 def pass_on(store: ObjectStore, recipe: str, release: int, settings: Settings) -> str:
@@ -35,9 +36,9 @@ def pass_on(store: ObjectStore, recipe: str, release: int, settings: Settings) -
     if not server_answers(server):
         return f"The Prefect server does not answer: {left}." if stack else ""
     form = {"decision": word.decision, "by": word.by, "comment": word.comment}
-    ticket = read_request(store, recipe, release).ticket
+    asks = tickets(store, read_request(store, recipe, release))[-1]
     try:
-        resume_answered(ticket, form_key(release), form, api_url=server)
+        resume_answered(asks, form_key(release), form, api_url=server)
     except FedcartError as error:
         return f"{error.sentence}: {left}."
     return ""

@@ -26,13 +26,16 @@ from tasks.release.steps import (
     check_release,
     find_answer,
     find_form,
+    note_refusal,
     promote_release,
     reject_unanswered,
     request_release,
     show_lineage,
     show_report,
     take_answer,
+    take_release,
 )
+from tasks.release.taking import LASTING
 
 BY_RECIPE = "recipe"
 """Who promotes where the recipe asks nobody."""
@@ -64,18 +67,26 @@ def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
 def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | State[Any]:
     """Request, check, show, hear, promote with a lineage record.
 
+    What keeps the model from ever getting a report is noted, and ends its proposals.
+
     Returns:
         Number, run and model of the new champion; or a completed state whose name says why there is none.
     """
-    request = request_release(desk, ticket, reason)
-    report = check_release(desk, request)
+    try:
+        request = request_release(desk, ticket, reason)
+        asks = take_release(desk, request, ticket)
+        report = check_release(desk, request)
+    except FedcartError as error:
+        if error.code in LASTING:
+            note_refusal(desk, error)
+        raise
     show_report(request, report)
     name = f"Release {report.release} of {report.recipe}"
     if not report.passed:
         return Completed(name="Refused", message=f"{name} is {verdict_in_words(report)}.")
     by = BY_RECIPE
     if report.approval == "person":
-        word = hear(desk, request, report, ticket)
+        word = hear(desk, request, report, ticket, mine=asks)
         if word is None:
             command = f"fedcart release approve {report.recipe} {report.release}"
             return Completed(name="AwaitingApproval", message=f"{name} waits for {command}.")
@@ -88,18 +99,20 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
     return {"recipe": champion.recipe, "release": champion.release, "model_sha256": champion.model_sha256}
 
 
-def hear(desk: ReleaseDesk, request: ReleaseRequest, report: ReleaseReport, ticket: str) -> Approval | None:
+def hear(
+    desk: ReleaseDesk, request: ReleaseRequest, report: ReleaseReport, ticket: str, *, mine: bool
+) -> Approval | None:
     """The word on a release: what stands, a person's, for whom the flow run is suspended, or the deadline's.
 
     A form that was filled in before the deadline counts however late a worker takes the flow run up again.
 
     `None` when nobody can be asked here: only the flow run of a deployment can be suspended, and one that
-    found a release which another began leaves the form to that one.
+    found a release which another goes on with (not `mine`) leaves the form to that one.
     """
     word, left = find_answer(desk, report)
     if word is not None:
         return word
-    asks = request.ticket == ticket and runtime.deployment.id is not None
+    asks = mine and runtime.deployment.id is not None
     given = find_form(report, ticket) if asks else None
     if left <= 0 and given is None:
         return reject_unanswered(desk, report)

@@ -5,6 +5,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from fedmodels.errors import FedcartError, write_coded
+from fedmodels.protocol.releases import Unreleasable
 from infra.deployments.services import RELEASE_CHECK_FLOW
 from infra.settings import load_settings
 from tasks.release.waiting import find_unreleased, start_release
@@ -21,6 +22,10 @@ def release_check(recipe: str) -> dict[str, str] | State[dict[str, str]]:
         run = find_unreleased(load_settings(), recipe)
         if run is None:
             return Completed(name="NothingNew", message=f"No new model of {recipe} waits for its release.")
+        if isinstance(run, Unreleasable):
+            again = f"mend that and run fedcart release propose {run.run}, or train anew"
+            said = f"The model of run {run.run} is not proposed again: {run.code}: {run.sentence}"
+            return Completed(name="Unreleasable", message=f"{said.rstrip('.')}; {again}.")
         return {"run": run, "flow_run": start_release(run)}
     except FedcartError as error:
         return Failed(message=write_coded(error))

@@ -108,8 +108,13 @@ def releases_prefix(recipe: str) -> str:
 
 
 def release_key(recipe: str, release: int, message: str) -> str:
-    """Create-only: `request`, `report`, `approval` or `lineage` of a release."""
+    """Create-only: `request`, `taken-N`, `report`, `approval` or `lineage` of a release."""
     return f"{releases_prefix(recipe)}{release:04d}/{message}.json"
+
+
+def unreleasable_key(recipe: str, run: str) -> str:
+    """Create-only: why the kept model of a run can never be released."""
+    return f"{releases_prefix(recipe)}unreleasable/{run}.json"
 
 
 def champion_key(recipe: str) -> str:

@@ -1,5 +1,7 @@
 """What a role tidies up below its prefix and on its disk: leftovers, and releases nobody approved in time."""
 
+from functools import partial
+
 from prefect import task
 from prefect.logging import get_run_logger
 
@@ -9,12 +11,14 @@ from fedmodels.protocol.sweeping import parse_bound
 from fedmodels.words import counted
 from infra.deployments.answered import seconds_left
 from infra.deployments.looking import is_going
+from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
 from tasks.release.answering import reject_overdue
 from tasks.release.desk import form_key
 from tasks.release.reading import released_recipes
+from tasks.release.taking import tickets
 from tasks.sweeping import sweep
 from tasks.working_files import sweep_leftovers
 
@@ -59,7 +63,7 @@ def reject_overdue_releases(settings: Settings) -> int:
     damaged: list[IntegrityError] = []
     for recipe in released_recipes(store):
         try:
-            rejected += len(reject_overdue(store, recipe, _answered))
+            rejected += len(reject_overdue(store, recipe, partial(_answered, store)))
         except IntegrityError as error:
             damaged.append(error)
     get_run_logger().info("%s rejected", counted(rejected, "release"))
@@ -68,7 +72,7 @@ def reject_overdue_releases(settings: Settings) -> int:
     return rejected
 
 
-def _answered(request: ReleaseRequest) -> bool:
+def _answered(store: ObjectStore, request: ReleaseRequest) -> bool:
     """Whether somebody filled in the form of the flow run that asks, in time, and it may still read it."""
-    in_time = seconds_left(request.ticket, form_key(request.release)) is not None
-    return in_time and is_going(request.ticket)
+    asks = tickets(store, request)[-1]
+    return seconds_left(asks, form_key(request.release)) is not None and is_going(asks)

@@ -2,6 +2,7 @@
 
     request.json    create-only   takes the release's number: which model asks to replace which
     report.json     create-only   what the checks say, and whether a person has to approve
+    taken-N.json    create-only   who goes on with it, when the flow run before is dead
     approval.json   create-only   approve or reject, once
     champion.json   by swap       the released model; names the hash of the champion before it
 
@@ -54,6 +55,23 @@ class ReleaseRequest(Message):
     champion_run: Identifier | None = None
     champion_model_sha256: OptionalSha256 = None
     reason: Words = ""
+
+
+class Taking(Message):
+    """`taken-N.json`: a flow run goes on with a release whose flow run before it is dead."""
+
+    recipe: Identifier
+    release: ReleaseNumber
+    ticket: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class Unreleasable(Message):
+    """`unreleasable/RUN.json`: what keeps the kept model of a run from ever getting a report."""
+
+    recipe: Identifier
+    run: Identifier
+    code: Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+    sentence: Words
 
 
 class ReleaseReport(Message):

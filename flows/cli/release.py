@@ -110,6 +110,8 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
     _say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+    if view.refusal:
+        _say(f"{view.refusal.code}: {view.refusal.sentence}")
 
 
 @app.command("card")

@@ -6,7 +6,13 @@ from typing import Any
 from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.messages import Plan
-from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
+from fedmodels.protocol.releases import (
+    Approval,
+    Champion,
+    ReleaseReport,
+    ReleaseRequest,
+    Unreleasable,
+)
 from fedmodels.protocol.releasing import Standing, standing_of
 from infra.layout import (
     all_releases_prefix,
@@ -15,9 +21,11 @@ from infra.layout import (
     plan_key,
     release_key,
     releases_prefix,
+    unreleasable_key,
 )
 from infra.object_store import ObjectStore
 from tasks.exchange import parse, read_message
+from tasks.release.taking import tickets
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class ReleaseView:
     request: ReleaseRequest
     found: StandingReport | None
     standing: Standing | str
+    refusal: Unreleasable | None = None
+    """Why its checks can never be made."""
 
     def document(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -52,6 +62,7 @@ class ReleaseView:
             "report": report.model_dump(mode="json") if report else None,
             "approval": approval.model_dump(mode="json") if approval else None,
             "waited": self.found.waited if self.found else None,
+            "refusal": self.refusal.model_dump(mode="json") if self.refusal else None,
         }
 
 
@@ -178,18 +189,24 @@ def read_release(
     request = read_request(store, recipe, release)
     found = find_report(store, recipe, release)
     if found is None:
-        return ReleaseView(request, None, "no report yet")
+        refusal = find_refusal(store, recipe, request.run)
+        return ReleaseView(request, None, "cannot be checked" if refusal else "no report yet", refusal)
     past = read_history(store, recipe) if history is None else history
     return ReleaseView(request, found, standing_of(found.report, found.approval, found.waited, past))
 
 
+def find_refusal(store: ObjectStore, recipe: str, run: str) -> Unreleasable | None:
+    """Why the kept model of a run can never be released, if that was seen."""
+    return read_message(store, unreleasable_key(recipe, run), Unreleasable)
+
+
 def waits_for_a_person(store: ObjectStore, recipe: str, ticket: str) -> bool:
-    """Whether a release that this ticket asked for may still be answered, or has no report yet.
+    """Whether a release that this ticket asked for, or took up, may still be answered, or has no report yet.
 
     A ticket that is suspended and asked for none is taken to wait: nothing in the bucket says otherwise.
     """
     numbers = release_numbers(store, recipe)
-    begun = [number for number in numbers if read_request(store, recipe, number).ticket == ticket]
+    begun = [number for number in numbers if ticket in tickets(store, read_request(store, recipe, number))]
     waiting = ("no report yet", "awaiting approval")
     return not begun or any(read_release(store, recipe, number).standing in waiting for number in begun)
 

@@ -54,11 +54,11 @@ def open_release(
         reason=reason,
     )
     for request in begun:
-        if _asks_the_same(request, wanted) and _is_open(store, request):
+        if _asks_the_same(request, wanted) and is_open(store, request):
             return request
     while True:
         standing = create_message(store, release_key(recipe, wanted.release, "request"), wanted)
-        if standing == wanted or (_asks_the_same(standing, wanted) and _is_open(store, standing)):
+        if standing == wanted or (_asks_the_same(standing, wanted) and is_open(store, standing)):
             return standing
         wanted = wanted.model_copy(update={"release": wanted.release + 1})  # somebody else took it
 
@@ -95,7 +95,7 @@ def _asks_the_same(standing: ReleaseRequest, wanted: ReleaseRequest) -> bool:
     return told == asked
 
 
-def _is_open(store: ObjectStore, request: ReleaseRequest) -> bool:
+def is_open(store: ObjectStore, request: ReleaseRequest) -> bool:
     """Whether the release may still be promoted: nothing and nobody has refused it."""
     standing = read_release(store, request.recipe, request.release).standing
     return standing in ("no report yet", "awaiting approval", "ready")

@@ -4,9 +4,11 @@ from functools import partial
 
 from prefect import task
 
+from fedmodels.errors import FedcartError
 from fedmodels.model_card import model_card
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
 from infra.deployments.answered import seconds_left
+from infra.deployments.looking import is_going
 from infra.keys import public_key
 from tasks.policy import LOCAL, STORE
 from tasks.release.answering import answer, reject_late
@@ -18,7 +20,8 @@ from tasks.release.lineage import read_lineage, record_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import find_report, read_report
 from tasks.release.report import build_report
-from tasks.release.requesting import open_release, propose
+from tasks.release.requesting import is_open, open_release, propose
+from tasks.release.taking import refuse_for_good, take_up
 from tasks.tagging import tagged
 
 
@@ -36,6 +39,22 @@ def request_release(desk: ReleaseDesk, ticket: str, reason: str) -> ReleaseReque
         model_sha256=kept.sha256,
         reason=reason,
     )
+
+
+@task(task_run_name="take_release · {request.recipe} {request.release}", **STORE)
+@tagged
+def take_release(desk: ReleaseDesk, request: ReleaseRequest, ticket: str) -> bool:
+    """Whether this flow run goes on with the release, and asks: it began it, or took it from a dead one."""
+    if request.ticket != ticket and not is_open(desk.store, request):
+        return False
+    return take_up(desk.store, request, ticket, is_going)
+
+
+@task(task_run_name="note_refusal · {desk.run}", **STORE)
+@tagged
+def note_refusal(desk: ReleaseDesk, error: FedcartError) -> None:
+    """Leave why the run's model can never be released, so that nobody begins its checks for ever."""
+    refuse_for_good(desk.store, desk.run, error)
 
 
 @task(task_run_name="check_release · {request.recipe} {request.release}", **STORE)

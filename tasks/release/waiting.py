@@ -7,24 +7,26 @@ from pydantic import ValidationError
 
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.messages import Closed
-from fedmodels.protocol.releases import ReleaseRequest
+from fedmodels.protocol.releases import ReleaseRequest, Unreleasable
 from infra.deployments import starting
 from infra.deployments.looking import is_going
-from infra.layout import closed_key, release_key
+from infra.layout import closed_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
 from tasks.reading import PlannedRun, look_at_runs, read_plan
-from tasks.release.reading import read_request, release_numbers
+from tasks.release.reading import find_refusal, read_release, read_request, release_numbers
+from tasks.release.taking import tickets
 
 
 @task(task_run_name="find_unreleased · {recipe}", **STORE)
-def find_unreleased(settings: Settings, recipe: str) -> str | None:
+def find_unreleased(settings: Settings, recipe: str) -> str | Unreleasable | None:
     """The latest finished run of a recipe, unless somebody has proposed its model for release before.
 
-    A release without a report whose flow run is over was proposed in vain: whoever made its checks died, and
-    the next flow run adopts it. While the server cannot say, the flow run is taken to go on.
+    A release without a report, or without a person's word, whose flow run is over was proposed in vain:
+    whoever went on with it died, and the next flow run takes it up. While the server cannot say, the flow run
+    is taken to go on. A model that can never get a report is not proposed again: what was noted comes back.
 
     An older one is never proposed: its model was passed over when a newer one came.
 
@@ -36,9 +38,11 @@ def find_unreleased(settings: Settings, recipe: str) -> str | None:
     if finished is None:
         return None
     run, model_sha256 = finished
+    if (refusal := find_refusal(store, recipe, run)) is not None:
+        return refusal
     requests = (read_request(store, recipe, number) for number in release_numbers(store, recipe))
     proposed = [each for each in requests if each.run == run or each.model_sha256 == model_sha256]
-    if any(_reported(store, each) or is_going(each.ticket) for each in proposed):
+    if any(not _left_alone(store, each) for each in proposed):
         return None
     read_plan(store, run)
     return run
@@ -50,8 +54,10 @@ def start_release(run: str) -> str:
     return starting.start_release(run, reason="a scheduled look for new models")
 
 
-def _reported(store: ObjectStore, request: ReleaseRequest) -> bool:
-    return store.exists(release_key(request.recipe, request.release, "report"))
+def _left_alone(store: ObjectStore, request: ReleaseRequest) -> bool:
+    """Whether a release is neither over nor waits for anything but a flow run, which is dead."""
+    standing = read_release(store, request.recipe, request.release).standing
+    return standing in ("no report yet", "awaiting approval") and not is_going(tickets(store, request)[-1])
 
 
 def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:

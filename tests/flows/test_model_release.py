@@ -11,7 +11,7 @@ from prefect.input.run_input import run_input_subclass_from_type
 from pydantic import ValidationError
 
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.errors import RunConflict
+from fedmodels.errors import IntegrityError, RunConflict, RunError
 from fedmodels.protocol.messages import StandingChampion
 from fedmodels.protocol.releases import ReleaseCheck
 from fedmodels.row_scores import RowScores
@@ -19,14 +19,15 @@ from fedmodels.words import plain
 from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
-from infra.layout import receipt_key
+from infra.layout import receipt_key, round_key
 from infra.settings import load_role_settings
 from tasks.release import further
 from tasks.release.answering import approve, reject
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
-from tasks.release.reading import read_champion, read_release
+from tasks.release.reading import find_refusal, read_champion, read_release
 from tasks.release.scoring import ModelScores
+from tasks.release.taking import tickets
 from tests.store_alone import store_alone
 from tests.store_alone import store_of as store_alone_of
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, scores
@@ -39,6 +40,8 @@ STEPS = (
     "request_release",
     "show_lineage",
     "take_answer",
+    "take_release",
+    "note_refusal",
 )
 NUMBERS = itertools.count(1)
 ROWS = 300
@@ -71,6 +74,8 @@ class Played:
         self.given: float | None = None
         """Seconds to the deadline when somebody filled in the form, before the flow run began again."""
         self.store = None
+        self.dead: set[str] = set()
+        """Tickets of flow runs that go on no more."""
 
     def finish_run(
         self,
@@ -141,6 +146,7 @@ def played(home, store_of, monkeypatch) -> Played:
     monkeypatch.setattr("tasks.release.report.score_model", made.score)
     monkeypatch.setattr(ReleaseDesk, "own_set", lambda *_: texts)
     monkeypatch.setattr(model_release, "ask", made.ask)
+    monkeypatch.setattr("tasks.release.steps.is_going", lambda ticket: ticket not in made.dead)
     monkeypatch.setattr(model_release, "find_form", lambda _report, _flow_run: made.given)
     monkeypatch.setattr(model_release, "runtime", SimpleNamespace(deployment=SimpleNamespace(id="d")))
     return made
@@ -258,6 +264,83 @@ def test_only_one_form_is_open_for_a_model(played):
     assert first["release"] == played.champion == 1
     assert len(played.asked) == 1
     assert played.release(run, ticket="another flow run") == first, "the word of the other's form counts"
+
+
+@pytest.mark.parametrize("killed_before", ["check_release", "show_report"])
+def test_whoever_takes_a_release_up_asks(played, monkeypatch, killed_before):
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    run = played.finish_run(40, approval="person")
+    with monkeypatch.context() as patch:
+        patch.setattr(model_release, killed_before, kill)
+        with pytest.raises(Killed):
+            played.release(run)
+    played.dead.add(f"flow run of {run}")
+    played.forms = [form("approve")]
+    assert played.release(run, ticket="the taker")["release"] == played.champion == 1
+    assert len(played.asked) == 1
+
+
+def test_of_two_that_take_a_release_up_one_asks(played):
+    class Suspended(BaseException):
+        pass
+
+    run = played.finish_run(40, approval="person")
+    played.forms = [Suspended(), Suspended(), form("approve")]
+    with pytest.raises(Suspended):
+        played.release(run)
+    played.dead.add(f"flow run of {run}")
+    with pytest.raises(Suspended):
+        played.release(run, ticket="the taker")
+    assert played.release(run, ticket="a third").name == "AwaitingApproval"
+    assert played.release(run).name == "AwaitingApproval", "the first one, started again, is too late"
+    assert played.release(run, ticket="the taker")["release"] == 1
+    request = read_release(played.store, played.recipe, 1).request
+    assert tickets(played.store, request) == [f"flow run of {run}", "the taker"]
+
+
+def test_what_keeps_a_model_from_ever_getting_a_report_is_noted(played, monkeypatch):
+    def differ(*_):
+        raise RunConflict("It has other labels", fix="give it another name", code="labels-differ")
+
+    run = played.finish_run(40)
+    with monkeypatch.context() as patch:
+        patch.setattr(model_release, "check_release", differ)
+        with pytest.raises(RunConflict):
+            played.release(run)
+    view = read_release(played.store, played.recipe, 1)
+    assert view.standing == "cannot be checked"
+    assert (view.refusal.run, view.refusal.code) == (run, "labels-differ")
+    assert view.document()["refusal"]["sentence"] == "It has other labels; give it another name."
+    again = played.release(run, ticket="by hand, when it is mended")
+    assert again["release"] == played.champion == 2
+
+
+def test_a_chain_that_is_broken_is_noted_before_a_release_has_a_number(played):
+    run = played.finish_run(40)
+    key = round_key(run, 1, "candidate")
+    played.store.delete(key)
+    with pytest.raises(IntegrityError) as caught:
+        played.release(run)
+    assert caught.value.code == "chain-broken"
+    assert find_refusal(played.store, played.recipe, run).code == "chain-broken"
+
+
+def test_a_fault_that_may_pass_is_not_noted(played, monkeypatch):
+    def away(*_):
+        raise RunError("The store is away", fix="wait", code="store-away")
+
+    run = played.finish_run(40)
+    with monkeypatch.context() as patch:
+        patch.setattr(model_release, "check_release", away)
+        with pytest.raises(RunError):
+            played.release(run)
+    assert read_release(played.store, played.recipe, 1).standing == "no report yet"
+    assert played.release(run)["release"] == 1
 
 
 def test_a_person_is_asked_with_the_time_that_is_left(played):

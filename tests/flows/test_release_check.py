@@ -3,6 +3,7 @@
 import pytest
 
 from fedmodels.errors import StackError
+from fedmodels.protocol.releases import Unreleasable
 from flows import release_check
 
 
@@ -40,6 +41,16 @@ def test_where_nothing_waits_nothing_starts(look):
     state = look(None)
     assert (state.name, state.is_completed(), look.started) == ("NothingNew", True, [])
     assert state.message == "No new model of tiny waits for its release."
+
+
+def test_a_model_that_can_never_be_released_is_told_and_not_proposed(look):
+    refusal = Unreleasable(recipe="tiny", run="tiny-2", code="labels-differ", sentence="It has 3 labels.")
+    state = look(refusal)
+    assert (state.name, state.is_completed(), look.started) == ("Unreleasable", True, [])
+    assert state.message == (
+        "The model of run tiny-2 is not proposed again: labels-differ: It has 3 labels; "
+        "mend that and run fedcart release propose tiny-2, or train anew."
+    )
 
 
 def test_a_fault_is_one_sentence(look):

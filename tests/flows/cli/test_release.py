@@ -9,13 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 from fedmodels.errors import FedcartError, InputError, RunConflict, RunError, StackError
+from fedmodels.protocol.releases import Unreleasable
 from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
-from infra.layout import plan_key
+from infra.layout import plan_key, unreleasable_key
+from tasks.exchange import create_message
 from tasks.release.lineage import record_lineage
 from tasks.release.reading import read_champion, read_release
 from tasks.release.requesting import open_release
+from tasks.release.taking import take_up
 from tests.store_alone import store_alone, store_of
 from tests.tasks.release.released_models import opened, proposed, released, reported
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
@@ -209,6 +212,21 @@ def test_a_word_of_the_command_line_lets_the_flow_run_that_waits_for_it_go_on(
     assert prefect.passed_on.pop()[:3] == ("third", "approval-3", "approve"), "its flow run says the same"
     assert refused(fedcart("approve", recipe, 2), RunConflict) == "approval-twice"
     assert prefect.passed_on == []
+
+
+def test_the_word_wakes_the_flow_run_that_took_the_release_up(fedcart, store, recipe, prefect):
+    proposed(store, recipe, "first", approval="person")
+    assert take_up(store, read_release(store, recipe, 1).request, "the taker", going=lambda _ticket: False)
+    said(fedcart("reject", recipe, 1, "--by", "ann"))
+    assert prefect.passed_on.pop()[0] == "the taker"
+
+
+def test_what_can_never_be_checked_says_why(fedcart, store, recipe):
+    opened(store, recipe, "first")
+    refusal = Unreleasable(recipe=recipe, run="first", code="labels-differ", sentence="It has 3 labels.")
+    create_message(store, unreleasable_key(recipe, "first"), refusal)
+    shown = said(fedcart("show", recipe, 1))
+    assert "cannot be checked" in shown and "labels-differ: It has 3 labels." in shown
 
 
 def test_a_release_that_nobody_was_asked_about_passes_nothing_on(fedcart, store, recipe, prefect):

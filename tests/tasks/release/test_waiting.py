@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from fedmodels.errors import InputError, IntegrityError
+from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.releases import ReleaseRequest
 from infra.deployments import looking, starting
@@ -16,6 +16,7 @@ from infra.settings import load_role_settings
 from tasks.exchange import create_message
 from tasks.release import waiting
 from tasks.release.requesting import open_release
+from tasks.release.taking import refuse_for_good, take_up
 from tests.store_alone import store_of
 from tests.tasks.release.released_models import reported
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
@@ -119,6 +120,36 @@ def test_a_release_whose_checks_died_is_taken_up_again(runs, find, monkeypatch, 
     monkeypatch.setattr(looking, "flow_run_state", lambda asked, **_: state if asked == ticket else "RUNNING")
     assert find(runs.recipe) == (None if going else run)
     assert runs.propose(run, "of another flow run") == request, "which adopts it"
+
+
+@pytest.mark.parametrize("going", [True, False])
+def test_a_release_that_was_taken_up_is_judged_by_whoever_took_it_up(runs, find, monkeypatch, going):
+    run = runs.add()
+    request = runs.propose(run, "3f2b8a52-3c1e-4a51-9d1b-0d3a3ce8a001")
+    taker = "3f2b8a52-3c1e-4a51-9d1b-0d3a3ce8a002"
+    assert take_up(runs.store, request, taker, going=lambda _ticket: False)
+    state = "RUNNING" if going else "CRASHED"
+    monkeypatch.setattr(looking, "flow_run_state", lambda asked, **_: state if asked == taker else "CRASHED")
+    assert find(runs.recipe) == (None if going else run)
+
+
+@pytest.mark.parametrize("going", [True, False])
+def test_a_release_whose_form_died_is_taken_up_again(runs, find, monkeypatch, going):
+    run = runs.add()
+    reported(runs.store, runs.propose(run, "3f2b8a52-3c1e-4a51-9d1b-0d3a3ce8a001"), approval="person")
+    monkeypatch.setattr(looking, "flow_run_state", lambda *_, **__: "PAUSED" if going else "CRASHED")
+    assert find(runs.recipe) == (None if going else run)
+
+
+def test_what_can_never_get_a_report_is_over(runs, find):
+    run = runs.add()
+    runs.propose(run)
+    error = RunConflict("It has other labels", fix="give it another name", code="labels-differ")
+    refuse_for_good(runs.store, run, error)
+    found = find(runs.recipe)
+    assert (found.run, found.code) == (run, "labels-differ")
+    latest = runs.add()
+    assert find(runs.recipe) == latest
 
 
 def test_a_run_with_a_model_that_was_proposed_by_another_does_not_wait(runs, find):
