@@ -18,7 +18,7 @@ from fedmodels.words import counted
 
 LONGEST_KEY = 1024
 MOST_NAMED = 12
-"""Features that the sentence of a reason names."""
+"""Features, and parties, that the sentence of a reason names."""
 START_TIMEOUT = 600.0
 """Seconds after which a retraining whose run has no plan never began, unless its training still waits."""
 TELL_AGAIN = 300.0
@@ -255,7 +255,9 @@ def to_tell(
 
 def reason_in_words(given: RetrainingReason | None, parties: Sequence[str]) -> str:
     """Why a retraining begins, for people."""
-    told = f"told by {', '.join(sorted(parties))}"
+    named = sorted(parties)[:MOST_NAMED]
+    more = len(parties) - len(named)
+    told = f"told by {', '.join(named)}{f' … and {more} more' if more else ''}"
     return f"{given.in_words()} ({told})" if given else f"drift {told}"
 
 

@@ -151,6 +151,23 @@ def test_of_very_many_features_a_reason_names_the_first_ones():
     assert len(said) < 2000
 
 
+def test_of_very_many_parties_a_reason_names_the_first_ones():
+    parties = [f"{'shop-' * 5}{number:03}" for number in range(60)]
+    said = reason_in_words(None, parties)
+    assert said.endswith(f"{parties[11]} … and 48 more")
+    features = tuple(f"{'f' * 60} {number}" for number in range(100))
+    given = RetrainingReason(party=parties[0], features=features, notice="k")
+    RetrainingRequest(
+        recipe="tiny",
+        number=3,
+        ticket="t",
+        run="tiny-3",
+        champion_sha256="0" * 64,
+        parties=tuple(parties),
+        reason=reason_in_words(given, parties),
+    )
+
+
 @pytest.mark.parametrize("change", [{"party": "A b"}, {"features": []}, {"features": ["a\nb"]}, {"run": "x"}])
 def test_a_reason_that_is_none_is_refused(change):
     with pytest.raises(ValidationError):
