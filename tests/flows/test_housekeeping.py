@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from fedmodels.errors import InputError
 from flows import housekeeping
 from infra import store_answers
 from infra.layout import closed_key, plan_key, release_key, update_key
@@ -14,6 +15,7 @@ from infra.locations import role_folder
 from infra.settings import load_role_settings
 from tasks import housekeeping as steps
 from tasks.release.reading import read_release
+from tasks.release.taking import take_up
 from tasks.round_folder import WithOwnFolder
 from tests.store_alone import store_alone, store_of
 from tests.tasks.release.released_models import proposed, put_model
@@ -79,6 +81,29 @@ def test_a_form_that_came_in_time_is_waited_for_while_somebody_may_read_it(
     monkeypatch.setattr(steps, "is_going", lambda _flow_run: going)
     tidy()
     assert (word(store, overdue) is None) is going
+
+
+def test_the_form_of_whoever_took_a_release_up_counts(store, overdue, tidy, monkeypatch):
+    request = read_release(store, overdue, 1).request
+    assert take_up(store, request, "the taker", going=lambda _ticket: False)
+    monkeypatch.setattr(
+        steps, "seconds_left", lambda flow_run, _key: 12.0 if flow_run == "the taker" else None
+    )
+    monkeypatch.setattr(steps, "is_going", lambda _flow_run: True)
+    tidy()
+    assert word(store, overdue) is None
+
+
+def test_faulty_settings_are_told_in_a_sentence_and_not_by_the_name_of_the_flow_run(monkeypatch):
+    def faulty():
+        raise InputError("The settings have a fault", fix="correct them", code="settings-invalid")
+
+    monkeypatch.setattr(housekeeping, "load_settings", faulty)
+    at = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
+    monkeypatch.setattr(housekeeping, "flow_run", SimpleNamespace(scheduled_start_time=at))
+    assert housekeeping.name_of_flow_run() == "housekeeping · 2026-01-02 03:30"
+    state = housekeeping.housekeeping.fn()
+    assert state.message == "settings-invalid: The settings have a fault; correct them."
 
 
 def test_a_party_sweeps_its_own_prefix_and_rejects_nothing(home, store, overdue, tidy):
