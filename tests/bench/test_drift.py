@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from bench.drift import GROUPED_ROWS, ROWS, WORLDS, main
+from bench.drift import GROUPED_ROWS, ROWS, WORLDS, main, promises_missed
 from bench.drift_data import (
     CHATTY,
     KINDS,
@@ -50,6 +50,74 @@ def test_for_people_it_prints_a_table_and_draws_a_plot(tmp_path, monkeypatch, ca
     assert printed.startswith("measured ")
     assert "found: label shift: 60 % positive to 40 %" in printed
     assert (tmp_path / "drift.png").read_bytes().startswith(b"\x89PNG")
+
+
+def measured():
+    """Figures that keep every promise, each at its bound."""
+    return {
+        "false_alarms": {"usual": {"200": {"rate": 0.05, "significant": 0.5}}},
+        "false_retrainings": {"own rows": {"as_judged": [0, 1], "by_significance_alone": [9]}},
+        "detection": {"length": {"200": 0.1, "500": 0.95}},
+        "detection_of_grouped_rows": {"length": {"500": 0.1, "1000": 0.95}},
+        "seconds": {"check_wall": 0.999, "check_cpu": 0.9, "reference_wall": 0.5},
+    }
+
+
+def test_what_keeps_every_promise_misses_none():
+    assert promises_missed(measured()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (
+            ("false_alarms", "usual", "200", "rate"),
+            0.051,
+            "false alarms, usual, 200 rows: 5.1%, and at most 5% is promised",
+        ),
+        (
+            ("false_retrainings", "own rows", "as_judged"),
+            [0, 2],
+            "false retrainings, own rows: 2 in a month, and at most one is promised",
+        ),
+        (
+            ("detection", "length", "500"),
+            0.94,
+            "detection, length, 500 rows: 94%, and at least 95% is promised",
+        ),
+        (
+            ("detection_of_grouped_rows", "length", "1000"),
+            0.94,
+            "detection of grouped rows, length, 1000 rows: 94%, and at least 95% is promised",
+        ),
+        (
+            ("seconds", "check_wall"),
+            1.0,
+            "the check took 1.00 s, and less than 1 s is promised",
+        ),
+    ],
+)
+def test_a_promise_that_is_missed_is_told(place, value, said):
+    document = measured()
+    *outer, last = place
+    part = document
+    for name in outer:
+        part = part[name]
+    part[last] = value
+    assert promises_missed(document) == [f"promise missed: {said}"]
+
+
+def test_a_promise_that_is_missed_ends_the_benchmark_with_1(monkeypatch, capsys):
+    monkeypatch.setattr("bench.drift.ROWS", (200,))
+    monkeypatch.setattr("bench.drift.GROUPED_ROWS", (500,))
+    monkeypatch.setattr("bench.drift.seconds", lambda *_: measured()["seconds"] | {"check_wall": 1.5})
+    monkeypatch.setattr(sys, "argv", ["drift", *SMALL])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == (
+        "promise missed: the check took 1.50 s, and less than 1 s is promised\n"
+    )
 
 
 def test_a_table_has_every_column_and_its_rows():
