@@ -26,10 +26,11 @@ mount -t tmpfs -o size=1m tmpfs home/parties/shop-c/runs
 fedcart up --recipe own.yaml --json > up.json && fedcart data prepare --recipe own.yaml || exit 9
 fedcart train --recipe own.yaml --run full-1 > /dev/null 2> full.txt
 echo $? > full.status
+find home/coordinator/runs home/parties/shop-c/runs -type f > left.txt
 mount -o remount,size=64m home/coordinator/runs
 fedcart train --resume full-1 --json > resumed.json 2> resumed.txt
 echo $? > resumed.status
-find home/coordinator/runs/full-1 home/parties/shop-c/runs/full-1 -type f > left.txt
+find home/coordinator/runs home/parties/shop-c/runs -type f > closed.txt
 """
 
 
@@ -95,5 +96,6 @@ def test_a_partys_full_disk_keeps_it_out_with_a_code(disks):
 
 def test_nothing_half_written_is_left(disks):
     left = (disks / "left.txt").read_text()
-    assert "safetensors" in left
+    assert "safetensors" in left, "what the resume goes on from"
     assert ".part" not in left
+    assert not (disks / "closed.txt").read_text(), "of a run that is over"

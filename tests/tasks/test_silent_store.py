@@ -116,7 +116,7 @@ def test_who_must_know_now_is_told_that_nobody_knows(run):
 
 def test_a_second_try_to_close_a_round_measures_from_the_same_beginning(run, monkeypatch):
     monkeypatch.setattr(CoordinatorRun, "state", None)
-    monkeypatch.setattr(closing, "record_of", lambda state, seconds: seconds)
+    monkeypatch.setattr(closing, "record_of", lambda state, seconds, environment: seconds)
     began = run.round_began
     with pytest.raises(StoreUnavailable):
         close_round.fn(run, SimpleNamespace(round=1))
