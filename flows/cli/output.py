@@ -23,6 +23,8 @@ from fedmodels.words import short_number
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", metavar="RECIPE", help="Name of a recipe, or path of its YAML file.")
 ]
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of the recipe.")]
+ReleaseArgument = Annotated[int, typer.Argument(metavar="RELEASE", min=1, help="Number of the release.")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 OutOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Also write the JSON document to this file.")
@@ -52,6 +54,11 @@ notes = plain_console(stderr=True)
 def working(words: str) -> Status:
     """A spinner on a terminal while its body runs. Rich takes a string here for markup on any console."""
     return notes.status(Text(words))
+
+
+def say(sentence: str) -> None:
+    """One line, whatever stands in it: a comment may hold brackets."""
+    console.print(sentence, soft_wrap=True, highlight=False)
 
 
 def step(words: str) -> None:

@@ -1,28 +1,27 @@
 """`fedcart release`: which models asked to be released, what their checks say, and who is champion."""
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedmodels.words import counted
+from flows.cli.card import card, coordinator_key, tell_lineage
 from flows.cli.output import (
     JsonFlag,
+    RecipeArgument,
+    ReleaseArgument,
     RunArgument,
     console,
     number_cell,
     print_json,
     print_table,
+    say,
     warn,
     working,
 )
 from flows.cli.plain_help import Commands
 
 if TYPE_CHECKING:
-    from fedmodels.protocol.lineage import Lineage
     from fedmodels.protocol.releases import Champion
-    from infra.keys import PrivateKey
     from infra.object_store import ObjectStore
     from infra.settings import Settings
     from tasks.release.reading import ReleaseView
@@ -32,8 +31,6 @@ app = Commands(
     help="Look at releases, approve, promote and roll back; starts the store alone when it is down.",
     no_args_is_help=True,
 )
-RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of the recipe.")]
-ReleaseArgument = Annotated[int, typer.Argument(metavar="RELEASE", min=1, help="Number of the release.")]
 ByOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who says so; by default your name on this machine.")
 ]
@@ -83,6 +80,7 @@ def list_releases(
 def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = False) -> None:
     """One release: its checks with values and bounds, a person's word, where it stands and comes from."""
     from flows.open_store import open_named_store
+    from infra.keys import public_key
     from infra.settings import load_settings
     from tasks.release.lineage import find_lineage
     from tasks.release.reading import read_release
@@ -90,7 +88,8 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     settings = load_settings()
     with open_named_store(settings) as store:
         view = read_release(store, _checked(recipe), release)
-        lineage = find_lineage(store, view.found, _public_key(settings)) if view.found else None
+        public = public_key(coordinator_key(settings))
+        lineage = find_lineage(store, view.found, public) if view.found else None
     if as_json:
         told = lineage.model_dump(mode="json") if lineage else None
         print_json({**view.document(), "lineage": told})
@@ -104,41 +103,17 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
         print_table(f"Release {release} of {recipe}", CHECK_COLUMNS, rows)
         if word := found.approval:
             said = f': "{word.comment}"' if word.comment else ""
-            _say(f"{word.by}: {word.decision}, {found.waited:.0f} s after the report{said}.")
+            say(f"{word.by}: {word.decision}, {found.waited:.0f} s after the report{said}.")
     if lineage:
-        _tell_lineage(lineage)
+        tell_lineage(lineage)
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
-    _say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+    say(f"Release {release} of {recipe}, {model}: {view.standing}.")
     if view.refusal:
-        _say(f"{view.refusal.code}: {view.refusal.sentence}")
+        say(f"{view.refusal.code}: {view.refusal.sentence}")
 
 
-@app.command("card")
-def card(
-    recipe: RecipeArgument,
-    release: ReleaseArgument,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write it; by default it is printed.")
-    ] = None,
-) -> None:
-    """A model card in the format of Hugging Face, made from the lineage record of a release."""
-    from fedmodels.model_card import model_card
-    from flows.open_store import open_named_store
-    from infra.settings import load_settings
-    from infra.whole_files import write_whole
-    from tasks.release.lineage import read_lineage
-    from tasks.release.reading import read_report
-
-    settings = load_settings()
-    with open_named_store(settings) as store:
-        found = read_report(store, _checked(recipe), release)
-        text = model_card(read_lineage(store, found, _public_key(settings)), found.report)
-    if out is None:
-        sys.stdout.write(text)
-        return
-    write_whole(out, text)
-    _say(f"The model card of release {release} of {recipe} is {out}.")
+app.command("card")(card)
 
 
 @app.command("propose")
@@ -162,7 +137,7 @@ def propose(
         return
     if refusal:
         raise refusal
-    _say(str(said["message"]))
+    say(str(said["message"]))
 
 
 @app.command("promote")
@@ -254,7 +229,7 @@ def reject(
     if as_json:
         print_json(word.model_dump(mode="json"))
     else:
-        _say(f"Release {release} of {recipe} is rejected by {word.by}; the champion stays.")
+        say(f"Release {release} of {recipe} is rejected by {word.by}; the champion stays.")
 
 
 def _pass_on(store: "ObjectStore", recipe: str, release: int, settings: "Settings") -> None:
@@ -270,43 +245,15 @@ def _promote(store: "ObjectStore", settings: "Settings", recipe: str, release: i
     from tasks.release.lineage import record_lineage
     from tasks.release.promoting import promote as promote_release
 
-    return promote_release(store, recipe, release, by, partial(record_lineage, store, _key(settings)))
-
-
-def _key(settings: "Settings") -> "PrivateKey":
-    """The coordinator's, with which a release is documented."""
-    from flows.open_store import applying_settings
-    from infra.keys import role_key
-
-    applying = applying_settings(settings)
-    return role_key(applying.signing_key, applying.role)
-
-
-def _public_key(settings: "Settings") -> str:
-    from infra.keys import public_key
-
-    return public_key(_key(settings))
-
-
-def _tell_lineage(lineage: "Lineage") -> None:
-    columns = [("party", "left"), ("data hash", "left"), ("training rows", "right"), ("rounds", "left")]
-    rows = [
-        (version.party, version.data_hash[:12], version.train_rows, ", ".join(map(str, version.rounds)))
-        for version in lineage.data
-    ]
-    print_table("What it learned from", columns, rows)
-    commit = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
-    _say(
-        f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
-        f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
-    )
+    document = partial(record_lineage, store, coordinator_key(settings))
+    return promote_release(store, recipe, release, by, document)
 
 
 def _tell_champion(champion: "Champion", *, as_json: bool) -> None:
     if as_json:
         print_json(champion.model_dump(mode="json"))
     else:
-        _say(
+        say(
             f"The champion of {champion.recipe} is release {champion.release}: "
             f"model {champion.model_sha256[:12]} of run {champion.run}."
         )
@@ -343,8 +290,3 @@ def _who() -> str:
         raise InputError(
             "This machine has no name for you", fix="give one with --by", code="name-missing"
         ) from None
-
-
-def _say(sentence: str) -> None:
-    """One line, whatever stands in it: a comment may hold brackets."""
-    console.print(sentence, soft_wrap=True, highlight=False)

@@ -1,0 +1,67 @@
+"""`fedcart release card`, and what `release show` tells of where a release comes from."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedmodels.words import counted
+from flows.cli.output import RecipeArgument, ReleaseArgument, print_table, say
+
+if TYPE_CHECKING:
+    from fedmodels.protocol.lineage import Lineage
+    from infra.keys import PrivateKey
+    from infra.settings import Settings
+
+
+def card(
+    recipe: RecipeArgument,
+    release: ReleaseArgument,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it; by default it is printed.")
+    ] = None,
+) -> None:
+    """A model card in the format of Hugging Face, made from the lineage record of a release."""
+    from fedmodels.identifiers import check_identifier
+    from fedmodels.model_card import model_card
+    from flows.open_store import open_named_store
+    from infra.keys import public_key
+    from infra.settings import load_settings
+    from infra.whole_files import write_whole
+    from tasks.release.lineage import read_lineage
+    from tasks.release.reading import read_report
+
+    settings = load_settings()
+    with open_named_store(settings) as store:
+        found = read_report(store, check_identifier("recipe", recipe), release)
+        text = model_card(read_lineage(store, found, public_key(coordinator_key(settings))), found.report)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    write_whole(out, text)
+    say(f"The model card of release {release} of {recipe} is {out}.")
+
+
+def coordinator_key(settings: "Settings") -> "PrivateKey":
+    """The coordinator's, with which a release is documented."""
+    from flows.open_store import applying_settings
+    from infra.keys import role_key
+
+    applying = applying_settings(settings)
+    return role_key(applying.signing_key, applying.role)
+
+
+def tell_lineage(lineage: "Lineage") -> None:
+    """A table of the data, and a line of what else made the model."""
+    columns = [("party", "left"), ("data hash", "left"), ("training rows", "right"), ("rounds", "left")]
+    rows = [
+        (version.party, version.data_hash[:12], version.train_rows, ", ".join(map(str, version.rounds)))
+        for version in lineage.data
+    ]
+    print_table("What it learned from", columns, rows)
+    commit = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
+    say(
+        f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
+        f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
+    )
