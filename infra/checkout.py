@@ -20,19 +20,27 @@ class Checkout:
 
 
 def read_checkout(root: Path = ROOT) -> Checkout:
-    """What stands at `root`: its commit, whether its code was changed since, and the hash of its pins."""
+    """What stands at `root`: its commit, whether its code was changed since, and the hash of its pins.
+
+    A repository that git's library does not open, somebody else's or a partial clone say, tells no commit:
+    nothing that computes is to end for that.
+    """
     import pygit2
 
     pins = root / "constraints.txt"
     constraints = file_sha256(pins) if pins.is_file() else None
-    place = pygit2.discover_repository(str(root))
-    if place is None:
-        return Checkout("", modified=False, constraints_sha256=constraints)
-    repository = pygit2.Repository(place)
-    if repository.workdir is None or Path(repository.workdir).resolve() != root.resolve():
-        return Checkout("", modified=False, constraints_sha256=constraints)
-    if repository.head_is_unborn:
-        return Checkout("", modified=True, constraints_sha256=constraints)
-    changed = repository.status(untracked_files="all", ignored=False)
-    modified = any(name.startswith(CODE) for name in changed)
-    return Checkout(str(repository.head.target), modified, constraints)
+    unknown = Checkout("", modified=False, constraints_sha256=constraints)
+    try:
+        place = pygit2.discover_repository(str(root))
+        if place is None:
+            return unknown
+        repository = pygit2.Repository(place)
+        if repository.workdir is None or Path(repository.workdir).resolve() != root.resolve():
+            return unknown
+        if repository.head_is_unborn:
+            return Checkout("", modified=True, constraints_sha256=constraints)
+        changed = repository.status(untracked_files="all", ignored=False)
+        commit = str(repository.head.target)
+    except (pygit2.GitError, OSError, KeyError, ValueError):
+        return unknown
+    return Checkout(commit, any(name.startswith(CODE) for name in changed), constraints)

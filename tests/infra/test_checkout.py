@@ -55,3 +55,14 @@ def test_before_the_first_commit_there_is_none(tmp_path):
 
 def test_our_own_pins_are_found():
     assert read_checkout().constraints_sha256 == file_sha256(ROOT / "constraints.txt")
+
+
+def test_a_repository_that_cannot_be_opened_tells_no_commit(checkout):
+    config = checkout / ".git" / "config"
+    config.write_text("[core]\n\trepositoryformatversion = 1\n[extensions]\n\tfromthefuture = true\n")
+    assert read_checkout(checkout) == Checkout("", False, file_sha256(checkout / "constraints.txt"))
+
+
+def test_a_damaged_index_tells_no_commit(checkout):
+    (checkout / ".git" / "index").write_bytes(b"no index")
+    assert read_checkout(checkout).commit == ""
