@@ -144,8 +144,8 @@ class Lineage(Message):
 class RunMessages:
     """All that a closed run left, as `lineage_of` takes it.
 
-    `receipts` holds one for each accepted update, by party and the round of the receipt; `None` for one that
-    is gone.
+    `receipts` holds one for each update that the model learned from, by party and the round of the receipt;
+    `None` for one that is gone.
     """
 
     plan: Plan
@@ -200,17 +200,6 @@ def lineage_of(
         checks=report.checks,
         approval=approval,
         missing=messages.missing,
-    )
-
-
-def accepted_receipts(decisions: Mapping[int, Decision]) -> list[tuple[str, int]]:
-    """Party and round of the receipt of every update that counts, in order."""
-    return sorted(
-        {
-            (update.party, update.round or number)
-            for number, decision in decisions.items()
-            for update in decision.accepted
-        }
     )
 
 

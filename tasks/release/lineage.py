@@ -1,8 +1,10 @@
 """The lineage record of a release: gathered from the run's own messages, signed, written once. No Prefect."""
 
+from contextlib import suppress
+
 from fedmodels.errors import IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.lineage import Lineage, RunMessages, accepted_receipts, lineage_of
+from fedmodels.protocol.lineage import Lineage, RunMessages, lineage_of
 from fedmodels.protocol.messages import Candidate, Decision, Receipt, Signed
 from fedmodels.protocol.retraining import RetrainingRequest
 from infra.keys import PrivateKey, public_key, sign, verify
@@ -66,7 +68,9 @@ def read_lineage(store: ObjectStore, found: StandingReport, public: str) -> Line
 
 
 def gather_messages(store: ObjectStore, kept: KeptModel) -> RunMessages:
-    """What the run left: its plan as stored, the decision and candidate of each round, all accepted receipts.
+    """What the run left: its plan as stored, each round's decision and candidate, and receipts.
+
+    Receipts are of rounds that passed, up to the one whose model is kept: it has learned nothing of others.
 
     Raises:
         IntegrityError: `message-missing`: a decision is gone, without which nobody knows what counted.
@@ -78,14 +82,13 @@ def gather_messages(store: ObjectStore, kept: KeptModel) -> RunMessages:
         candidate = read_message(store, round_key(kept.run, record.round, "candidate"), Candidate)
         if candidate is not None:
             candidates[record.round] = candidate
+    learned = [each.round for each in kept.records if each.outcome == "passed" and each.round <= kept.round]
     pinned = {
         (update.party, update.round or number): update.receipt_sha256
-        for number, decision in decisions.items()
-        for update in decision.accepted
+        for number in learned
+        for update in decisions[number].accepted
     }
-    receipts = {
-        place: _receipt(store, kept.run, *place, pinned[place]) for place in accepted_receipts(decisions)
-    }
+    receipts = {place: _receipt(store, kept.run, *place, digest) for place, digest in sorted(pinned.items())}
     gone = tuple(receipt_key(party, kept.run, n) for (party, n), found in receipts.items() if found is None)
     return RunMessages(
         plan=kept.plan,
@@ -100,13 +103,14 @@ def gather_messages(store: ObjectStore, kept: KeptModel) -> RunMessages:
 
 
 def retraining_of(store: ObjectStore, recipe: str, run: str) -> RetrainingRequest | None:
-    """The retraining that began a run; `None` where drift did not."""
+    """The retraining that began a run; `None` where drift did not, or its record cannot be read any more."""
     for name in store.list_keys(retrainings_prefix(recipe)):
         number = name.rpartition("/")[2].removesuffix(".json")
         if number.isdecimal():
-            request = read_message(store, retraining_key(recipe, int(number)), RetrainingRequest)
-            if request is not None and request.run == run:
-                return request
+            with suppress(IntegrityError):  # the watch of drift names it; here it may be any run's
+                request = read_message(store, retraining_key(recipe, int(number)), RetrainingRequest)
+                if request is not None and request.run == run:
+                    return request
     return None
 
 

@@ -57,7 +57,8 @@ def start_release(run: str) -> str:
 def _left_alone(store: ObjectStore, request: ReleaseRequest) -> bool:
     """Whether a release is neither over nor waits for anything but a flow run, which is dead."""
     standing = read_release(store, request.recipe, request.release).standing
-    return standing in ("no report yet", "awaiting approval") and not is_going(tickets(store, request)[-1])
+    unfinished = standing in ("no report yet", "awaiting approval", "ready")
+    return unfinished and not is_going(tickets(store, request)[-1])
 
 
 def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:

@@ -127,6 +127,31 @@ def test_a_receipt_that_its_party_took_away_is_named(run, key):
     assert {version.rounds for version in lineage.data if version.party == "shop-b"} == {(2,)}
 
 
+def test_a_model_has_learned_nothing_of_the_rounds_after_its_own_or_that_were_refused(opened, key):
+    opened.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+    opened.play(2, {"shop-a": 2}, {"shop-b": "late", "shop-c": "late"})
+    opened.play(3, dict.fromkeys(PARTIES, 3), accuracy=0.75)
+    opened.play(4, dict.fromkeys(PARTIES, 4), accuracy=0.72)
+    opened.close()
+    asked(opened)
+    opened.stores["shop-a"].delete(receipt_key("shop-a", opened.run, 4))
+    opened.stores["shop-a"].delete(receipt_key("shop-a", opened.run, 2))
+    lineage = record_lineage(opened.store, key, found(opened))
+    assert [each.round for each in lineage.rounds] == [1, 2, 3, 4]
+    assert {version.rounds for version in lineage.data} == {(1, 3)}
+    assert lineage.missing == ()
+
+
+def test_a_damaged_record_of_a_retraining_holds_up_no_release(run, key):
+    asked(run)
+    place = retraining_key("tiny", 900 + run.seed)
+    run.store.put_blob(place, b"no retraining")
+    try:
+        assert record_lineage(run.store, key, found(run)).drift is None
+    finally:
+        run.store.delete(place)
+
+
 def test_a_receipt_that_its_party_changed_is_not_believed(run, key):
     asked(run)
     place = receipt_key("shop-b", run.run, 1)

@@ -15,10 +15,11 @@ from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from tasks.exchange import create_message
 from tasks.release import waiting
+from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
 from tasks.release.taking import refuse_for_good, take_up
 from tests.store_alone import store_of
-from tests.tasks.release.released_models import reported
+from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 NUMBERS = itertools.count(1)
@@ -97,6 +98,8 @@ def test_the_latest_finished_run_waits_until_its_checks_were_made(runs, find):
     runs.add(status="failed")
     assert find(runs.recipe) == latest
     reported(runs.store, runs.propose(latest))
+    assert find(runs.recipe) == latest, "its flow run died before the promotion"
+    promote(runs.store, runs.recipe, 1, "ann", undocumented)
     assert find(runs.recipe) is None, f"{older} was passed over"
 
 
@@ -155,6 +158,7 @@ def test_what_can_never_get_a_report_is_over(runs, find):
 def test_a_run_with_a_model_that_was_proposed_by_another_does_not_wait(runs, find):
     first = runs.add()
     reported(runs.store, runs.propose(first))
+    promote(runs.store, runs.recipe, 1, "ann", undocumented)
     again = runs.add()
     closed = Closed.model_validate_json(runs.store.read(closed_key(first)))
     runs.write(closed_key(again), closed.model_copy(update={"run": again}).model_dump_json())
