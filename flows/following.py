@@ -45,9 +45,9 @@ FOLLOW_TIMEOUT = 7 * 24 * 3600.0
 LOOK_SECONDS = 1.0
 FLOW_CHECK_SECONDS = 5.0
 NOT_BEGUN = {"SCHEDULED", "PENDING"}
-STORE_PATIENCE = 2 * OUTAGE_S
-"""Seconds for which the store may be away while a run is watched. Longer than a task tries, which waits for
-`OUTAGE_S` between its tries: as long as the run goes on, it is watched."""
+STORE_PATIENCE = 3 * OUTAGE_S
+"""Seconds for which the store may be away while a run is watched. Longer than a task tries:
+one that waits for parties does so for `OUTAGE_S`, and is tried again for as long."""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,10 @@ def patient(
     return look
 
 
+SLOW_ANSWER_S = 5.0
+"""The most that one look at the store takes while the store answers."""
+
+
 def wait_answered(
     look: Callable[[], Found | None], *, timeout: float, first_wait: float = 0.05
 ) -> Found | None:
@@ -80,6 +84,7 @@ def wait_answered(
 
     def found_or_over() -> tuple[Found | None] | None:
         nonlocal answered, spent, away
+        asked = time.monotonic()
         try:
             found = patient(look, passing=(StoreBusy, PrefectAway))()
         except StoreUnavailable:
@@ -89,7 +94,7 @@ def wait_answered(
             return None
         now = time.monotonic()
         if answered is not None and not away:
-            spent += now - answered
+            spent += asked - answered + min(now - asked, SLOW_ANSWER_S)  # a longer one was silence
         answered, away = now, False
         return (found,) if found or spent >= timeout else None
 

@@ -133,7 +133,7 @@ def collect_evaluation(run: CoordinatorRun, candidate: Candidate, party: str) ->
     session = SessionWatch(run, party)
 
     def look() -> bytes | bool | None:
-        return _read(run, key) or interrupted(run) or session.lost() is not None or None
+        return interrupted(run) or _read(run, key) or session.lost() is not None or None
 
     found = wait_answered(look, timeout=candidate.evaluation_timeout, first_wait=run.poll_seconds)
     evaluation = None

@@ -142,3 +142,14 @@ def test_a_store_that_is_busy_is_there_and_time_counts(clock):
 
     assert wait_answered(busy, timeout=100.0) is None
     assert 100.0 <= clock.now <= 102.0
+
+
+def test_a_store_that_hangs_before_it_answers_was_silent(clock):
+    """As a client that waits for a line that came back: no time in which anybody could have answered."""
+    hangs = iter([0.0, 180.0])
+
+    def look():
+        clock.now += next(hangs, 0.0)
+
+    assert wait_answered(look, timeout=100.0) is None
+    assert 270.0 <= clock.now <= 280.0
