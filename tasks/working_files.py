@@ -10,7 +10,9 @@ A process that leaves a closed run removes its own files, and what dead processe
 closed. Whatever is left after that, the role's sweep removes. Nothing is taken from a process that lives.
 """
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -110,14 +112,23 @@ def _is_closed(store: ObjectStore, run: str) -> bool:
     return store.exists(closed_key(run))
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]
+def _stats(path: Path) -> list[os.stat_result]:
+    """Of it and all in it; of what another process removes or renames at this moment, none."""
+    found = []
+    with suppress(OSError):
+        for each in (path, *path.rglob("*")):
+            with suppress(OSError):
+                found.append(each.stat())
+    return found
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in _files(path))
+    return sum(each.st_size for each in _stats(path) if stat.S_ISREG(each.st_mode))
 
 
 def _age(path: Path) -> float:
-    """Seconds since the last change to it or anything in it, by the clock that wrote the times."""
-    return time.time() - max(each.stat().st_mtime for each in [path, *_files(path)])
+    """Seconds since the last change to it or anything in it, by the clock that wrote the times.
+
+    What is gone has just been used.
+    """
+    return time.time() - max((each.st_mtime for each in _stats(path)), default=time.time())

@@ -184,12 +184,20 @@ def frames_to_disk(path: Path, table: str, frames: Iterable["pd.DataFrame"]) -> 
                 _storable(frame, list(times)).to_sql(
                     table, file, if_exists="append", index=False, chunksize=BATCH_ROWS, dtype=times
                 )
-        except DatabaseError as error:
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(("duplicate column name", "too many columns")):
+                raise
+            raise DataRefused(
+                f"The {table} table has columns whose names differ in their case alone, or too many of them",
+                fix="rename them, or leave out what no expectation names",
+                code="table-column-type",
+            ) from None
+        except (DatabaseError, OverflowError) as error:
             if isinstance(error.__cause__, sqlite3.OperationalError):
                 raise error.__cause__ from None
             raise DataRefused(
                 f"The {table} table has a column that cannot be checked",
-                fix="store plain values in it",
+                fix="store plain values in it, and integers of at most 64 bits with their sign",
                 code="table-column-type",
             ) from None
         file.commit()

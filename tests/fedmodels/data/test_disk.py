@@ -140,6 +140,21 @@ def test_a_column_that_sqlite_cannot_hold(tmp_path):
     assert caught.value.code == "table-column-type"
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame([[1, 2]], columns=["Rating", "rating"]),
+        pd.DataFrame([range(3000)], columns=[f"c{n}" for n in range(3000)]),
+        pd.DataFrame({"id": np.array([2**63], np.uint64)}),
+    ],
+    ids=["names that differ in their case", "too many columns", "an integer beyond 64 bits"],
+)
+def test_what_sqlite_has_no_place_for_is_refused(tmp_path, frame):
+    with row_file(tmp_path) as file, pytest.raises(DataRefused) as caught:
+        frames_to_disk(file, "own", [frame])
+    assert caught.value.code == "table-column-type"
+
+
 def test_lists_records_and_times(tmp_path):
     frame = pd.DataFrame(
         {
