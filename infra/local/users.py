@@ -64,12 +64,13 @@ def _speaks_of(words: str, name: str) -> bool:
 
 
 def _under_way(going: Collection[str], stack: Stack) -> list[UnderWay]:
-    """Where the server cannot say, what has a process counts without a name. One that is gone is not asked:
-    its client would try for a minute."""
+    """Where the server cannot say, nothing: what has a process may well be the caller's own, which cannot
+    report its end either, and what is interrupted can be resumed. A server that is gone is not asked: its
+    client would try for a minute."""
     if going and prefect_server.answers(stack.server_port):
         with suppress(FedcartError):
             return under_way(going, api_url=stack.api_url)
-    return [UnderWay(f"flow run {each}", "", trains=False) for each in going]
+    return []
 
 
 def _folder(home: Path) -> Path:
