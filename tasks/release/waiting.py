@@ -16,7 +16,7 @@ from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
 from tasks.reading import PlannedRun, look_at_runs, read_plan
-from tasks.release.reading import find_refusal, read_release, read_request, release_numbers
+from tasks.release.reading import find_refusal, find_report, read_release, read_request, release_numbers
 from tasks.release.taking import tickets
 
 
@@ -38,11 +38,14 @@ def find_unreleased(settings: Settings, recipe: str) -> str | Unreleasable | Non
     if finished is None:
         return None
     run, model_sha256 = finished
-    if (refusal := find_refusal(store, recipe, run)) is not None:
-        return refusal
     requests = (read_request(store, recipe, number) for number in release_numbers(store, recipe))
     proposed = [each for each in requests if each.run == run or each.model_sha256 == model_sha256]
-    if any(not _left_alone(store, each) for each in proposed):
+    busy = [each for each in proposed if not _left_alone(store, each)]
+    if any(find_report(store, recipe, each.release) for each in busy):
+        return None  # whatever was noted before, it has been checked since
+    if (refusal := find_refusal(store, recipe, run)) is not None:
+        return refusal
+    if busy:
         return None
     read_plan(store, run)
     return run

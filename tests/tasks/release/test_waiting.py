@@ -155,6 +155,16 @@ def test_what_can_never_get_a_report_is_over(runs, find):
     assert find(runs.recipe) == latest
 
 
+def test_what_was_noted_counts_no_more_once_the_model_has_been_checked(runs, find):
+    run = runs.add()
+    error = RunConflict("Its labels are unknown", fix="mend the table", code="labels-unknown")
+    refuse_for_good(runs.store, run, error)
+    assert find(runs.recipe).code == "labels-unknown"
+    reported(runs.store, runs.propose(run))
+    promote(runs.store, runs.recipe, 1, "ann", undocumented)
+    assert find(runs.recipe) is None
+
+
 def test_a_run_with_a_model_that_was_proposed_by_another_does_not_wait(runs, find):
     first = runs.add()
     reported(runs.store, runs.propose(first))
