@@ -26,7 +26,6 @@ def card(
     from fedmodels.identifiers import check_identifier
     from fedmodels.model_card import model_card
     from flows.open_store import open_named_store
-    from infra.keys import public_key
     from infra.settings import load_settings
     from infra.whole_files import write_whole
     from tasks.release.lineage import read_lineage
@@ -35,7 +34,7 @@ def card(
     settings = load_settings()
     with open_named_store(settings) as store:
         found = read_report(store, check_identifier("recipe", recipe), release)
-        text = model_card(read_lineage(store, found, public_key(coordinator_key(settings))), found.report)
+        text = model_card(read_lineage(store, found, coordinator_public_key(settings)), found.report)
     if out is None:
         sys.stdout.write(text)
         return
@@ -50,6 +49,18 @@ def coordinator_key(settings: "Settings") -> "PrivateKey":
 
     applying = applying_settings(settings)
     return role_key(applying.signing_key, applying.role)
+
+
+def coordinator_public_key(settings: "Settings") -> str | None:
+    """Base64; `None` where these settings are not the coordinator's, and so cannot tell its signature."""
+    from flows.open_store import applying_settings
+    from infra.keys import public_key
+    from infra.layout import COORDINATOR
+
+    applying = applying_settings(settings)
+    if applying.role != COORDINATOR or applying.signing_key is None:
+        return None
+    return public_key(coordinator_key(settings))
 
 
 def tell_lineage(lineage: "Lineage") -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.card import card, coordinator_key, tell_lineage
+from flows.cli.card import card, coordinator_key, coordinator_public_key, tell_lineage
 from flows.cli.output import (
     JsonFlag,
     RecipeArgument,
@@ -80,7 +80,6 @@ def list_releases(
 def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = False) -> None:
     """One release: its checks with values and bounds, a person's word, where it stands and comes from."""
     from flows.open_store import open_named_store
-    from infra.keys import public_key
     from infra.settings import load_settings
     from tasks.release.lineage import find_lineage
     from tasks.release.reading import read_release
@@ -88,7 +87,7 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     settings = load_settings()
     with open_named_store(settings) as store:
         view = read_release(store, _checked(recipe), release)
-        public = public_key(coordinator_key(settings))
+        public = coordinator_public_key(settings)
         lineage = find_lineage(store, view.found, public) if view.found else None
     if as_json:
         told = lineage.model_dump(mode="json") if lineage else None
@@ -106,6 +105,8 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
             say(f"{word.by}: {word.decision}, {found.waited:.0f} s after the report{said}.")
     if lineage:
         tell_lineage(lineage)
+        if public is None:
+            say("Its signature was not checked: that takes the coordinator's settings.")
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
     say(f"Release {release} of {recipe}, {model}: {view.standing}.")
@@ -201,6 +202,7 @@ def approve(
 
     name, settings = by or _who(), load_settings()
     with open_named_store(settings) as store:
+        coordinator_key(settings)  # without it the word would stand, and nothing be promoted
         approve_release(store, _checked(recipe), release, name, comment)
         try:
             champion = _promote(store, settings, recipe, release, name)

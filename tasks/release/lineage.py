@@ -37,20 +37,20 @@ def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -
     return _opened(store.create(place, canonical_json(envelope)), place, found, public_key(key))
 
 
-def find_lineage(store: ObjectStore, found: StandingReport, public: str) -> Lineage | None:
+def find_lineage(store: ObjectStore, found: StandingReport, public: str | None) -> Lineage | None:
     """As `read_lineage`; `None` where there is none, of a release that was never promoted say."""
     if not store.exists(_place(found)):
         return None
     return read_lineage(store, found, public)
 
 
-def read_lineage(store: ObjectStore, found: StandingReport, public: str) -> Lineage:
+def read_lineage(store: ObjectStore, found: StandingReport, public: str | None) -> Lineage:
     """The record of a release, held against its report and the coordinator's signature.
 
     Args:
         store: the bucket.
         found: the report and the word on it.
-        public: the coordinator's key, base64.
+        public: the coordinator's key, base64; `None`: whoever asks does not know it, nor checks signatures.
 
     Raises:
         RunConflict: `lineage-missing`: there is none.
@@ -142,11 +142,11 @@ def _receipt(store: ObjectStore, run: str, party: str, number: int, sha256: str)
     return parse(Receipt, parse(Signed, envelope, key).payload.encode(), key)
 
 
-def _opened(data: bytes, place: str, found: StandingReport, public: str) -> Lineage:
+def _opened(data: bytes, place: str, found: StandingReport, public: str | None) -> Lineage:
     signed = parse(Signed, data, place)
     report = found.report
     name = f"The lineage record of release {report.release} of {report.recipe}"
-    if not verify(public, signed.payload.encode(), signed.signature):
+    if public is not None and not verify(public, signed.payload.encode(), signed.signature):
         raise _invalid(f"{name} is not signed with the coordinator's key")
     lineage = parse(Lineage, signed.payload.encode(), place)
     told = (lineage.recipe, lineage.release, lineage.model_sha256, lineage.report_sha256, lineage.approval)

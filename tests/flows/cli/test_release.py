@@ -14,6 +14,7 @@ from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
 from infra.layout import plan_key, unreleasable_key
+from infra.locations import role_settings
 from tasks.exchange import create_message
 from tasks.release.lineage import record_lineage
 from tasks.release.reading import read_champion, read_release
@@ -265,7 +266,9 @@ def test_refusals_name_the_thing_and_the_next_step(fedcart, store, recipe):
     assert refused(fedcart("promote", recipe, 0), InputError) == "usage"
 
 
-def test_a_release_that_is_promoted_says_where_it_comes_from(fedcart, home, store, recipe, tmp_path):
+def test_a_release_that_is_promoted_says_where_it_comes_from(
+    fedcart, home, store, recipe, tmp_path, monkeypatch
+):
     run = FinishedRun(home, f"run-of-{recipe}", seed=77)
     run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
     run.close()
@@ -284,3 +287,5 @@ def test_a_release_that_is_promoted_says_where_it_comes_from(fedcart, home, stor
     )
     assert card.read_text() == said(fedcart("card", recipe, 1))
     assert card.read_text().startswith("---\n") and f"| run | {run.run}, round 1 |" in card.read_text()
+    monkeypatch.setenv("FEDCART_CONFIG", str(role_settings(home, "shop-a")))
+    assert "Its signature was not checked" in said(fedcart("show", recipe, 1)), "as a party sees it"
