@@ -18,20 +18,17 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 16.0
 """Between two tries, without jitter; each wait is twice the one before."""
 
 
-def busy_after(busy: int, error: BaseException | None, *, outlast: bool = True) -> int:
+def busy_after(busy: int, error: BaseException | None) -> int:
     """How many of the last tries, in a row, met something that was there and busy.
 
     Args:
         busy: how many it were before the last try.
         error: what that one ended with.
-        outlast: as of `is_worth_another_try`.
     """
-    return 0 if outlast and isinstance(error, StoreUnavailable) else busy + 1
+    return 0 if isinstance(error, StoreUnavailable) else busy + 1
 
 
-def is_worth_another_try(
-    error: BaseException | None, busy: int, seconds: float, *, outlast: bool = True
-) -> bool:
+def is_worth_another_try(error: BaseException | None, busy: int, seconds: float) -> bool:
     """Whether the same call may do better the next time, and was not tried for long enough.
 
     A store that does not answer is outlasted, since what a process has done would be lost with it.
@@ -40,9 +37,8 @@ def is_worth_another_try(
         error: what the last try ended with.
         busy: `busy_after` that try.
         seconds: since the first one.
-        outlast: whether a store that is away is waited for; if not, it is tried as often as a busy one.
     """
-    if outlast and isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable):
         return seconds < OUTAGE_S
     return isinstance(error, TransientError) and busy < TRIES
 

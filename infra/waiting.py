@@ -102,23 +102,14 @@ def wait_answered(
     return ended[0] if ended else None
 
 
-def persistent(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
-    """The same read, tried for half a minute while the store does not answer or is busy; then it raises."""
-    return _again(read, outlast=False)
-
-
 def outlasting(read: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
     """The same read, tried again as a task's is: for longer while the store does not answer at all."""
-    return _again(read, outlast=True)
 
-
-def _again(read: Callable[Arguments, Found], *, outlast: bool) -> Callable[Arguments, Found]:
     def is_over(tried: RetryCallState) -> bool:
         error = tried.outcome.exception() if tried.outcome else None
         of_this_call = tried.retry_object.statistics
-        of_this_call["busy"] = busy_after(of_this_call.get("busy", 0), error, outlast=outlast)
-        seconds = tried.seconds_since_start or 0.0
-        return not is_worth_another_try(error, of_this_call["busy"], seconds, outlast=outlast)
+        of_this_call["busy"] = busy_after(of_this_call.get("busy", 0), error)
+        return not is_worth_another_try(error, of_this_call["busy"], tried.seconds_since_start or 0.0)
 
     waits = wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S)
     return retry(stop=is_over, wait=waits, reraise=True)(read)

@@ -1,6 +1,6 @@
 """The rule of what is tried again, in hand-sized numbers."""
 
-from functools import partial, reduce
+from functools import reduce
 
 import pytest
 
@@ -39,15 +39,6 @@ def test_what_is_away_is_outlasted_and_what_is_busy_tried_six_times(error, busy,
 )
 def test_only_busy_answers_in_a_row_are_counted(ended, busy):
     assert reduce(busy_after, ended, 0) == busy
-
-
-def test_who_waits_for_no_outage_counts_every_try():
-    assert reduce(partial(busy_after, outlast=False), [BUSY, AWAY, AWAY, BUSY], 0) == 4
-
-
-@pytest.mark.parametrize(("tries", "again"), [(5, True), (6, False)])
-def test_who_waits_for_no_outage_tries_a_store_that_is_away_as_often_as_a_busy_one(tries, again):
-    assert is_worth_another_try(AWAY, tries, 0.0, outlast=False) is again
 
 
 def test_waits_double_up_to_sixteen_seconds():

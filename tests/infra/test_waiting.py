@@ -7,7 +7,7 @@ import pytest
 
 from fedmodels.errors import StoreBusy, StoreRefused, StoreUnavailable
 from infra.retry_rule import OUTAGE_S, TRIES
-from infra.waiting import outlasting, patient, persistent, wait_answered, wait_for
+from infra.waiting import outlasting, patient, wait_answered, wait_for
 
 
 @pytest.fixture
@@ -50,26 +50,16 @@ def test_only_what_may_pass_is_waited_out():
     def refused() -> None:
         raise StoreRefused("The door is closed")
 
-    for look in (patient(refused), persistent(refused), outlasting(refused)):
+    for look in (patient(refused), outlasting(refused)):
         with pytest.raises(StoreRefused):
             look()
 
 
 @pytest.mark.parametrize("times", [0, 1, TRIES - 1])
 def test_a_read_is_tried_again(times):
-    read = persistent(unavailable(times))
+    read = outlasting(unavailable(times))
     read.retry.sleep = lambda seconds: None
     assert read("there") == "there"
-
-
-def test_a_read_is_tried_for_half_a_minute_and_no_longer():
-    waits: list[float] = []
-    read = persistent(unavailable(TRIES))
-    read.retry.sleep = waits.append
-    with pytest.raises(StoreUnavailable):
-        read()
-    assert len(waits) == TRIES - 1
-    assert 31.0 <= sum(waits) <= 40.0
 
 
 def test_a_store_that_is_away_is_outlasted_for_ten_minutes(monkeypatch):
@@ -91,18 +81,20 @@ def test_a_store_that_is_away_is_outlasted_for_ten_minutes(monkeypatch):
     assert read("there") == "there"
 
 
-def test_a_store_that_is_busy_is_asked_as_often_as_ever():
+def test_a_store_that_is_busy_is_asked_for_half_a_minute_and_no_longer():
     tried: list[int] = []
+    waits: list[float] = []
 
     def busy() -> None:
         tried.append(1)
         raise StoreBusy("The object store is busy")
 
     read = outlasting(busy)
-    read.retry.sleep = lambda _seconds: None
+    read.retry.sleep = waits.append
     with pytest.raises(StoreBusy):
         read()
-    assert len(tried) == TRIES
+    assert len(tried) == TRIES == len(waits) + 1
+    assert 31.0 <= sum(waits) <= 40.0
 
 
 @pytest.mark.parametrize(
