@@ -67,13 +67,9 @@ def write_update(
     """
     with ExitStack() as stack:
         pair = _Pair(stack, base, trained)
-        norm = math.sqrt(math.fsum(_squared_norm(delta) for delta in pair.deltas()))
-        if not math.isfinite(norm):
-            raise TrainingFailed(
-                "The trained weights are not finite numbers",
-                fix="lower local.learning_rate",
-                code="training-not-finite",
-            )
+        if clipping_norm is None:
+            return _write(pair, out, 1.0, dtype)
+        norm = _finite(math.sqrt(math.fsum(_squared_norm(delta) for delta in pair.deltas())))
         margin = _BFLOAT16_MARGIN if dtype == "bfloat16" else 1.0
         return _write(pair, out, _scale(norm, margin, clipping_norm), dtype)
 
@@ -87,18 +83,29 @@ def _write(pair: "_Pair", out: Path, scale: float, dtype: str) -> UpdateFacts:
             cast = delta.mul_(scale).to(torch_dtype) if scale < 1.0 else delta.to(torch_dtype)
             squares.append(_squared_norm(cast))
             target.write(cast.reshape(-1).view(torch.uint8).numpy().data)
-    return UpdateFacts(math.sqrt(math.fsum(squares)), target.sha256)
+        norm = _finite(math.sqrt(math.fsum(squares)))
+    return UpdateFacts(norm, target.sha256)
 
 
-def _scale(norm: float, margin: float, clipping_norm: float | None) -> float:
-    if clipping_norm is None or norm * margin <= clipping_norm:
+def _finite(norm: float) -> float:
+    if not math.isfinite(norm):
+        raise TrainingFailed(
+            "The trained weights are not finite numbers",
+            fix="lower local.learning_rate",
+            code="training-not-finite",
+        )
+    return norm
+
+
+def _scale(norm: float, margin: float, clipping_norm: float) -> float:
+    if norm * margin <= clipping_norm:
         return 1.0
     return clipping_norm / (norm * margin)
 
 
 def _squared_norm(tensor: torch.Tensor) -> float:
-    # Blocks keep the float64 copy small; a tensor may be the embedding of a large vocabulary.
-    blocks = torch.split(tensor.reshape(-1), 1 << 20)
+    # The float64 copy of a block fits the processor's cache, whatever the length of the tensor.
+    blocks = torch.split(tensor.reshape(-1), 1 << 17)
     return math.fsum(float(torch.dot(wide, wide)) for wide in (block.double() for block in blocks))
 
 
