@@ -24,6 +24,7 @@ from infra.local.ports import port_is_free
 from infra.local.processes import Record
 from infra.local.roles import prepare_roles, store_folder
 from infra.locations import logs_folder, stack_folder
+from infra.loopback import spare_loopback
 from infra.waiting import wait_for
 
 STORE, SERVER = "store", "server"
@@ -54,7 +55,8 @@ def up(
     """Start what does not run yet, for these parties and those that the stack has; return when it works.
 
     Harmless when all of it runs. When a part does not start, what this call started is stopped again; when
-    that is because another program took a port between the choice and the start, others are chosen.
+    that is because another program took a port between the choice and the start, others are chosen. This
+    process asks loopback without a proxy from now on.
 
     Args:
         home: folder for everything that is written.
@@ -74,6 +76,7 @@ def up(
         StackError: a program is missing, a port taken, or a process ended or did not answer in time.
         InputError: a party's name, a key, a settings file or the database's URL is wrong.
     """
+    spare_loopback()
     home = home.resolve()
     database = prefect_server.database_url(database) if database else None
     entrypoints, extra_environment = entrypoints or {}, extra_environment or {}
