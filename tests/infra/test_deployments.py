@@ -457,21 +457,22 @@ def quick(client: SyncPrefectClient) -> Iterator[None]:
     client.delete_automation(made)
 
 
-@pytest.mark.parametrize("waits", [Suspended, Paused])
 @pytest.mark.usefixtures("quick")
-def test_a_run_that_waits_for_a_person_is_not_taken_for_dead(
-    running: Stack, client: SyncPrefectClient, waits: Callable[..., State[Any]]
-):
+def test_runs_that_wait_for_a_person_are_not_taken_for_dead(running: Stack, client: SyncPrefectClient):
     """Nor when SQLite is locked while the server notes it. A silent run tells when 10 s are over."""
-    run, waiting = begun(client, "waiting"), waits(timeout_seconds=300)
-    with written_to_once(running, client, run, waiting.name or ""):
-        client.set_flow_run_state(run, waiting)
+    states = {}
+    for waits in (Suspended, Paused):
+        run, waiting = begun(client, "waiting"), waits(timeout_seconds=300)
+        with written_to_once(running, client, run, waiting.name or ""):
+            client.set_flow_run_state(run, waiting)
+        states[run] = waiting.name
     assert not list((stack_folder(running.home) / "prefect").glob("dlq/*")), "an event was laid aside"
     assert crashes(client, begun(client, "silent"))
-    assert history(client, run) == ["Pending", "Running", waiting.name]
-    client.set_flow_run_state(run, Running(), force=True)
-    beat(client, str(run))
-    assert crashes(client, run), "once it goes on it is watched again"
+    for run, name in states.items():
+        assert history(client, run) == ["Pending", "Running", name]
+        client.set_flow_run_state(run, Running(), force=True)
+        beat(client, str(run))
+    assert all(crashes(client, run) for run in states), "once they go on they are watched again"
 
 
 @pytest.mark.usefixtures("quick")
