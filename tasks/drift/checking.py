@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from fedmodels.data.cleaning import clean_text
+from fedmodels.data.cleaning import clean_each, distinct_rows
 from fedmodels.data.fresh import Window, labelled_fresh_rows, read_window
 from fedmodels.data.prepared import LabelledTexts, keyed_data_hash
 from fedmodels.errors import DataRefused, InputError
@@ -143,17 +143,17 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
 def new_labelled(desk: DriftDesk, released: Released, rows: TrainedRows) -> int:
     """Different labelled texts of the party's tables that the champion has not met: what is new to learn.
 
-    Labels may have come in the fresh table, or with their rows in the train table.
+    Labels may have come in the fresh table, or with their rows in the train table. A text with two labels is
+    none: a training leaves it out.
     """
     tables, data = desk.tables, released.plan.recipe.data
-    found = {
-        clean_text(text)[0]
+    labelled = (
+        row
         for path in (tables.train, tables.fresh)
         for batch in labelled_fresh_rows(path, data, Counter())
-        for text in batch.texts
-        if text is not None
-    }
-    return len(found.difference(rows.met, ("",)))
+        for row in clean_each(batch.texts, batch.labels, Counter())
+    )
+    return len(frozenset(distinct_rows(labelled, Counter()).texts) - rows.met)
 
 
 def _keyed(key: bytes, named: list[str]) -> str:

@@ -20,7 +20,7 @@ from tasks.drift.history import read_history
 from tasks.drift.noticing import leave_notice, notice_of
 from tasks.drift.released import find_released, trained_hash, trained_rows
 from tasks.drift.words import verdict_in_words
-from tests.tasks.drift.champion import REVIEWS, TWEETS, sentences
+from tests.tasks.drift.champion import LABELS, REVIEWS, TWEETS, sentences
 
 
 def joined(*tables: LabelledTexts) -> LabelledTexts:
@@ -107,6 +107,10 @@ def test_a_notice_tells_how_many_new_rows_have_a_label_and_anew_once_they_are_en
     assert keys[1] == keys[2], "and 0 are no news beside them"
     made.write("shop-a", "fresh", joined(tweets, tweets))
     assert check_drift(made.desk("shop-a")).new_labelled == 150, "different ones"
+    flipped = dict(zip(LABELS, reversed(LABELS), strict=True))
+    other = LabelledTexts(tweets.texts[:20], tuple(flipped[label] for label in tweets.labels[:20]))
+    made.write("shop-a", "fresh", joined(tweets, other))
+    assert check_drift(made.desk("shop-a")).new_labelled == 130, "a training leaves out what has two labels"
 
 
 def test_the_same_rows_are_not_compared_twice_and_count_once(released):
