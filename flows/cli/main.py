@@ -8,7 +8,20 @@ from typing import Any
 import typer
 
 from fedmodels.errors import FedcartError
-from flows.cli import data, demo, deploy, doctor, drift, follow, predict, release, runs, stack, train
+from flows.cli import (
+    data,
+    demo,
+    deploy,
+    doctor,
+    drift,
+    follow,
+    predict,
+    release,
+    reproduce,
+    runs,
+    stack,
+    train,
+)
 from flows.cli.output import INTERRUPTED, explain, explain_interruption, refusal_of
 from flows.cli.plain_help import Commands, Group
 from flows.cli.unforeseen import UNFORESEEN, unforeseen
@@ -45,6 +58,7 @@ app.command("deploy")(deploy.deploy)
 app.command("status")(stack.status)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
+app.command("reproduce")(reproduce.reproduce)
 app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")

@@ -78,7 +78,7 @@ def gather_messages(store: ObjectStore, kept: KeptModel) -> RunMessages:
     stored = store.read(plan_key(kept.run)) or b""
     decisions, candidates = {}, {}
     for record in kept.records:
-        decisions[record.round] = _decision(store, kept.run, record.round, record.decision_sha256)
+        decisions[record.round] = pinned_decision(store, kept.run, record.round, record.decision_sha256)
         candidate = read_message(store, round_key(kept.run, record.round, "candidate"), Candidate)
         if candidate is not None:
             candidates[record.round] = candidate
@@ -88,7 +88,9 @@ def gather_messages(store: ObjectStore, kept: KeptModel) -> RunMessages:
         for number in learned
         for update in decisions[number].accepted
     }
-    receipts = {place: _receipt(store, kept.run, *place, digest) for place, digest in sorted(pinned.items())}
+    receipts = {
+        place: pinned_receipt(store, kept.run, *place, digest) for place, digest in sorted(pinned.items())
+    }
     gone = tuple(receipt_key(party, kept.run, n) for (party, n), found in receipts.items() if found is None)
     return RunMessages(
         plan=kept.plan,
@@ -118,7 +120,12 @@ def _place(found: StandingReport) -> str:
     return release_key(found.report.recipe, found.report.release, "lineage")
 
 
-def _decision(store: ObjectStore, run: str, number: int, sha256: str) -> Decision:
+def pinned_decision(store: ObjectStore, run: str, number: int, sha256: str) -> Decision:
+    """The decision that a record pins.
+
+    Raises:
+        IntegrityError: `chain-broken`: it is gone, or other bytes stand there.
+    """
     key = round_key(run, number, "decision")
     data = store.read(key)
     if data is None or sha256_hex(data) != sha256:
@@ -130,7 +137,7 @@ def _decision(store: ObjectStore, run: str, number: int, sha256: str) -> Decisio
     return parse(Decision, data, key)
 
 
-def _receipt(store: ObjectStore, run: str, party: str, number: int, sha256: str) -> Receipt | None:
+def pinned_receipt(store: ObjectStore, run: str, party: str, number: int, sha256: str) -> Receipt | None:
     """The receipt that a decision pins, so that admission has seen its signature; `None` when it is gone.
 
     Parties may take theirs away.

@@ -30,8 +30,10 @@ LONG_ROWS = 4000
 
 
 def test_the_same_recipe_data_and_seed_give_the_same_model(federation, plain):
-    recipe = federation.recipe("plain", num_rounds=3, min_available_parties=2)
-    again = federation.document("train", "--recipe", str(recipe), "--run", "plain-2")
+    told = federation.document("reproduce", plain["run_id"], "--run", "plain-2")
+    assert (told["equal"], told["first_difference"], told["environment"]) == (True, None, [])
+    assert told["model_sha256"]["then"] == plain["model_sha256"]
+    again = federation.document("runs", "show", "plain-2")
     assert again["model_sha256"] == plain["model_sha256"]
     assert [row["metrics"] for row in again["rounds"]] == [row["metrics"] for row in plain["rounds"]]
 

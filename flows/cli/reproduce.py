@@ -1,0 +1,140 @@
+"""`fedcart reproduce`: train a run again, and say whether the same model came of it."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.output import (
+    JsonFlag,
+    OutOption,
+    RunArgument,
+    print_json,
+    print_table,
+    say,
+    warn,
+    write_json_file,
+)
+
+if TYPE_CHECKING:
+    from fedmodels.protocol.messages import Environment
+    from fedmodels.protocol.reproduction import Difference, PlayedRun
+    from infra.checkout import Checkout
+
+
+def reproduce(
+    run: RunArgument,
+    name: Annotated[
+        str | None, typer.Option("--run", metavar="RUN", help="Id of the new run; RUN-again-1 if not given.")
+    ] = None,
+    out: OutOption = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Train a finished run again on the stack that is up, and compare; exit with 1 when the models differ.
+
+    The recipe is that of the run's plan. With the same rows, parties, code,
+    torch build and instruction set the model is the same, bit for bit. Where
+    it is not, the first thing that differs is named, in the order of cause
+    and effect: the plan, the coordinator's rows, then round by round who
+    counted, on which rows, the updates, their average and the candidate; and
+    what coordinator and parties compute with that is another now.
+
+    The code that runs is that of this installation. Was the run made by
+    another commit, a warning says so first.
+    """
+    from fedmodels.identifiers import check_identifier
+    from fedmodels.protocol.reproduction import environment_differences, first_difference
+    from flows.cli.progress import goes_on_without, run_progress
+    from flows.following import Request, begin, follow, running_store
+    from infra.checkout import read_checkout
+    from infra.local.users import using
+    from infra.settings import load_settings
+    from infra.whole_files import check_file_target
+    from tasks.reproducing import next_name, read_played
+
+    home = load_settings().home
+    if out:
+        check_file_target(out)
+    store = running_store(home)
+    then = read_played(store, check_identifier("run", run))
+    again = check_identifier("run", name) if name else next_name(store, run)
+    if other_code := code_in_words(then.plan.environment, read_checkout()):
+        warn(other_code)
+    request = Request(then.plan.recipe, again, parties=tuple(sorted(then.plan.parties)))
+    with using(home, f"fedcart reproduce of {run}"), run_progress(again) as watch:
+        begun = begin(request, home)
+        with goes_on_without(again):
+            follow(home, again, begun, watch)
+    now = read_played(store, again)
+    found = document(then, now, first_difference(then, now), environment_differences(then, now))
+    if out:
+        write_json_file(out, found)
+    if as_json:
+        print_json(found)
+    else:
+        tell(found)
+    if not found["equal"]:
+        raise typer.Exit(1)
+
+
+def code_in_words(then: "Environment | None", here: "Checkout") -> str:
+    """That the code is another than the run's, and what to do; empty when it is the same."""
+    if then is None or not then.code:
+        return "it is not known which commit trained this run."
+    if then.modified:
+        return f"the run was trained by commit {then.code[:12]} with changes that no commit holds."
+    if here.commit == then.code and not here.modified:
+        return ""
+    ours = f"commit {here.commit[:12]}" if here.commit else "code of no commit"
+    return (
+        f"the run was trained by commit {then.code[:12]}, and this is {ours}"
+        f"{' with changes' if here.modified else ''}; for the same code, run fedcart down, "
+        f"git checkout {then.code[:12]} and make setup, then fedcart up and this command again."
+    )
+
+
+def document(
+    then: "PlayedRun",
+    now: "PlayedRun",
+    difference: "Difference | None",
+    environment: "tuple[Difference, ...]",
+) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "run_id": then.plan.run,
+        "again": now.plan.run,
+        "equal": then.closed.model_sha256 == now.closed.model_sha256,
+        "model_sha256": {"then": then.closed.model_sha256, "now": now.closed.model_sha256},
+        "rounds": len(now.rounds),
+        "first_difference": asdict(difference) if difference else None,
+        "environment": [asdict(each) for each in environment],
+    }
+
+
+def tell(found: dict[str, Any]) -> None:
+    """The same for people."""
+    columns = [("where", "left"), ("what", "left"), ("then", "left"), ("now", "left")]
+    rows = [_row(each) for each in found["environment"]]
+    if rows:
+        print_table("Computed with something else", columns, rows)
+    if found["first_difference"]:
+        print_table("The first thing that differs", columns, [_row(found["first_difference"])])
+    models = found["model_sha256"]
+    if found["equal"]:
+        say(f"{found['run_id']} was made again as {found['again']}: the same model {models['now'][:12]}.")
+    else:
+        say(
+            f"{found['again']} is not {found['run_id']} again: model {models['now'][:12]}, "
+            f"and {models['then'][:12]} then."
+        )
+
+
+def _row(difference: dict[str, str]) -> tuple[str, ...]:
+    shown = (_shortened(difference[side]) for side in ("then", "now"))
+    return (difference["where"], difference["what"], *shown)
+
+
+def _shortened(value: str) -> str:
+    """Twelve digits of a hash are enough for people."""
+    is_hash = len(value) >= 40 and all(digit in "0123456789abcdef" for digit in value)
+    return value[:12] if is_hash else value

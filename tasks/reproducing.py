@@ -1,0 +1,59 @@
+"""A run that is over, read whole, to be held against one that was made to repeat it. No Prefect."""
+
+from fedmodels.errors import RunConflict
+from fedmodels.protocol.chain import check_chain
+from fedmodels.protocol.messages import Candidate, Closed, Head, Record
+from fedmodels.protocol.reproduction import PlayedRound, PlayedRun
+from infra.layout import closed_key, head_key, round_key
+from infra.object_store import ObjectStore
+from tasks.exchange import read_message
+from tasks.reading import list_runs, read_plan
+from tasks.release.lineage import pinned_decision, pinned_receipt
+
+STEM = 22
+"""Characters of a run's id that go into that of its repetition, which has 31 at most."""
+
+
+def read_played(store: ObjectStore, run: str) -> PlayedRun:
+    """The run with all its rounds, along a chain of records that is whole.
+
+    Raises:
+        InputError: there is no such run.
+        RunConflict: `run-open`, or `run-unfinished`: it was cancelled, or failed.
+        IntegrityError: a record or decision is missing or was changed.
+    """
+    plan = read_plan(store, run)
+    closed = read_message(store, closed_key(run), Closed)
+    head = read_message(store, head_key(run), Head)
+    if closed is None or head is None:
+        raise RunConflict(f"The run {run} is still open", fix="wait until it is over", code="run-open")
+    if closed.status != "finished":
+        raise RunConflict(
+            f"The run {run} is {closed.status}, and only a finished one can be made again",
+            fix="train anew with fedcart train",
+            code="run-unfinished",
+        )
+    found = [read_message(store, round_key(run, n, "record"), Record) for n in range(1, head.round + 1)]
+    records = [record for record in found if record is not None]
+    check_chain(head, records)
+    return PlayedRun(plan, tuple(_played(store, run, record) for record in records), closed)
+
+
+def next_name(store: ObjectStore, run: str) -> str:
+    """An id for the run that is to repeat `run`, which no run has yet."""
+    taken, stem, number = frozenset(list_runs(store)), run[:STEM].rstrip("-"), 1
+    while (name := f"{stem}-again-{number}") in taken:
+        number += 1
+    return name
+
+
+def _played(store: ObjectStore, run: str, record: Record) -> PlayedRound:
+    decision = pinned_decision(store, run, record.round, record.decision_sha256)
+    receipts = {
+        update.party: pinned_receipt(
+            store, run, update.party, update.round or record.round, update.receipt_sha256
+        )
+        for update in decision.accepted
+    }
+    candidate = read_message(store, round_key(run, record.round, "candidate"), Candidate)
+    return PlayedRound(record, decision, candidate, receipts)

@@ -1,0 +1,91 @@
+"""`fedcart reproduce` for people and for programs; test_rounds plays it whole."""
+
+import json
+
+import pytest
+
+from flows import following
+from flows.cli.reproduce import code_in_words
+from infra.checkout import Checkout
+from tests.fedmodels.protocol.test_lineage import HERE
+from tests.flows.cli.in_process import call_main
+from tests.store_alone import store_alone
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, finished_run
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        finished_run(folder, "then")
+        yield folder
+
+
+@pytest.fixture
+def reproduce(home, monkeypatch, capsys):
+    """The command on a stack of which only the store is there: what it begins is played at once."""
+
+    def run(*words, plays):
+        asked = []
+
+        def begin(request, _home):
+            asked.append(request)
+            plays(request.run)
+            return "flow-run"
+
+        monkeypatch.setattr(following, "begin", begin)
+        monkeypatch.setattr(following, "follow", lambda *_arguments: {})
+        monkeypatch.setattr(following, "running_store", following.coordinator_store)
+        called = ["reproduce", "then", *words]
+        return call_main(monkeypatch, capsys, called, FEDCART_HOME=str(home)), asked
+
+    return run
+
+
+def test_the_same_model_is_said_in_a_sentence(home, reproduce):
+    done, (asked,) = reproduce(plays=lambda name: finished_run(home, name))
+    assert done.returncode == 0, done.stderr
+    assert "then was made again as then-again-1: the same model" in done.stdout
+    assert "it is not known which commit trained this run" in done.stderr, "of a plan of before it was told"
+    assert (asked.run, asked.parties, asked.resume) == ("then-again-1", PARTIES, False)
+
+
+def test_another_model_is_a_status_and_names_what_differs_first(home, reproduce, tmp_path):
+    def other(name):
+        run = FinishedRun(home, name)
+        run.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "late"}, accuracy=0.7)
+        run.close()
+
+    out_file = tmp_path / "told.json"
+    done, _ = reproduce("--json", "--out", str(out_file), "--run", "other-1", plays=other)
+    told = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert told == json.loads(out_file.read_text())
+    assert (told["run_id"], told["again"], told["equal"]) == ("then", "other-1", False)
+    assert told["model_sha256"]["then"] != told["model_sha256"]["now"]
+    assert told["first_difference"] == {
+        "where": "round 1",
+        "what": "parties that count",
+        "then": ", ".join(PARTIES),
+        "now": "shop-a, shop-b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("then", "here", "said"),
+    [
+        (HERE, Checkout("a" * 40, modified=False, constraints_sha256=None), ""),
+        (None, Checkout("a" * 40, modified=False, constraints_sha256=None), "not known which commit"),
+        (
+            HERE.model_copy(update={"modified": True}),
+            Checkout("a" * 40, modified=False, constraints_sha256=None),
+            "with changes that no commit holds",
+        ),
+        (HERE, Checkout("b" * 40, modified=False, constraints_sha256=None), f"git checkout {'a' * 12}"),
+        (HERE, Checkout("a" * 40, modified=True, constraints_sha256=None), "with changes; for the same code"),
+        (HERE, Checkout("", modified=False, constraints_sha256=None), "this is code of no commit"),
+    ],
+)
+def test_other_code_is_told_before_anything_is_trained(then, here, said):
+    words = code_in_words(then, here)
+    assert said in words
+    assert bool(said) == bool(words)
