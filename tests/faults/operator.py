@@ -129,13 +129,18 @@ class Operator:
         return flow_run_state(lease.session, api_url=self._api_url) if lease else UNKNOWN
 
     def _stuck(self) -> bool:
-        """Whether nothing has moved for too long."""
+        """Whether nothing has moved for too long.
+
+        A coordinator that waits for a place on its pool is not stuck: the hanging ones of other runs have it.
+        """
         since, before = self._moved
         now = (len(self.fired), self.resumes, self._place_of_head())
-        if now != before:
-            self._moved = (time.monotonic(), now)
+        if now == before and time.monotonic() - since <= STUCK_TIMEOUT:
             return False
-        return time.monotonic() - since > STUCK_TIMEOUT
+        if now == before and "SCHEDULED" not in self._states():
+            return True
+        self._moved = (time.monotonic(), now)
+        return False
 
     def _serve_orders(self) -> None:
         """Act on what has just fired: prove it, then kill, or note that it hangs."""
