@@ -3,8 +3,9 @@
 from functools import partial
 
 from prefect import task
+from prefect.logging import get_run_logger
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, write_coded
 from fedmodels.model_card import model_card
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
 from infra.deployments.answered import seconds_left
@@ -130,6 +131,14 @@ def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champi
 @task(task_run_name="show_lineage · {report.recipe} {report.release}", **LOCAL)
 @tagged
 def show_lineage(desk: ReleaseDesk, report: ReleaseReport) -> None:
-    """The model card, made from the lineage record, as an artifact."""
-    found = read_report(desk.store, report.recipe, report.release)
-    show_model_card(report, model_card(read_lineage(desk.store, found, public_key(desk.signing_key)), report))
+    """The model card, made from the lineage record, as an artifact.
+
+    Best effort: the champion stands, and a view of where it comes from must not fail the flow that made it.
+    """
+    try:
+        found = read_report(desk.store, report.recipe, report.release)
+        lineage = read_lineage(desk.store, found, public_key(desk.signing_key))
+    except FedcartError as error:
+        get_run_logger().warning("The model card is not shown: %s", write_coded(error))
+        return
+    show_model_card(report, model_card(lineage, report))

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -184,6 +185,17 @@ def test_a_champion_has_a_card_and_a_model_that_is_refused_has_none(played):
     assert f"# {played.recipe}, release 1" in played.cards[0] and f"| run | {first}, round" in played.cards[0]
 
 
+def test_a_card_that_cannot_be_made_fails_no_release(played, monkeypatch, caplog):
+    def unreadable(*_arguments):
+        raise IntegrityError("The record is not signed", fix="propose anew", code="lineage-invalid")
+
+    monkeypatch.setattr("tasks.release.steps.read_lineage", unreadable)
+    monkeypatch.setattr("tasks.release.steps.get_run_logger", lambda: logging.getLogger("release"))
+    assert played.release(played.finish_run(40))["release"] == played.champion == 1
+    assert played.cards == []
+    assert "lineage-invalid: The record is not signed; propose anew." in caplog.text
+
+
 def test_a_receipt_that_is_gone_keeps_the_model_out(played, store_of):
     run = played.finish_run(40)
     store_of(played.home, "shop-a").delete(receipt_key("shop-a", run, 1))
@@ -328,6 +340,24 @@ def test_a_chain_that_is_broken_is_noted_before_a_release_has_a_number(played):
         played.release(run)
     assert caught.value.code == "chain-broken"
     assert find_refusal(played.store, played.recipe, run).code == "chain-broken"
+
+
+def test_a_broken_champion_is_no_fault_of_the_candidate(played):
+    first = played.finish_run(wrong=60)
+    played.release(first)
+    second = played.finish_run(wrong=50)
+    key = round_key(first, 1, "record")
+    record = played.store.read(key)
+    played.store.delete(key)
+    with pytest.raises(IntegrityError) as caught:
+        played.release(second)
+    assert caught.value.code == "champion-chain-broken"
+    assert "release 1, cannot be compared with" in str(caught.value)
+    assert find_refusal(played.store, played.recipe, second) is None
+    assert find_refusal(played.store, played.recipe, first) is None
+    played.store.put_blob(key, record)
+    played.release(second)
+    assert played.champion == 2
 
 
 def test_a_fault_that_may_pass_is_not_noted(played, monkeypatch):

@@ -17,7 +17,7 @@ from tasks.release.lineage import read_lineage, record_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import read_champion, read_report
 from tasks.release.requesting import open_release
-from tests.tasks.release.released_models import reported
+from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 
@@ -97,6 +97,15 @@ def test_a_release_is_promoted_with_its_record_and_the_word_on_it_stands_there(r
     lineage = read_lineage(run.store, found(run), public_key(key))
     assert (lineage.approval.by, lineage.approval.comment) == ("ann", "looks right")
     assert lineage.checks == found(run).report.checks
+
+
+def test_a_champion_of_before_gets_its_record_when_it_is_promoted_again(run, key):
+    asked(run)
+    recipe, place = f"tiny-{run.run}", release_key(f"tiny-{run.run}", 1, "lineage")
+    champion = promote(run.store, recipe, 1, "ann", undocumented)
+    assert not run.store.exists(place)
+    assert promote(run.store, recipe, 1, "ben", partial(record_lineage, run.store, key)) == champion
+    assert read_lineage(run.store, found(run), public_key(key)).model_sha256 == champion.model_sha256
 
 
 def test_what_is_refused_leaves_no_record(run, key):
