@@ -4,6 +4,7 @@
     report.json     create-only   what the checks say, and whether a person has to approve
     taken-N.json    create-only   who goes on with it, when the flow run before is dead
     approval.json   create-only   approve or reject, once
+    spoilt.json     create-only   why nothing can promote the release any more
     champion.json   by swap       the released model; names the hash of the champion before it
 
 Times are durations by the store's clock: the age of `report.json` when `approval.json` was written, less the
@@ -66,7 +67,10 @@ class Taking(Message):
 
 
 class Unreleasable(Message):
-    """`unreleasable/RUN.json`: what keeps the kept model of a run from ever getting a report."""
+    """`unreleasable/RUN.json`: what keeps the kept model of a run from ever getting a report.
+
+    And `spoilt.json` of a release: what keeps that release from ever being promoted.
+    """
 
     recipe: Identifier
     run: Identifier
