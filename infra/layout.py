@@ -132,6 +132,11 @@ def past_champion_key(recipe: str, sha256: str) -> str:
     return f"{champions_prefix(recipe)}{sha256}.json"
 
 
+def recorded_prefix(kind: str) -> str:
+    """Below it, what DVC keeps of the releases that the models repository records; no party reads it."""
+    return f"{PRIVATE}/{kind}"
+
+
 def drift_prefix(party: str) -> str:
     """Below it, a party's drift notices, one folder a recipe."""
     return f"parties/{party}/drift/"
