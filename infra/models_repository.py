@@ -5,8 +5,9 @@ libgit2 runs no hook and signs nothing, and no filter of a user's configuration 
 only from the commit that was read, so that of two writers one begins anew.
 """
 
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ BRANCH = "fedcart-models"
 """Nobody else commits to it; a repository of a user's keeps its working branch."""
 AUTHOR = ("fedcart release", "release@fedcart.invalid")
 LOCK_TIMEOUT_S = 60.0
+_STALE_S = 60.0
 _HEAD = f"refs/heads/{BRANCH}"
 _KNOWN = "refs/fedcart/known"
 """The last commit that was seen on the branch: what does not descend from it was rewritten."""
@@ -161,10 +163,13 @@ def open_models_repository(place: str | None, own: Path) -> Iterator[ModelsRepos
 
     try:
         named = place is not None and not is_url(place)
-        git = _named(Path(str(place)).expanduser()) if named else _own(own)
-        with locked_file(Path(git.path) / "fedcart.lock", LOCK_TIMEOUT_S) as held:
+        git = _named(Path(str(place)).expanduser()) if named else None
+        lock = Path(git.path) / "fedcart.lock" if git else own.with_name(f".{own.name}.lock")
+        with locked_file(lock, LOCK_TIMEOUT_S) as held:
             if not held:
                 raise _busy()
+            git = git or _own(own)
+            _clear_locks(Path(git.path), age=_STALE_S if named else 0.0)
             if named:
                 _check_free(git)
             remote = GitRemote(Path(git.path), place) if place is not None and not named else None
@@ -175,12 +180,27 @@ def open_models_repository(place: str | None, own: Path) -> Iterator[ModelsRepos
             repository.remember()
             yield repository
             repository.show()
-    except pygit2.GitError as error:
+    except (pygit2.GitError, OSError) as error:
+        if "failed to lock" in str(error):
+            raise _busy() from None
         raise IntegrityError(
             f"The models repository cannot be read or written ({error})",
             fix="see git fsck there, or move it away and run fedcart release sync, which makes it anew",
             code="models-damaged",
         ) from None
+
+
+def recorded_tags(place: str | None, own: Path) -> frozenset[str]:
+    """Tags of the repository, or of the mirror of one that a URL names; none where there is no such thing."""
+    import pygit2
+
+    named = place is not None and not is_url(place)
+    try:
+        found = pygit2.discover_repository(str(Path(str(place)).expanduser() if named else own / ".git"))
+        names = pygit2.Repository(found).references if found else ()
+    except pygit2.GitError:
+        return frozenset()
+    return frozenset(name.removeprefix("refs/tags/") for name in names if name.startswith("refs/tags/"))
 
 
 def rewritten(how: str) -> IntegrityError:
@@ -223,6 +243,19 @@ def _named(folder: Path) -> "pygit2.Repository":
             code="models-missing",
         )
     return pygit2.Repository(found)
+
+
+def _clear_locks(folder: Path, age: float) -> None:
+    """Remove what a kill in the middle of a write left of git's own locks; ours says that nobody writes now.
+
+    In a repository of a user's, only what is old and of the kinds that are written here.
+    """
+    kinds = ("refs/heads/*.lock", "refs/tags/*.lock", "refs/fedcart/*.lock")
+    for kind in kinds if age else (*kinds, "*.lock"):
+        for left in folder.glob(kind):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime >= age:
+                    left.unlink()
 
 
 def _check_free(git: "pygit2.Repository") -> None:

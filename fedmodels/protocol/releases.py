@@ -26,6 +26,8 @@ LONGEST_NAME = 100
 LONGEST_WORDS = 2000
 Who = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Words = Annotated[str, Field(max_length=LONGEST_WORDS)]
+STAGE = "champion"
+"""GTO's name of what a recipe has one of."""
 AT_DEADLINE = "deadline"
 """Who rejects a release that nobody approved in time."""
 
@@ -138,6 +140,16 @@ class Champion(Message):
     """Hash of the pointer before, `None` for the first."""
     by: Who
     reason: Words = ""
+
+
+def version_tag(recipe: str, release: int) -> str:
+    """The release's tag in the convention of GTO, which takes semantic versions alone."""
+    return f"{recipe}@v{release}.0.0"
+
+
+def stage_tag(pointer: Champion) -> str:
+    """The tag of one move of the champion, in the convention of GTO: the last says which release it is."""
+    return f"{pointer.recipe}#{STAGE}#{pointer.sequence}"
 
 
 def next_champion(

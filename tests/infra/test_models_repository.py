@@ -1,5 +1,6 @@
 """The repository of releases: a branch of its own, tags that stand once, and what is refused."""
 
+import os
 import subprocess
 import threading
 from datetime import UTC, datetime, timedelta
@@ -178,6 +179,26 @@ def test_a_branch_that_moved_meanwhile_is_not_overwritten(own, monkeypatch):
         monkeypatch.undo()
         assert caught.value.code == "models-busy"
         assert repository.tip == moved
+
+
+@pytest.mark.parametrize("name", ["HEAD", "index", f"refs/heads/{BRANCH}", "refs/tags/a@v2.0.0"])
+def test_a_lock_of_gits_that_a_kill_left_is_cleared(own, name):
+    record(None, own, 1)
+    (own / ".git" / f"{name}.lock").touch()
+    record(None, own, 2)
+    assert git(own, "status", "--short") == ""
+
+
+def test_in_a_users_repository_only_old_locks_are_cleared(own, users):
+    record(str(users), own, 1)
+    lock = users / ".git" / "refs" / "heads" / f"{BRANCH}.lock"
+    lock.touch()
+    with pytest.raises(FedcartError) as caught:
+        record(str(users), own, 2)
+    assert caught.value.code == "models-busy"
+    assert lock.exists()
+    os.utime(lock, (0, 0))
+    record(str(users), own, 2)
 
 
 def test_a_damaged_object_is_told(own):
