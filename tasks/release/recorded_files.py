@@ -9,7 +9,6 @@ from pathlib import Path
 import yaml
 
 from fedmodels.errors import InputError, IntegrityError, RunConflict
-from fedmodels.model_card import model_card
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Plan
@@ -118,6 +117,8 @@ def release_files(
         InputError: the disk is full.
         StoreUnavailable, StoreRefused: what DVC sends does not arrive.
     """
+    from fedmodels.model_card import model_card
+
     pointer, folders = sources.pointer, folders_of(sources.pointer.recipe)
     below = f"releases/{pointer.recipe}"
     report = sources.found.report

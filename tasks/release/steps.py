@@ -20,6 +20,7 @@ from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage, record_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import find_report, read_report
+from tasks.release.recording import record_releases
 from tasks.release.report import build_report
 from tasks.release.requesting import is_open, open_release, propose
 from tasks.release.taking import refuse_for_good, take_up
@@ -126,6 +127,21 @@ def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champi
     """
     document = partial(record_lineage, desk.store, desk.signing_key)
     return promote(desk.store, report.recipe, report.release, by, document)
+
+
+@task(task_run_name="record_release · {report.recipe} {report.release}", **LOCAL)
+@tagged
+def record_release(desk: ReleaseDesk, report: ReleaseReport) -> None:
+    """Let the models repository follow the champion.
+
+    Best effort: the champion stands in the bucket, and housekeeping records what is left out here.
+    """
+    try:
+        done = record_releases(desk.recorder, report.recipe)
+    except FedcartError as error:
+        get_run_logger().warning("The models repository does not show it yet: %s", write_coded(error))
+        return
+    get_run_logger().info("Recorded in the models repository: %s", ", ".join(done.tags) or "nothing new")
 
 
 @task(task_run_name="show_lineage · {report.recipe} {report.release}", **LOCAL)
