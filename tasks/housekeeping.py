@@ -90,7 +90,9 @@ def record_missing_releases(settings: Settings) -> int:
     key = role_key(settings.signing_key, settings.role)
     done = record_all(recorder_from_settings(settings, store, key))
     for tag in done.lost:
-        get_run_logger().warning("%s cannot be recorded: its run or model is no longer in the bucket", tag)
+        get_run_logger().warning(
+            "%s cannot be recorded: its run or model is gone from the bucket or damaged", tag
+        )
     return len(done.tags)
 
 

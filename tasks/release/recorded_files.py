@@ -28,7 +28,7 @@ _README = """# Models that fedcart released
 A commit is a move of a recipe's champion, and the branch shows the champion of each recipe. A release has the
 tag `RECIPE@vN.0.0`, the champion's moves have `RECIPE#champion#N`: the convention of GTO.
 
-    gto show .                                # which release is the champion
+    gto show RECIPE                           # its releases, and which one is the champion
     dvc get . models/RECIPE --rev RECIPE@vN.0.0
     dvc metrics diff RECIPE@v1.0.0 RECIPE@v2.0.0
 

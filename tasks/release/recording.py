@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fedmodels.errors import InputError, RunError
+from fedmodels.errors import InputError, IntegrityError, RunError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import Champion, stage_tag, version_tag
 from infra.dvc_tracking import MODELS, DvcRemotes, find_damage, remotes_from_settings
@@ -49,7 +49,7 @@ class Recorded:
 
     tags: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
-    """Tags of releases whose run or model is no longer in the bucket."""
+    """Tags of releases whose run or model is gone from the bucket, or damaged there."""
     mended: tuple[str, ...] = ()
     """Tags of releases whose files were missing or damaged in DVC's remote, and were sent again."""
 
@@ -179,7 +179,12 @@ def _files(
         sources = gather_sources(recorder.store, recorder.key, pointer)
         if sources is None:
             return None
-        content = release_files(recorder.store, sources, recorder.tables, recorder.remotes, recorder.folder)
+        try:
+            content = release_files(
+                recorder.store, sources, recorder.tables, recorder.remotes, recorder.folder
+            )
+        except IntegrityError:  # a blob is damaged where it stands: what came later is recorded all the same
+            return None
     standing = repository.files(repository.tip) if repository.tip else {}
     gone = {path: None for path in standing if folders.holds(path)}
     common = common_files({*standing, *content}, recorder.remotes.config())

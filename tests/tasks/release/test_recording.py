@@ -267,11 +267,15 @@ def test_what_cannot_be_made_again_as_it_was_is_left_as_it_stands(recorder, reci
     assert store.read(key) == model[::-1]
 
 
-def test_a_release_whose_model_is_gone_holds_up_no_later_one(recorder, recipe, runs):
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_a_release_whose_model_is_gone_or_damaged_holds_up_no_later_one(recorder, recipe, runs, damage):
     first, second = runs(), runs()
     for run in (first, second):
         release(recorder, recipe, run)
-    first.store.delete(model_key(first.head.best_model_sha256))
+    key = model_key(first.head.best_model_sha256)
+    first.store.delete(key)
+    if damage == "damaged":
+        first.store.put_blob(key, b"other weights")
     done = record_releases(recorder, recipe)
     assert done.lost == (f"{recipe}@v1.0.0",)
     assert done.tags == (f"{recipe}@v2.0.0", f"{recipe}#champion#2")
