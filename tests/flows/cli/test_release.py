@@ -15,7 +15,7 @@ from fedmodels.protocol.releases import Unreleasable
 from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
-from infra.layout import model_key, plan_key, release_key, unreleasable_key
+from infra.layout import plan_key, release_key, unreleasable_key
 from infra.locations import coordinator_folder, role_settings
 from infra.role_settings import update_role_settings
 from tasks.exchange import create_message
@@ -24,6 +24,7 @@ from tasks.release.reading import read_champion, read_release
 from tasks.release.requesting import open_release
 from tasks.release.taking import take_up
 from tests.store_alone import store_alone, store_of
+from tests.tasks.release.folders import folder_of
 from tests.tasks.release.released_models import opened, proposed, released, reported
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
@@ -297,12 +298,7 @@ def test_a_release_that_is_promoted_says_where_it_comes_from(
 
 @pytest.fixture
 def recordable(monkeypatch):
-    """A model folder of one file, since the runs of these tests have no architecture."""
-
-    def folder_of(store, plan, sha256, folder):
-        folder.mkdir(parents=True)
-        store.download(model_key(sha256), folder / "model.safetensors", sha256)
-
+    """The runs of these tests have no architecture."""
     monkeypatch.setattr("tasks.release.recorded_files.write_model_folder", folder_of)
 
 

@@ -1,7 +1,8 @@
 """Releases in the models repository, made of the real bucket: GTO, DVC and git see what the champion is."""
 
-import json
+import signal
 import subprocess
+import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
@@ -21,8 +22,9 @@ from infra.settings import load_role_settings
 from tasks.release import recorded_files, recording
 from tasks.release.lineage import record_lineage
 from tasks.release.promoting import promote, rollback
-from tasks.release.recording import Recorder, record_all, record_releases, recorder_from_settings
+from tasks.release.recording import Recorded, Recorder, record_all, record_releases, recorder_from_settings
 from tasks.release.requesting import open_release
+from tests.tasks.release.folders import folder_of
 from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
@@ -35,12 +37,6 @@ def recipe(opened) -> str:
 @pytest.fixture
 def recorder(home, opened, tmp_path, monkeypatch) -> Recorder:
     """The coordinator's, whose repository lies in a folder of the test's; models are folders of two files."""
-
-    def folder_of(store, plan, sha256, folder):
-        folder.mkdir(parents=True)
-        store.download(model_key(sha256), folder / "model.safetensors", sha256)
-        (folder / "config.json").write_text(json.dumps({"labels": plan.labels}))
-
     monkeypatch.setattr(recorded_files, "write_model_folder", folder_of)
     settings = load_role_settings(home, "coordinator")
     made = recorder_from_settings(settings, opened.store, load_private_key(settings.signing_key))
@@ -186,6 +182,45 @@ def test_after_a_kill_at_any_step_the_next_call_goes_on(
     other = replace(recorder, folder=tmp_path / "undisturbed")
     record_releases(other, recipe)
     assert git(other.own, "rev-parse", BRANCH) == git(recorder.own, "rev-parse", BRANCH)
+
+
+KILLED_PROCESS = """
+import os, signal, sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from infra.keys import load_private_key
+from infra.settings import load_role_settings
+from infra.stores import store_from_settings
+from tasks.release import recorded_files
+from tasks.release.recording import record_releases, recorder_from_settings
+from tests.tasks.release.folders import folder_of
+
+home, folder, recipe, module, kind, name = sys.argv[1:]
+recorded_files.write_model_folder = folder_of
+place = getattr(import_module(module), kind)
+setattr(place, name, lambda *_arguments, **_named: os.kill(os.getpid(), signal.SIGKILL))
+settings = load_role_settings(Path(home), "coordinator")
+key = load_private_key(settings.signing_key)
+made = recorder_from_settings(settings, store_from_settings(settings), key)
+record_releases(replace(made, folder=Path(folder)), recipe)
+"""
+
+
+@pytest.mark.parametrize("step", ["before anything is sent", "before a tag", "before the tree follows"])
+def test_a_process_that_is_killed_leaves_nothing_that_holds_up_the_next(home, recorder, recipe, runs, step):
+    release(recorder, recipe, runs())
+    place, name = STEPS[step]
+    told = (home, recorder.folder, recipe, place.__module__, place.__name__, name)
+    program = [sys.executable, "-c", KILLED_PROCESS, *map(str, told)]
+    killed = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(recorder.folder.glob(".recording-*"))) == (step == "before anything is sent")
+    record_releases(recorder, recipe)
+    assert recorded_tags(None, recorder.own) == {f"{recipe}@v1.0.0", f"{recipe}#champion#1"}
+    assert git(recorder.own, "rev-list", "--count", BRANCH) == "1"
+    assert git(recorder.own, "status", "--short") == ""
+    assert record_releases(recorder, recipe, thorough=True) == Recorded()
 
 
 def test_a_remote_that_is_away_leaves_nothing_and_the_next_call_records(recorder, recipe, runs):
