@@ -14,6 +14,14 @@ from fedmodels.errors import IntegrityError, RunConflict, RunError
 
 _TIMEOUT_S = 120.0
 _KEPT_OUT = ("-c", "core.hooksPath=/dev/null", "-c", "push.gpgSign=false", "-c", "tag.gpgSign=false")
+_OF_ANOTHER = frozenset(
+    f"GIT_{name}"
+    for name in (
+        *("DIR", "WORK_TREE", "INDEX_FILE", "COMMON_DIR", "NAMESPACE", "PREFIX"),
+        *("OBJECT_DIRECTORY", "ALTERNATE_OBJECT_DIRECTORIES"),
+    )
+)
+"""Variables by which git, in a hook say, speaks of the repository that it works in."""
 _FETCHED = "refs/fedcart/fetched/"
 _PUSHED = "refs/fedcart/pushed"
 
@@ -90,8 +98,8 @@ class GitRemote:
         )
 
     def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+        inherited = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
+        quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         program = ["git", f"--git-dir={self.folder}", *_KEPT_OUT, *words]
         try:
             return subprocess.run(
@@ -102,6 +110,7 @@ class GitRemote:
                 timeout=_TIMEOUT_S,
                 env={**inherited, **quiet},
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # without a terminal, ssh asks nobody for a password
             )
         except (subprocess.TimeoutExpired, FileNotFoundError):
             raise self._away("cannot be asked: git is missing, or gave no answer in time") from None

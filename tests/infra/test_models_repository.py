@@ -218,11 +218,14 @@ class TestByUrl:
         pygit2.init_repository(str(folder), bare=True, initial_head=BRANCH)
         return folder
 
-    def test_branch_and_tags_arrive_and_two_machines_take_turns(self, own, there, tmp_path):
+    def test_branch_and_tags_arrive_and_two_machines_take_turns(self, own, there, tmp_path, monkeypatch):
+        monkeypatch.setenv("GIT_DIR", str(tmp_path / "of a hook"))
+        monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(tmp_path / "of a hook"))
         url, other = f"file://{there}", tmp_path / "other" / "models-repository"
         record(url, own, 1)
         record(url, other, 2)
         made = record(url, own, 3)
+        monkeypatch.undo()
         assert git(there, "rev-parse", BRANCH) == made
         assert git(there, "tag").split() == sorted(
             f"a{how}" for n in "123" for how in (f"@v{n}.0.0", f"#champion#{n}")
