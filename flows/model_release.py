@@ -28,6 +28,7 @@ from tasks.release.steps import (
     find_form,
     note_refusal,
     promote_release,
+    record_release,
     reject_unanswered,
     request_release,
     show_lineage,
@@ -65,7 +66,7 @@ def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
 
 
 def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | State[Any]:
-    """Request, check, show, hear, promote with a lineage record.
+    """Request, check, show, hear, promote with a lineage record, and record in the models repository.
 
     What keeps the model from ever getting a report is noted, and ends its proposals.
 
@@ -95,6 +96,7 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
             return Completed(name="Rejected", message=f"{name} is rejected by {word.by}{said}.")
         by = word.by
     champion = promote_release(desk, report, by)
+    record_release(desk, report)
     show_lineage(desk, report)
     return {"recipe": champion.recipe, "release": champion.release, "model_sha256": champion.model_sha256}
 

@@ -108,7 +108,7 @@ def releases_prefix(recipe: str) -> str:
 
 
 def release_key(recipe: str, release: int, message: str) -> str:
-    """Create-only: `request`, `taken-N`, `report`, `approval` or `lineage` of a release."""
+    """Create-only: `request`, `taken-N`, `report`, `approval`, `lineage` or `spoilt` of a release."""
     return f"{releases_prefix(recipe)}{release:04d}/{message}.json"
 
 
@@ -130,6 +130,11 @@ def champions_prefix(recipe: str) -> str:
 def past_champion_key(recipe: str, sha256: str) -> str:
     """Content-addressed: the champion as it was put at some time."""
     return f"{champions_prefix(recipe)}{sha256}.json"
+
+
+def recorded_prefix(kind: str) -> str:
+    """Below it, what DVC keeps of the releases that the models repository records; no party reads it."""
+    return f"{PRIVATE}/{kind}"
 
 
 def drift_prefix(party: str) -> str:

@@ -127,6 +127,11 @@ class Settings(BaseSettings):
     party_keys: dict[str, str] = Field({}, description="party id to public key, base64; coordinator only")
     tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")
     model_folders: dict[str, Path] = Field({}, description="recipe name to a local model folder")
+    models_repository: str | None = Field(
+        None,
+        description="path or URL of the git repository in which the coordinator records releases;"
+        " none means one of its own",
+    )
     policy: PartyPolicy = Field(PartyPolicy(), description="what this party agrees to; parties only")
     schedules: Schedules = Field(Schedules(), description="read by fedcart deploy alone")
     torch_threads: int = Field(1, ge=1)

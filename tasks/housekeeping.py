@@ -1,4 +1,4 @@
-"""What a role tidies up below its prefix and on its disk: leftovers, and releases nobody approved in time."""
+"""What a role tidies up below its prefix and on its disk, and what releases left undone."""
 
 from functools import partial
 
@@ -11,6 +11,7 @@ from fedmodels.protocol.sweeping import parse_bound
 from fedmodels.words import counted
 from infra.deployments.answered import seconds_left
 from infra.deployments.looking import is_going
+from infra.keys import role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
@@ -18,6 +19,7 @@ from tasks.policy import STORE
 from tasks.release.answering import reject_overdue
 from tasks.release.desk import form_key
 from tasks.release.reading import released_recipes
+from tasks.release.recording import record_all, recorder_from_settings
 from tasks.release.taking import tickets
 from tasks.sweeping import sweep
 from tasks.working_files import sweep_leftovers
@@ -70,6 +72,28 @@ def reject_overdue_releases(settings: Settings) -> int:
     if damaged:
         raise damaged[0]
     return rejected
+
+
+@task(task_run_name="record_releases", **STORE)
+def record_missing_releases(settings: Settings) -> int:
+    """Let the models repository follow the champions where a kill or an outage left it behind.
+
+    Returns:
+        How many tags were missing there.
+
+    Raises:
+        FedcartError: why it cannot.
+    """
+    store = store_from_settings(settings)
+    if not released_recipes(store):
+        return 0
+    key = role_key(settings.signing_key, settings.role)
+    done = record_all(recorder_from_settings(settings, store, key))
+    for tag in done.lost:
+        get_run_logger().warning(
+            "%s cannot be recorded: its run or model is gone from the bucket or damaged", tag
+        )
+    return len(done.tags)
 
 
 def _answered(store: ObjectStore, request: ReleaseRequest) -> bool:

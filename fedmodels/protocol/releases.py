@@ -4,6 +4,7 @@
     report.json     create-only   what the checks say, and whether a person has to approve
     taken-N.json    create-only   who goes on with it, when the flow run before is dead
     approval.json   create-only   approve or reject, once
+    spoilt.json     create-only   why nothing can promote the release any more
     champion.json   by swap       the released model; names the hash of the champion before it
 
 Times are durations by the store's clock: the age of `report.json` when `approval.json` was written, less the
@@ -25,6 +26,8 @@ LONGEST_NAME = 100
 LONGEST_WORDS = 2000
 Who = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 Words = Annotated[str, Field(max_length=LONGEST_WORDS)]
+STAGE = "champion"
+"""GTO's name of what a recipe has one of."""
 AT_DEADLINE = "deadline"
 """Who rejects a release that nobody approved in time."""
 
@@ -66,7 +69,10 @@ class Taking(Message):
 
 
 class Unreleasable(Message):
-    """`unreleasable/RUN.json`: what keeps the kept model of a run from ever getting a report."""
+    """`unreleasable/RUN.json`: what keeps the kept model of a run from ever getting a report.
+
+    And `spoilt.json` of a release: what keeps that release from ever being promoted.
+    """
 
     recipe: Identifier
     run: Identifier
@@ -134,6 +140,16 @@ class Champion(Message):
     """Hash of the pointer before, `None` for the first."""
     by: Who
     reason: Words = ""
+
+
+def version_tag(recipe: str, release: int) -> str:
+    """The release's tag in the convention of GTO, which takes semantic versions alone."""
+    return f"{recipe}@v{release}.0.0"
+
+
+def stage_tag(pointer: Champion) -> str:
+    """The tag of one move of the champion, in the convention of GTO: the last says which release it is."""
+    return f"{pointer.recipe}#{STAGE}#{pointer.sequence}"
 
 
 def next_champion(

@@ -19,6 +19,7 @@ from flows.cli.output import (
     working,
 )
 from flows.cli.plain_help import Commands
+from flows.cli.recording import follow, sync, tags_of
 
 if TYPE_CHECKING:
     from fedmodels.protocol.releases import Champion
@@ -42,6 +43,7 @@ LIST_COLUMNS = [
     ("accuracy", "right"),
     ("checks", "left"),
     ("standing", "left"),
+    ("tag", "left"),
 ]
 CHECK_COLUMNS = [
     ("check", "left"),
@@ -59,19 +61,22 @@ def list_releases(
     ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """All releases, oldest first, and where each stands."""
+    """All releases, oldest first, where each stands, and its tag in the models repository."""
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.release.reading import list_releases as views_of
     from tasks.release.reading import released_recipes
 
-    with open_named_store(load_settings()) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         recipes = [_checked(recipe)] if recipe else released_recipes(store)
         views = [view for name in recipes for view in views_of(store, name)]
+        tags = tags_of([view.request for view in views], settings)
     if as_json:
-        print_json([view.document() for view in views])
+        print_json([{**view.document(), "tag": tag} for view, tag in zip(views, tags, strict=True)])
     elif views:
-        print_table("Releases", LIST_COLUMNS, [_list_row(view) for view in views])
+        rows = [(*_list_row(view), tag) for view, tag in zip(views, tags, strict=True)]
+        print_table("Releases", LIST_COLUMNS, rows)
     else:
         console.print("There is no release" + (f" of {recipe}." if recipe else "."))
 
@@ -79,6 +84,7 @@ def list_releases(
 @app.command("show")
 def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = False) -> None:
     """One release: its checks with values and bounds, a person's word, where it stands and comes from."""
+    from fedmodels.errors import IntegrityError, write_coded
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.release.lineage import find_lineage
@@ -88,7 +94,13 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
     with open_named_store(settings) as store:
         view = read_release(store, _checked(recipe), release)
         public = coordinator_public_key(settings)
-        lineage = find_lineage(store, view.found, public) if view.found else None
+        lineage, damage = None, ""
+        try:
+            lineage = find_lineage(store, view.found, public) if view.found else None
+        except IntegrityError as error:  # what else is known of the release is shown all the same
+            damage = write_coded(error)
+    if damage:
+        warn(damage)
     if as_json:
         told = lineage.model_dump(mode="json") if lineage else None
         print_json({**view.document(), "lineage": told})
@@ -115,6 +127,7 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
 
 
 app.command("card")(card)
+app.command("sync")(sync)
 
 
 @app.command("propose")
@@ -179,8 +192,10 @@ def rollback(
     from infra.settings import load_settings
     from tasks.release.promoting import rollback as roll_back
 
-    with open_named_store(load_settings()) as store:
+    settings = load_settings()
+    with open_named_store(settings) as store:
         champion = roll_back(store, _checked(recipe), by or _who(), to=to, reason=reason)
+        follow(store, settings, recipe)
     _tell_champion(champion, as_json=as_json)
 
 
@@ -248,7 +263,9 @@ def _promote(store: "ObjectStore", settings: "Settings", recipe: str, release: i
     from tasks.release.promoting import promote as promote_release
 
     document = partial(record_lineage, store, coordinator_key(settings))
-    return promote_release(store, recipe, release, by, document)
+    champion = promote_release(store, recipe, release, by, document)
+    follow(store, settings, recipe)
+    return champion
 
 
 def _tell_champion(champion: "Champion", *, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, coordinator_table
 from infra.stores import store_from_settings
+from tasks.release.recording import Recorder, recorder_from_settings
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts
@@ -28,6 +29,7 @@ class ReleaseDesk:
         self.store: ObjectStore = store_from_settings(settings)
         self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
         self.tables: dict[str, Tables] = settings.tables
+        self.recorder: Recorder = recorder_from_settings(settings, self.store, self.signing_key)
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"
         self.folder: Path = settings.workspace

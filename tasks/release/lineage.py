@@ -6,11 +6,12 @@ from fedmodels.errors import IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.lineage import Lineage, RunMessages, lineage_of
 from fedmodels.protocol.messages import Candidate, Decision, Receipt, Signed
+from fedmodels.protocol.releases import LONGEST_WORDS, ReleaseReport, Unreleasable
 from fedmodels.protocol.retraining import RetrainingRequest
 from infra.keys import PrivateKey, public_key, sign, verify
 from infra.layout import plan_key, receipt_key, release_key, retraining_key, retrainings_prefix, round_key
 from infra.object_store import ObjectStore
-from tasks.exchange import parse, read_bytes_from_party, read_message
+from tasks.exchange import create_message, parse, read_bytes_from_party, read_message
 from tasks.release.kept import KeptModel, kept_model
 from tasks.release.reading import StandingReport, read_request
 from validation.admission import RECEIPT_LIMIT
@@ -26,6 +27,8 @@ def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -
         key: the coordinator's.
         found: the report and the word on it.
 
+    One that stands and cannot be opened ends the release, which is noted: it can never be promoted.
+
     Raises:
         IntegrityError: a message of the run is missing or damaged; or as `read_lineage`.
     """
@@ -34,7 +37,19 @@ def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -
     messages = gather_messages(store, kept_model(store, report.run))
     payload = canonical_json(lineage_of(messages, request, report, found.sha256, found.approval))
     envelope = Signed(payload=payload.decode(), signature=sign(key, payload))
-    return _opened(store.create(place, canonical_json(envelope)), place, found, public_key(key))
+    standing = store.create(place, canonical_json(envelope))
+    try:
+        return _opened(standing, place, found, public_key(key))
+    except IntegrityError as error:
+        _note_spoilt(store, report, error)
+        raise
+
+
+def _note_spoilt(store: ObjectStore, report: ReleaseReport, error: IntegrityError) -> None:
+    """Leave that nothing can promote a release any more: its model's next proposal takes a new number."""
+    words = str(error)[:LONGEST_WORDS]
+    ours = Unreleasable(recipe=report.recipe, run=report.run, code=error.code, sentence=words)
+    create_message(store, release_key(report.recipe, report.release, "spoilt"), ours)
 
 
 def find_lineage(store: ObjectStore, found: StandingReport, public: str | None) -> Lineage | None:
@@ -150,12 +165,17 @@ def pinned_receipt(store: ObjectStore, run: str, party: str, number: int, sha256
 
 
 def _opened(data: bytes, place: str, found: StandingReport, public: str | None) -> Lineage:
-    signed = parse(Signed, data, place)
     report = found.report
     name = f"The lineage record of release {report.release} of {report.recipe}"
-    if public is not None and not verify(public, signed.payload.encode(), signed.signature):
-        raise _invalid(f"{name} is not signed with the coordinator's key")
-    lineage = parse(Lineage, signed.payload.encode(), place)
+    try:
+        signed = parse(Signed, data, place)
+        if public is not None and not verify(public, signed.payload.encode(), signed.signature):
+            raise _invalid(f"{name} is not signed with the coordinator's key")
+        lineage = parse(Lineage, signed.payload.encode(), place)
+    except IntegrityError as error:
+        if error.code != "message-invalid":
+            raise
+        raise _invalid(f"{name} is none of this version of fedcart") from None
     told = (lineage.recipe, lineage.release, lineage.model_sha256, lineage.report_sha256, lineage.approval)
     if told != (report.recipe, report.release, report.model_sha256, found.sha256, found.approval):
         raise _invalid(f"{name} is not of the report that stands")
@@ -164,5 +184,7 @@ def _opened(data: bytes, place: str, found: StandingReport, public: str | None) 
 
 def _invalid(what: str) -> IntegrityError:
     return IntegrityError(
-        what, fix="propose the model anew, which makes a release of its own", code="lineage-invalid"
+        what,
+        fix="run fedcart release propose with its run, which makes a release of its own",
+        code="lineage-invalid",
     )

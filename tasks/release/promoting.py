@@ -10,7 +10,7 @@ from fedmodels.errors import IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import Champion, next_champion, returned_champion
 from fedmodels.protocol.releasing import check_promotion, rollback_target
-from infra.layout import champion_key, model_key, past_champion_key
+from infra.layout import champion_key, model_key, past_champion_key, release_key
 from infra.object_store import ObjectStore
 from tasks.exchange import parse
 from tasks.release.reading import StandingReport, read_history, read_report
@@ -26,7 +26,8 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
         recipe: name of the recipe.
         release: number of the release.
         by: who says so.
-        document: writes the lineage record, or finds the one that stands; asked once nothing refuses.
+        document: writes the lineage record, or finds the one that stands; asked once nothing refuses, and
+            for a champion that has none.
 
     Raises:
         InputError: there is no such release, or no report of it.
@@ -38,6 +39,7 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
     standing, version = store.read_version(champion_key(recipe)) or (None, "")
     history = read_history(store, recipe, standing) if standing is not None else []
     if history and (history[-1].release == release or history[-1].model_sha256 == found.report.model_sha256):
+        _document_late(store, history[-1], document)
         return history[-1]
     check_promotion(found.report, found.approval, found.waited, found.sha256, history)
     _check_model(store, found.report.model_sha256, release)
@@ -73,6 +75,12 @@ def rollback(
     target = rollback_target(history, to)
     _check_model(store, target.model_sha256, target.release)
     return _move(store, returned_champion(target, history[-1], sha256_hex(standing), by, reason), version)
+
+
+def _document_late(store: ObjectStore, champion: Champion, document: Document) -> None:
+    """Give a champion its lineage record that became one before there were any."""
+    if not store.exists(release_key(champion.recipe, champion.release, "lineage")):
+        document(read_report(store, champion.recipe, champion.release))
 
 
 def _move(store: ObjectStore, pointer: Champion, version: str) -> Champion:

@@ -49,7 +49,7 @@ class ReleaseView:
     found: StandingReport | None
     standing: Standing | str
     refusal: Unreleasable | None = None
-    """Why its checks can never be made."""
+    """Why its checks can never be made, or nothing can promote it any more."""
 
     def document(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -192,7 +192,12 @@ def read_release(
         refusal = find_refusal(store, recipe, request.run)
         return ReleaseView(request, None, "cannot be checked" if refusal else "no report yet", refusal)
     past = read_history(store, recipe) if history is None else history
-    return ReleaseView(request, found, standing_of(found.report, found.approval, found.waited, past))
+    standing = standing_of(found.report, found.approval, found.waited, past)
+    if standing in ("ready", "awaiting approval"):
+        spoilt = read_message(store, release_key(recipe, release, "spoilt"), Unreleasable)
+        if spoilt is not None:
+            return ReleaseView(request, found, "cannot be promoted", spoilt)
+    return ReleaseView(request, found, standing)
 
 
 def find_refusal(store: ObjectStore, recipe: str, run: str) -> Unreleasable | None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
 from tasks.release.desk import ReleaseDesk
@@ -23,7 +24,7 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
         RunError: a run, a table or a blob is missing or damaged, or the two models cannot be compared.
     """
     kept = kept_model(desk.store, request.run)
-    champion = kept_model(desk.store, request.champion_run) if request.champion_run else None
+    champion = _champion(desk, request)
     check_comparable(kept, champion)
     scores = score_model(desk, kept)
     before = score_model(desk, champion, compared=True) if champion else None
@@ -45,6 +46,24 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
         approval=recipe.release.approval,
         approval_deadline=recipe.release.approval_deadline,
     )
+
+
+def _champion(desk: ReleaseDesk, request: ReleaseRequest) -> KeptModel | None:
+    """What the candidate is held against. A fault of its run is none of the candidate's."""
+    if request.champion_run is None:
+        return None
+    try:
+        return kept_model(desk.store, request.champion_run)
+    except IntegrityError as error:
+        if error.code != "chain-broken":
+            raise
+        raise IntegrityError(
+            f"The champion of {request.recipe}, release {request.champion_release}, cannot be compared with: "
+            + error.sentence[0].lower()
+            + error.sentence[1:],
+            fix=f"restore what its run lacks, or run fedcart release rollback {request.recipe} --to RELEASE",
+            code="champion-chain-broken",
+        ) from None
 
 
 def _evidence(

@@ -3,8 +3,9 @@
 from functools import partial
 
 from prefect import task
+from prefect.logging import get_run_logger
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, write_coded
 from fedmodels.model_card import model_card
 from fedmodels.protocol.releases import Approval, Champion, ReleaseReport, ReleaseRequest
 from infra.deployments.answered import seconds_left
@@ -19,6 +20,7 @@ from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage, record_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import find_report, read_report
+from tasks.release.recording import record_releases
 from tasks.release.report import build_report
 from tasks.release.requesting import is_open, open_release, propose
 from tasks.release.taking import refuse_for_good, take_up
@@ -127,9 +129,32 @@ def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champi
     return promote(desk.store, report.recipe, report.release, by, document)
 
 
+@task(task_run_name="record_release · {report.recipe} {report.release}", **LOCAL)
+@tagged
+def record_release(desk: ReleaseDesk, report: ReleaseReport) -> None:
+    """Let the models repository follow the champion.
+
+    Best effort: the champion stands in the bucket, and housekeeping records what is left out here.
+    """
+    try:
+        done = record_releases(desk.recorder, report.recipe)
+    except FedcartError as error:
+        get_run_logger().warning("The models repository does not show it yet: %s", write_coded(error))
+        return
+    get_run_logger().info("Recorded in the models repository: %s", ", ".join(done.tags) or "nothing new")
+
+
 @task(task_run_name="show_lineage · {report.recipe} {report.release}", **LOCAL)
 @tagged
 def show_lineage(desk: ReleaseDesk, report: ReleaseReport) -> None:
-    """The model card, made from the lineage record, as an artifact."""
-    found = read_report(desk.store, report.recipe, report.release)
-    show_model_card(report, model_card(read_lineage(desk.store, found, public_key(desk.signing_key)), report))
+    """The model card, made from the lineage record, as an artifact.
+
+    Best effort: the champion stands, and a view of where it comes from must not fail the flow that made it.
+    """
+    try:
+        found = read_report(desk.store, report.recipe, report.release)
+        lineage = read_lineage(desk.store, found, public_key(desk.signing_key))
+    except FedcartError as error:
+        get_run_logger().warning("The model card is not shown: %s", write_coded(error))
+        return
+    show_model_card(report, model_card(lineage, report))

@@ -3,20 +3,26 @@
 import json
 from uuid import UUID
 
+import dvc.api
+import gto.api
 import pytest
+from dvc.repo import Repo
 from prefect.client.orchestration import SyncPrefectClient
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from flows.deploying import deploy_all, whole_declaration
 from flows.following import api_url, coordinator_store
 from flows.proposing import WAITING
 from flows.recipes import load_recipe
 from infra.deployments.answered import seconds_left
-from infra.settings import Schedules
+from infra.locations import coordinator_folder
+from infra.settings import Schedules, load_role_settings
 from infra.waiting import wait_for
 from tasks.release.desk import form_key
-from tasks.release.reading import list_releases, read_champion
+from tasks.release.reading import list_releases, read_champion, read_history
 
 RECIPE = "released"
+NOTHING = {"tags": [], "lost": [], "mended": []}
 BOUNDS = {"margin": 0.9, "max_ece": None, "max_party_drop": None, "max_slice_drop": None}
 """Thirty rows of toy text prove no model better than another."""
 
@@ -43,6 +49,16 @@ def first(federation):
     return federation.document("train", "--recipe", str(recipe), "--run", "released-1")
 
 
+def models_repository(federation):
+    return coordinator_folder(federation.home) / "models-repository"
+
+
+def recorded_champion(federation) -> str:
+    """What `gto show` of the coordinator's models repository says."""
+    (champion,) = gto.api.show(str(models_repository(federation)), f"{RECIPE}#champion")
+    return champion["version"]
+
+
 def ended(client, flow_run, *states):
     """The flow run's state when it has one of these types."""
 
@@ -65,6 +81,7 @@ def test_a_model_is_proposed_and_becomes_the_champion(federation, store, client,
     champion = read_champion(store, RECIPE)
     assert (champion.release, champion.model_sha256) == (1, first["model_sha256"])
     assert proposed["message"].startswith(f"The champion of {RECIPE} is release 1: model ")
+    assert recorded_champion(federation) == "v1.0.0"
     again = federation.document("release", "propose", "released-1")
     assert (again["release"], again["message"]) == (1, proposed["message"])
     assert len(list_releases(store, RECIPE)) == 1
@@ -100,6 +117,28 @@ def test_the_scheduled_look_proposes_a_new_run_once_and_a_person_approves_it(
     assert ended(client, again, "COMPLETED", "FAILED").name == "NothingNew"
     back = federation.document("release", "rollback", RECIPE)
     assert back["model_sha256"] == first["model_sha256"] == read_champion(store, RECIPE).model_sha256
+    assert recorded_champion(federation) == "v1.0.0"
+    tags = [row["tag"] for row in federation.document("release", "list", RECIPE)]
+    assert tags == [f"{RECIPE}@v1.0.0", f"{RECIPE}@v2.0.0"]
+    assert federation.document("release", "sync", RECIPE, "--check") == NOTHING
+
+
+@pytest.mark.usefixtures("first")
+def test_whoever_gets_the_model_with_dvc_loads_it(federation, store, tmp_path, monkeypatch):
+    settings = load_role_settings(federation.home, "coordinator")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.s3_access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.s3_secret_access_key.get_secret_value())
+    got = tmp_path / "model"
+    Repo.get(str(models_repository(federation)), f"models/{RECIPE}", str(got), rev=f"{RECIPE}@v1.0.0")
+    champion = next(pointer for pointer in read_history(store, RECIPE) if pointer.release == 1)
+    assert json.loads((got / "fedcart.json").read_text())["model_sha256"] == champion.model_sha256
+    assert AutoModelForSequenceClassification.from_pretrained(got).config.num_labels > 1
+    assert AutoTokenizer.from_pretrained(got)("a text").input_ids
+    assert (got / "README.md").read_text().startswith("---\n")
+    with dvc.api.open(
+        f"sets/{RECIPE}/holdout.parquet", str(models_repository(federation)), mode="rb"
+    ) as stream:
+        assert stream.read() == settings.tables[RECIPE].holdout.read_bytes()
 
 
 @pytest.mark.usefixtures("first")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, RunConflict
 from flows import housekeeping
 from infra import store_answers
 from infra.layout import closed_key, plan_key, release_key, update_key
@@ -15,6 +15,7 @@ from infra.locations import role_folder
 from infra.settings import load_role_settings
 from tasks import housekeeping as steps
 from tasks.release.reading import read_release
+from tasks.release.recording import Recorded
 from tasks.release.taking import take_up
 from tasks.round_folder import WithOwnFolder
 from tests.store_alone import store_alone, store_of
@@ -38,7 +39,7 @@ def store(home):
 @pytest.fixture
 def tidy(home, monkeypatch):
     """The flow of one role, without a Prefect server."""
-    for name in ("sweep_prefix", "sweep_disk", "reject_overdue_releases"):
+    for name in ("sweep_prefix", "sweep_disk", "reject_overdue_releases", "record_missing_releases"):
         monkeypatch.setattr(housekeeping, name, getattr(steps, name).fn)
     monkeypatch.setattr(steps, "get_run_logger", lambda: logging.getLogger("housekeeping"))
 
@@ -70,7 +71,8 @@ def test_the_coordinator_rejects_what_is_overdue_and_sweeps(store, overdue, tidy
     assert done["releases_rejected"] == 1
     assert done["bytes_swept"] >= len(b"weights of orphan")
     assert word(store, overdue) == ("reject", "deadline")
-    assert tidy() == {"releases_rejected": 0, "bytes_swept": 0, "disk_bytes_swept": 0}
+    nothing = dict.fromkeys(("releases_rejected", "tags_recorded", "bytes_swept", "disk_bytes_swept"), 0)
+    assert tidy() == nothing
 
 
 @pytest.mark.parametrize("going", [True, False])
@@ -158,6 +160,23 @@ def test_a_flow_run_is_named_after_its_hour(monkeypatch):
     due = datetime(2026, 1, 2, 3, 30, tzinfo=UTC)
     monkeypatch.setattr(housekeeping, "flow_run", SimpleNamespace(scheduled_start_time=due))
     assert housekeeping.name_of_flow_run() == "housekeeping · shop-a · 2026-01-02 03:30"
+
+
+def test_releases_that_the_models_repository_lacks_are_recorded(store, overdue, tidy, monkeypatch):
+    asked = []
+
+    def record(recorder):
+        asked.append((recorder.own.name, recorder.store.bucket))
+        if len(asked) == 2:
+            raise RunConflict("It is dirty", fix="commit there", code="models-dirty")
+        return Recorded(tags=("a@v1.0.0", "a#champion#1"), lost=("b@v1.0.0",))
+
+    monkeypatch.setattr(steps, "record_all", record)
+    assert tidy()["tags_recorded"] == 2
+    assert asked == [("models-repository", store.bucket)]
+    put_model(store, "a fourth orphan")
+    assert tidy().message == "models-dirty: It is dirty; commit there."
+    assert tidy()["bytes_swept"] == 0, "it holds up no sweep"
 
 
 def test_both_faults_are_told(store, overdue, tidy):

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import logging
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from prefect.input.run_input import run_input_subclass_from_type
 from pydantic import ValidationError
 
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.errors import IntegrityError, RunConflict, RunError
+from fedmodels.errors import FedcartError, IntegrityError, RunConflict, RunError
 from fedmodels.protocol.messages import StandingChampion
 from fedmodels.protocol.releases import ReleaseCheck
 from fedmodels.row_scores import RowScores
@@ -26,6 +27,7 @@ from tasks.release.answering import approve, reject
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
 from tasks.release.reading import find_refusal, read_champion, read_release
+from tasks.release.recording import Recorded
 from tasks.release.scoring import ModelScores
 from tasks.release.taking import tickets
 from tests.store_alone import store_alone
@@ -36,6 +38,7 @@ STEPS = (
     "check_release",
     "find_answer",
     "promote_release",
+    "record_release",
     "reject_unanswered",
     "request_release",
     "show_lineage",
@@ -74,6 +77,9 @@ class Played:
         self.given: float | None = None
         """Seconds to the deadline when somebody filled in the form, before the flow run began again."""
         self.store = None
+        self.recorded: list[tuple[str, int]] = []
+        """Recipes, and the champions that the models repository was to follow."""
+        self.unrecorded: FedcartError | None = None
         self.dead: set[str] = set()
         """Tickets of flow runs that go on no more."""
 
@@ -106,6 +112,13 @@ class Played:
         rows = RowScores(correct, np.full(ROWS, 0.4), np.full(ROWS, 0.9))
         metrics = scores(float(correct.mean()))
         return ModelScores(metrics, rows, metrics, 3.0)
+
+    def record(self, recorder, recipe) -> Recorded:
+        assert recorder.store is self.store
+        if self.unrecorded:
+            raise self.unrecorded
+        self.recorded.append((recipe, self.champion))
+        return Recorded()
 
     def ask(self, request, report, seconds):
         self.asked.append(seconds)
@@ -142,6 +155,8 @@ def played(home, store_of, monkeypatch) -> Played:
         lambda request, report: made.shown.append(report_markdown(request, report)),
     )
     monkeypatch.setattr("tasks.release.steps.show_model_card", lambda _, card: made.cards.append(card))
+    monkeypatch.setattr("tasks.release.steps.get_run_logger", lambda: logging.getLogger("release"))
+    monkeypatch.setattr("tasks.release.steps.record_releases", made.record)
     texts = LabelledTexts(tuple("x" * (n % 40 + 1) for n in range(ROWS)), ("good", "bad") * (ROWS // 2))
     monkeypatch.setattr("tasks.release.report.score_model", made.score)
     monkeypatch.setattr(ReleaseDesk, "own_set", lambda *_: texts)
@@ -182,6 +197,26 @@ def test_a_champion_has_a_card_and_a_model_that_is_refused_has_none(played):
     played.release(played.finish_run(40, accuracy=0.2))
     assert len(played.cards) == 1
     assert f"# {played.recipe}, release 1" in played.cards[0] and f"| run | {first}, round" in played.cards[0]
+
+
+def test_the_models_repository_follows_the_champion_and_fails_no_release(played, caplog):
+    played.release(played.finish_run(40))
+    assert played.recorded == [(played.recipe, 1)]
+    played.release(played.finish_run(90))
+    assert len(played.recorded) == 1, "what is refused is not recorded"
+    played.unrecorded = RunError("It is dirty", fix="commit there", code="models-dirty")
+    assert played.release(played.finish_run(30))["release"] == played.champion == 3
+    assert "does not show it yet: models-dirty: It is dirty; commit there." in caplog.text
+
+
+def test_a_card_that_cannot_be_made_fails_no_release(played, monkeypatch, caplog):
+    def unreadable(*_arguments):
+        raise IntegrityError("The record is not signed", fix="propose anew", code="lineage-invalid")
+
+    monkeypatch.setattr("tasks.release.steps.read_lineage", unreadable)
+    assert played.release(played.finish_run(40))["release"] == played.champion == 1
+    assert played.cards == []
+    assert "lineage-invalid: The record is not signed; propose anew." in caplog.text
 
 
 def test_a_receipt_that_is_gone_keeps_the_model_out(played, store_of):
@@ -328,6 +363,24 @@ def test_a_chain_that_is_broken_is_noted_before_a_release_has_a_number(played):
         played.release(run)
     assert caught.value.code == "chain-broken"
     assert find_refusal(played.store, played.recipe, run).code == "chain-broken"
+
+
+def test_a_broken_champion_is_no_fault_of_the_candidate(played):
+    first = played.finish_run(wrong=60)
+    played.release(first)
+    second = played.finish_run(wrong=50)
+    key = round_key(first, 1, "record")
+    record = played.store.read(key)
+    played.store.delete(key)
+    with pytest.raises(IntegrityError) as caught:
+        played.release(second)
+    assert caught.value.code == "champion-chain-broken"
+    assert "release 1, cannot be compared with" in str(caught.value)
+    assert find_refusal(played.store, played.recipe, second) is None
+    assert find_refusal(played.store, played.recipe, first) is None
+    played.store.put_blob(key, record)
+    played.release(second)
+    assert played.champion == 2
 
 
 def test_a_fault_that_may_pass_is_not_noted(played, monkeypatch):

@@ -5,26 +5,31 @@ import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+import gto.api
+import pygit2
 import pytest
 from typer.testing import CliRunner
 
-from fedmodels.errors import FedcartError, InputError, RunConflict, RunError, StackError
+from fedmodels.errors import FedcartError, InputError, IntegrityError, RunConflict, RunError, StackError
 from fedmodels.protocol.releases import Unreleasable
 from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
-from infra.layout import plan_key, unreleasable_key
-from infra.locations import role_settings
+from infra.layout import plan_key, release_key, unreleasable_key
+from infra.locations import coordinator_folder, role_settings
+from infra.role_settings import update_role_settings
 from tasks.exchange import create_message
 from tasks.release.lineage import record_lineage
 from tasks.release.reading import read_champion, read_release
 from tasks.release.requesting import open_release
 from tasks.release.taking import take_up
 from tests.store_alone import store_alone, store_of
+from tests.tasks.release.folders import folder_of
 from tests.tasks.release.released_models import opened, proposed, released, reported
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 NAMES = itertools.count(1)
+SEEDS = itertools.count(500)
 
 
 @pytest.fixture(scope="module")
@@ -289,3 +294,68 @@ def test_a_release_that_is_promoted_says_where_it_comes_from(
     assert card.read_text().startswith("---\n") and f"| run | {run.run}, round 1 |" in card.read_text()
     monkeypatch.setenv("FEDCART_CONFIG", str(role_settings(home, "shop-a")))
     assert "Its signature was not checked" in said(fedcart("show", recipe, 1)), "as a party sees it"
+
+
+@pytest.fixture
+def recordable(monkeypatch):
+    """The runs of these tests have no architecture."""
+    monkeypatch.setattr("tasks.release.recorded_files.write_model_folder", folder_of)
+
+
+def finished(home, store, recipe, name) -> FinishedRun:
+    """A run whose model asks to be released."""
+    run = FinishedRun(home, f"{name}-of-{recipe}", seed=next(SEEDS))
+    run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+    run.close()
+    sha256 = run.head.best_model_sha256
+    request = open_release(store, recipe, name, run=run.run, round_number=1, model_sha256=sha256)
+    reported(store, request)
+    return run
+
+
+def test_promotions_and_rollbacks_move_the_tags_that_the_list_shows(fedcart, home, store, recipe, recordable):
+    for number, name in enumerate(("first", "second"), start=1):
+        finished(home, store, recipe, name)
+        assert [row["tag"] for row in json.loads(said(fedcart("list", recipe, "--json")))][-1] is None
+        said(fedcart("promote", recipe, number, "--by", "ann"))
+    said(fedcart("rollback", recipe, "--by", "ann"))
+    tags = [row["tag"] for row in json.loads(said(fedcart("list", recipe, "--json")))]
+    assert tags == [f"{recipe}@v1.0.0", f"{recipe}@v2.0.0"]
+    assert f"{recipe}@v2.0.0" in said(fedcart("list", recipe))
+    (champion,) = gto.api.show(str(coordinator_folder(home) / "models-repository"), f"{recipe}#champion")
+    assert champion["version"] == "v1.0.0"
+
+
+def test_what_cannot_be_recorded_is_a_warning_and_a_sync_catches_up(
+    fedcart, home, store, recipe, recordable, tmp_path, monkeypatch
+):
+    finished(home, store, recipe, "first")
+    repository = tmp_path / "repository"
+    update_role_settings(home, "coordinator", {"models_repository": str(repository)})
+    try:
+        promoted = fedcart("promote", recipe, 1, "--by", "ann")
+        assert promoted.exit_code == 0, "the champion stands in the bucket"
+        assert "The models repository does not show it yet (models-missing)" in promoted.stderr
+        assert refused(fedcart("sync", recipe), InputError) == "models-missing"
+        pygit2.init_repository(str(repository), bare=True)
+        tags = [f"{recipe}@v1.0.0", f"{recipe}#champion#1"]
+        assert said(fedcart("sync", recipe)) == f"2 tags recorded: {', '.join(tags)}.\n"
+        assert said(fedcart("sync", recipe, "--check")) == (
+            "The models repository shows every release that can be recorded.\n"
+        )
+        nothing = {"tags": [], "lost": [], "mended": []}
+        assert json.loads(said(fedcart("sync", recipe, "--json"))) == nothing
+        assert json.loads(said(fedcart("list", recipe, "--json")))[0]["tag"] == tags[0]
+    finally:
+        update_role_settings(home, "coordinator", {"models_repository": None})
+    assert json.loads(said(fedcart("list", recipe, "--json")))[0]["tag"] is None
+
+
+def test_a_release_whose_lineage_record_is_damaged_is_shown_all_the_same(fedcart, home, store, recipe):
+    finished(home, store, recipe, "first")
+    store.put_blob(release_key(recipe, 1, "lineage"), b"damaged")
+    assert refused(fedcart("promote", recipe, 1, "--by", "ann"), IntegrityError) == "lineage-invalid"
+    shown = fedcart("show", recipe, 1)
+    assert "cannot be promoted." in said(shown)
+    assert "lineage-invalid: The lineage record of release 1" in shown.stdout
+    assert json.loads(said(fedcart("show", recipe, 1, "--json")))["lineage"] is None

@@ -15,9 +15,9 @@ from tasks.release.answering import approve
 from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage, record_lineage
 from tasks.release.promoting import promote
-from tasks.release.reading import read_champion, read_report
+from tasks.release.reading import read_champion, read_release, read_report
 from tasks.release.requesting import open_release
-from tests.tasks.release.released_models import reported
+from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
 
@@ -37,13 +37,13 @@ def run(opened) -> FinishedRun:
     return opened
 
 
-def asked(run: FinishedRun, **facts) -> int:
+def asked(run: FinishedRun, ticket: str = "ticket", **facts) -> int:
     """A release of its own recipe name, with a report, of the run's kept model."""
     kept = kept_model(run.store, run.run)
     request = open_release(
         run.store,
         f"tiny-{run.run}",
-        "ticket",
+        ticket,
         run=run.run,
         round_number=kept.round,
         model_sha256=kept.sha256,
@@ -97,6 +97,15 @@ def test_a_release_is_promoted_with_its_record_and_the_word_on_it_stands_there(r
     lineage = read_lineage(run.store, found(run), public_key(key))
     assert (lineage.approval.by, lineage.approval.comment) == ("ann", "looks right")
     assert lineage.checks == found(run).report.checks
+
+
+def test_a_champion_of_before_gets_its_record_when_it_is_promoted_again(run, key):
+    asked(run)
+    recipe, place = f"tiny-{run.run}", release_key(f"tiny-{run.run}", 1, "lineage")
+    champion = promote(run.store, recipe, 1, "ann", undocumented)
+    assert not run.store.exists(place)
+    assert promote(run.store, recipe, 1, "ben", partial(record_lineage, run.store, key)) == champion
+    assert read_lineage(run.store, found(run), public_key(key)).model_sha256 == champion.model_sha256
 
 
 def test_what_is_refused_leaves_no_record(run, key):
@@ -185,6 +194,21 @@ def test_a_forged_record_promotes_nothing(run, key, forged):
     document = partial(record_lineage, run.store, key)
     assert code_of(IntegrityError, promote, run.store, recipe, 1, "ann", document) == "lineage-invalid"
     assert read_champion(run.store, recipe) is None
+
+
+@pytest.mark.parametrize("left", [b"no record", b'{"payload":"{}","signature":""}'])
+def test_what_is_no_record_ends_its_release_and_the_next_proposal_takes_a_new_number(run, key, left):
+    asked(run)
+    recipe = f"tiny-{run.run}"
+    run.store.put_blob(release_key(recipe, 1, "lineage"), left)
+    document = partial(record_lineage, run.store, key)
+    with pytest.raises(IntegrityError, match="run fedcart release propose with its run") as caught:
+        promote(run.store, recipe, 1, "ann", document)
+    assert caught.value.code == "lineage-invalid"
+    view = read_release(run.store, recipe, 1)
+    assert (view.standing, view.refusal.code) == ("cannot be promoted", "lineage-invalid")
+    assert asked(run, ticket="another") == 2
+    assert promote(run.store, recipe, 2, "ann", document).release == 2
 
 
 def test_the_drift_that_was_answered_stands_in_it(run, key):

@@ -1,0 +1,331 @@
+"""The git repository that releases are recorded in: commits, tags and their order. No DVC, no bucket.
+
+Commits are made of trees in memory, on a branch of their own, by a named identity: no working tree is read,
+libgit2 runs no hook and signs nothing, and no filter of a user's configuration touches a byte. A branch moves
+only from the commit that was read, so that of two writers one begins anew.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from fedmodels.errors import InputError, IntegrityError, RunConflict
+from infra.file_lock import locked_file
+from infra.git_remote import GitRemote, is_url
+
+if TYPE_CHECKING:
+    import pygit2
+
+BRANCH = "fedcart-models"
+"""Nobody else commits to it; a repository of a user's keeps its working branch."""
+AUTHOR = ("fedcart release", "release@fedcart.invalid")
+LOCK_TIMEOUT_S = 60.0
+_STALE_S = 60.0
+_HEAD = f"refs/heads/{BRANCH}"
+_KNOWN = "refs/fedcart/known"
+"""The last commit that was seen on the branch: what does not descend from it was rewritten."""
+
+
+@dataclass(frozen=True)
+class ModelsRepository:
+    """An open repository, whose lock is held."""
+
+    git: "pygit2.Repository"
+    own: bool
+    """It was made by fedcart, in the coordinator's folder, and its working tree follows the branch."""
+    remote: GitRemote | None = None
+
+    @property
+    def tip(self) -> str | None:
+        """The branch's commit; `None` before the first one."""
+        return _target(self.git, _HEAD)
+
+    def first_commits(self, path: str) -> dict[bytes, str]:
+        """Every content that the file at `path` ever had on the branch, and the commit that brought it."""
+        import pygit2
+
+        if self.tip is None:
+            return {}
+        walker = self.git.walk(pygit2.Oid(hex=self.tip), pygit2.enums.SortMode.TOPOLOGICAL)
+        walker.simplify_first_parent()
+        found = {}
+        for commit in walker:
+            data = _read(commit, path)
+            if data is not None:
+                found[data] = str(commit.id)  # older ones come later
+        return found
+
+    def files(self, commit: str, below: str = "") -> dict[str, bytes]:
+        """Path to content of a commit's files whose path begins so."""
+        import pygit2
+
+        tree = self.git[pygit2.Oid(hex=commit)].peel(pygit2.Tree)
+        index = pygit2.Index()
+        index.read_tree(tree)
+        return {
+            each.path: cast("pygit2.Blob", self.git[each.id]).data
+            for each in index
+            if each.path.startswith(below)
+        }
+
+    def commit(self, files: Mapping[str, bytes | None], message: str, at: datetime) -> str:
+        """Add a commit to the branch: the tree of the one before with these files; `None` takes one away.
+
+        Raises:
+            RunConflict: `models-busy`: another process has moved the branch.
+        """
+        import pygit2
+
+        index = pygit2.Index()
+        tip = self.tip
+        if tip is not None:
+            index.read_tree(self.git[pygit2.Oid(hex=tip)].peel(pygit2.Tree))
+        for path, data in files.items():
+            if data is not None:
+                entry = pygit2.IndexEntry(path, self.git.create_blob(data), pygit2.enums.FileMode.BLOB)
+                index.add(entry)
+            elif path in index:
+                index.remove(path)
+        who = _signature(at)
+        parents = [] if tip is None else [pygit2.Oid(hex=tip)]
+        try:
+            made = self.git.create_commit(_HEAD, who, who, message, index.write_tree(self.git), parents)
+        except pygit2.GitError as error:
+            if self.tip == tip:
+                raise
+            raise _busy() from error
+        self.remember()
+        return str(made)
+
+    def tag(self, name: str, commit: str, message: str, at: datetime) -> bool:
+        """Put an annotated tag once; say whether it was missing.
+
+        Raises:
+            IntegrityError: `models-rewritten`: it stands on another commit.
+        """
+        import pygit2
+
+        standing = self.git.references.get(f"refs/tags/{name}")
+        if standing is None:
+            kind = pygit2.enums.ObjectType.COMMIT
+            self.git.create_tag(name, pygit2.Oid(hex=commit), kind, _signature(at), message)
+            return True
+        if str(standing.peel(pygit2.Commit).id) != commit:
+            raise rewritten(f"the tag {name} is on another commit than its release")
+        return False
+
+    def remember(self) -> None:
+        """Take the branch as it is for what is known."""
+        import pygit2
+
+        if self.tip is not None:
+            self.git.references.create(_KNOWN, pygit2.Oid(hex=self.tip), force=True)
+
+    def show(self) -> None:
+        """Let the working tree of a repository of our own follow the branch."""
+        import pygit2
+
+        if self.own and self.tip is not None:
+            strategy = pygit2.enums.CheckoutStrategy.FORCE
+            self.git.checkout_head(strategy=strategy)  # type: ignore[no-untyped-call]  # pygit2's own
+
+    def publish(self, tags: list[str]) -> None:
+        """Push branch and tags, all or none, to the repository that the settings name by a URL.
+
+        Raises:
+            RunError: `models-remote`: it is away, or refuses.
+            IntegrityError: `models-rewritten`: one of the tags is another there.
+            RunConflict: `models-busy`: another one pushed at the same moment.
+        """
+        if self.remote is not None and self.tip is not None:
+            self.remote.push([_HEAD, *(f"refs/tags/{name}" for name in tags)])
+
+
+@contextmanager
+def open_models_repository(place: str | None, own: Path) -> Iterator[ModelsRepository]:
+    """Open the repository, or make one of our own, for this process alone.
+
+    Args:
+        place: a path or URL that the settings name; `None`: one of our own.
+        own: where that lies, or the mirror of one that a URL names.
+
+    Raises:
+        InputError: `models-missing`: at the path is no git repository.
+        RunConflict: `models-dirty`, `models-branch`: it is not in a state to be committed to; `models-busy`.
+        IntegrityError: `models-rewritten`; `models-damaged`: git cannot read it.
+        RunError: `models-remote`: the URL does not answer.
+    """
+    import pygit2
+
+    try:
+        named = place is not None and not is_url(place)
+        git = _named(Path(str(place)).expanduser()) if named else None
+        lock = Path(git.path) / "fedcart.lock" if git else own.with_name(f".{own.name}.lock")
+        with locked_file(lock, LOCK_TIMEOUT_S) as held:
+            if not held:
+                raise _busy()
+            git = git or _own(own)
+            _clear_locks(Path(git.path), age=_STALE_S if named else 0.0)
+            if named:
+                _check_free(git)
+            remote = GitRemote(Path(git.path), place) if place is not None and not named else None
+            if remote is not None:
+                _follow(git, remote)
+            repository = ModelsRepository(git, own=not named, remote=remote)
+            _check_known(repository)
+            repository.remember()
+            yield repository
+            repository.show()
+    except (pygit2.GitError, OSError) as error:
+        if "failed to lock" in str(error):
+            raise _busy() from None
+        raise IntegrityError(
+            f"The models repository cannot be read or written ({error})",
+            fix="see git fsck there, or move it away and run fedcart release sync, which makes it anew",
+            code="models-damaged",
+        ) from None
+
+
+def recorded_tags(place: str | None, own: Path) -> frozenset[str]:
+    """Tags of the repository, or of the mirror of one that a URL names; none where there is no such thing."""
+    import pygit2
+
+    named = place is not None and not is_url(place)
+    try:
+        found = pygit2.discover_repository(str(Path(str(place)).expanduser() if named else own / ".git"))
+        names = pygit2.Repository(found).references if found else ()
+    except pygit2.GitError:
+        return frozenset()
+    return frozenset(name.removeprefix("refs/tags/") for name in names if name.startswith("refs/tags/"))
+
+
+def rewritten(how: str) -> IntegrityError:
+    """The repository says something else of a release than before, or than the bucket."""
+    return IntegrityError(
+        f"The history of the models repository was rewritten: {how}",
+        fix=f"put its branch {BRANCH} and its tags back, or move the repository away and run "
+        "fedcart release sync, which makes it anew from the bucket",
+        code="models-rewritten",
+    )
+
+
+def _busy() -> RunConflict:
+    return RunConflict(
+        "Another process is recording a release in the models repository",
+        fix="run fedcart release sync when it is done",
+        code="models-busy",
+    )
+
+
+def _own(folder: Path) -> "pygit2.Repository":
+    import pygit2
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".git" / "HEAD").is_file():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        made = pygit2.init_repository(str(folder), initial_head=BRANCH)
+        made.config["core.autocrlf"] = False  # whatever the user's own says
+    return pygit2.Repository(str(folder / ".git"))
+
+
+def _named(folder: Path) -> "pygit2.Repository":
+    import pygit2
+
+    found = pygit2.discover_repository(str(folder)) if folder.is_dir() else None
+    if found is None:
+        raise InputError(
+            f"models_repository names {folder}, where there is no git repository",
+            fix="correct the setting, or run git init there",
+            code="models-missing",
+        )
+    return pygit2.Repository(found)
+
+
+def _clear_locks(folder: Path, age: float) -> None:
+    """Remove what a kill in the middle of a write left of git's own locks; ours says that nobody writes now.
+
+    In a repository of a user's, only what is old and of the kinds that are written here.
+    """
+    kinds = ("refs/heads/*.lock", "refs/tags/*.lock", "refs/fedcart/*.lock")
+    for kind in kinds if age else (*kinds, "*.lock"):
+        for left in folder.glob(kind):
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime >= age:
+                    left.unlink()
+
+
+def _check_free(git: "pygit2.Repository") -> None:
+    branch = git.branches.local.get(BRANCH)
+    if branch is not None and branch.is_checked_out():
+        raise RunConflict(
+            f"The branch {BRANCH} of the models repository is checked out, and commits would move it",
+            fix="check out another branch there",
+            code="models-branch",
+        )
+    changed = [] if git.is_bare else sorted(git.status(untracked_files="normal", ignored=False))
+    if changed:
+        raise RunConflict(
+            f"The models repository has {len(changed)} changes that are not committed ({changed[0]} is one)",
+            fix="commit or stash them there, then run fedcart release sync",
+            code="models-dirty",
+        )
+
+
+def _check_known(repository: ModelsRepository) -> None:
+    known, tip = _target(repository.git, _KNOWN), repository.tip
+    if known is None or known == tip:
+        return
+    if tip is None:
+        raise rewritten(f"its branch {BRANCH} is gone")
+    if not repository.git.descendant_of(tip, known):
+        raise rewritten(f"its branch {BRANCH} does not contain commit {known[:12]} any more")
+
+
+def _follow(git: "pygit2.Repository", remote: GitRemote) -> None:
+    """Take what another machine of the coordinator has pushed; what was not pushed from here is made anew."""
+    import pygit2
+
+    there = remote.fetch(_HEAD)
+    here, known = _target(git, _HEAD), _target(git, _KNOWN)
+    if there is None or there == here:
+        if there is None and here is not None and remote.was_pushed:
+            raise rewritten(f"its branch {BRANCH} is gone")
+        return
+    if here is not None and git.descendant_of(here, there):
+        return
+    pushed = remote.pushed
+    if pushed is not None and pushed != there and not git.descendant_of(there, pushed):
+        raise rewritten(f"its branch {BRANCH} does not contain commit {pushed[:12]} any more")
+    if here is not None:
+        for name in [name for name in git.references if name.startswith("refs/tags/")]:
+            commit = git.references[name].peel(pygit2.Commit).id
+            if str(commit) != there and not git.descendant_of(there, commit):
+                git.references.delete(name)
+    git.references.create(_HEAD, pygit2.Oid(hex=there), force=True)
+    if known is not None:
+        git.references.delete(_KNOWN)
+
+
+def _target(git: "pygit2.Repository", name: str) -> str | None:
+    found = git.references.get(name)
+    return None if found is None else str(found.target)
+
+
+def _read(commit: "pygit2.Commit", path: str) -> bytes | None:
+    import pygit2
+
+    try:
+        found = commit.tree[path]
+    except KeyError:
+        return None
+    return found.data if isinstance(found, pygit2.Blob) else None
+
+
+def _signature(at: datetime) -> "pygit2.Signature":
+    import pygit2
+
+    return pygit2.Signature(*AUTHOR, int(at.timestamp()), 0)

@@ -1,0 +1,205 @@
+"""What the models repository holds of a release: DVC's pointers, and small files that git keeps itself."""
+
+import json
+import shutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from fedmodels.errors import InputError, IntegrityError, RunConflict
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.lineage import Lineage
+from fedmodels.protocol.messages import Plan
+from fedmodels.protocol.releases import Champion
+from infra.dvc_tracking import MODELS, SETS, DvcRemotes, tracking
+from infra.keys import PrivateKey, public_key
+from infra.layout import architecture_key, model_key, release_key
+from infra.object_store import ObjectStore
+from infra.settings import Tables
+from tasks.model_folder import write_model_folder
+from tasks.reading import read_plan
+from tasks.release.lineage import find_lineage, record_lineage
+from tasks.release.reading import StandingReport, read_report
+
+_README = """# Models that fedcart released
+
+A commit is a move of a recipe's champion, and the branch shows the champion of each recipe. A release has the
+tag `RECIPE@vN.0.0`, the champion's moves have `RECIPE#champion#N`: the convention of GTO.
+
+    gto show RECIPE                           # its releases, and which one is the champion
+    dvc get . models/RECIPE --rev RECIPE@vN.0.0
+    dvc metrics diff RECIPE@v1.0.0 RECIPE@v2.0.0
+
+`models/RECIPE` loads with `from_pretrained`. `releases/RECIPE` holds its card, metrics, report and the signed
+lineage record; `sets/RECIPE` what the coordinator judged it by, in a remote of its own.
+
+fedcart makes all of this from its bucket, and writes it again: change nothing here.
+"""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a recipe's files lie in the repository."""
+
+    recipe: str
+
+    @property
+    def model(self) -> str:
+        """DVC's pointer to the model's folder."""
+        return f"models/{self.recipe}.dvc"
+
+    @property
+    def pointer(self) -> str:
+        """The move of the champion, as it stands in the bucket."""
+        return f"releases/{self.recipe}/champion.json"
+
+    def holds(self, path: str) -> bool:
+        """Whether a path is of this recipe alone."""
+        return path == self.model or path.startswith((f"releases/{self.recipe}/", f"sets/{self.recipe}/"))
+
+    @staticmethod
+    def write(pointer: Champion) -> bytes:
+        """What stands at `pointer`."""
+        return canonical_json(pointer)
+
+
+def folders_of(recipe: str) -> Folders:
+    """The recipe's."""
+    return Folders(recipe)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a release is recorded from."""
+
+    pointer: Champion
+    plan: Plan
+    found: StandingReport
+    lineage: Lineage | None
+    """`None` where none can be opened or made, of a champion whose run is gone say."""
+
+
+def gather_sources(store: ObjectStore, key: PrivateKey, pointer: Champion) -> Sources | None:
+    """All that the bucket holds of a release; `None` where its run or model is gone."""
+    try:
+        plan = read_plan(store, pointer.run)
+        found = read_report(store, pointer.recipe, pointer.release)
+    except (InputError, IntegrityError):
+        return None
+    blobs = (model_key(pointer.model_sha256), architecture_key(plan.architecture_sha256))
+    if not all(store.exists(blob) for blob in blobs):
+        return None
+    return Sources(pointer, plan, found, _lineage(store, key, found))
+
+
+def release_files(
+    store: ObjectStore,
+    sources: Sources,
+    tables: Mapping[str, Tables],
+    remotes: DvcRemotes,
+    work: Path,
+    before_sending: Callable[[Mapping[str, bytes]], None] | None = None,
+) -> dict[str, bytes]:
+    """Send a release's model and sets to DVC's remotes; return the files that git keeps of it, by path.
+
+    Args:
+        store: the bucket.
+        sources: of the release.
+        tables: the coordinator's own sets; those that are what the run was judged by are kept, too.
+        remotes: DVC's.
+        work: a folder that only the coordinator reads.
+        before_sending: is shown the files, and may refuse them.
+
+    Raises:
+        IntegrityError: a blob is damaged.
+        InputError: the disk is full.
+        StoreUnavailable, StoreRefused: what DVC sends does not arrive.
+    """
+    from fedmodels.model_card import model_card
+
+    pointer, folders = sources.pointer, folders_of(sources.pointer.recipe)
+    below = f"releases/{pointer.recipe}"
+    report = sources.found.report
+    scores = {"validation": report.validation, "holdout": report.holdout}
+    metrics = {name: found.model_dump(mode="json") for name, found in scores.items() if found}
+    files = {
+        f"{below}/report.json": canonical_json(report),
+        f"{below}/metrics.json": json.dumps(metrics, indent=2, sort_keys=True).encode() + b"\n",
+    }
+    with tracking(remotes, work) as tracked:
+        model = tracked.folder / folders.model.removesuffix(".dvc")
+        write_model_folder(store, sources.plan, pointer.model_sha256, model)
+        if sources.lineage is not None:
+            card = model_card(sources.lineage, report)
+            (model / "README.md").write_text(card, encoding="utf-8")
+            files[f"{below}/README.md"] = card.encode()
+            files[f"{below}/lineage.json"] = (
+                store.read(release_key(pointer.recipe, pointer.release, "lineage")) or b""
+            )
+        files |= tracked.track(folders.model.removesuffix(".dvc"), MODELS)
+        for name, table in _own_sets(sources.plan, tables).items():
+            place = tracked.folder / "sets" / pointer.recipe / f"{name}{table.suffix}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(table, place)
+            files |= tracked.track(place.relative_to(tracked.folder).as_posix(), SETS)
+        if before_sending is not None:
+            before_sending(files)
+        tracked.send()
+    return files
+
+
+def common_files(paths: Collection[str], config: str) -> dict[str, bytes]:
+    """What the repository holds beside its releases.
+
+    Args:
+        paths: of everything else in it.
+        config: DVC's.
+    """
+    recipes = sorted(
+        path.removeprefix("models/").removesuffix(".dvc")
+        for path in paths
+        if path.startswith("models/") and path.endswith(".dvc")
+    )
+    ignored = sorted(f"/{path.removesuffix('.dvc')}\n" for path in paths if path.endswith(".dvc"))
+    stated = {
+        "artifacts": {
+            recipe: {"path": f"models/{recipe}", "type": "model", "desc": f"The model of {recipe}"}
+            for recipe in recipes
+        },
+        "metrics": [f"releases/{recipe}/metrics.json" for recipe in recipes],
+    }
+    return {
+        ".dvc/config": config.encode(),
+        ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n",
+        ".gitignore": "".join(ignored).encode(),
+        "README.md": _README.encode(),
+        "dvc.yaml": yaml.safe_dump(stated, sort_keys=False).encode(),
+    }
+
+
+def _lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -> Lineage | None:
+    """The release's record; made now where there is none, of a champion from before there were any say."""
+    try:
+        return find_lineage(store, found, public_key(key)) or record_lineage(store, key, found)
+    except (InputError, IntegrityError, RunConflict):
+        return None
+
+
+def _own_sets(plan: Plan, tables: Mapping[str, Tables]) -> dict[str, Path]:
+    """Tables of the coordinator that hold the very rows that the run was judged by; others came later."""
+    from fedmodels.data.pinned import pin
+    from fedmodels.data.prepared import read_prepared
+
+    found = {}
+    for name, pinned in (plan.sets or {}).items():
+        path: Path | None = getattr(tables.get(plan.recipe.name), name, None)
+        if path is not None and path.is_file():
+            try:
+                same = pin(read_prepared(path, f"coordinator's {name}")) == pinned
+            except InputError:  # it is no longer such a table
+                same = False
+            if same:
+                found[name] = path
+    return found

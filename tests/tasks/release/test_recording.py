@@ -1,0 +1,341 @@
+"""Releases in the models repository, made of the real bucket: GTO, DVC and git see what the champion is."""
+
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import dvc.api
+import gto.api
+import pytest
+from dvc.repo import Repo
+
+from fedmodels.errors import FedcartError
+from infra.dvc_tracking import Tracking
+from infra.keys import load_private_key
+from infra.layout import model_key
+from infra.models_repository import BRANCH, ModelsRepository, open_models_repository, recorded_tags
+from infra.settings import load_role_settings
+from tasks.release import recorded_files, recording
+from tasks.release.lineage import record_lineage
+from tasks.release.promoting import promote, rollback
+from tasks.release.recording import Recorded, Recorder, record_all, record_releases, recorder_from_settings
+from tasks.release.requesting import open_release
+from tests.tasks.release.folders import folder_of
+from tests.tasks.release.released_models import reported, undocumented
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+
+
+@pytest.fixture
+def recipe(opened) -> str:
+    return f"tiny-{opened.run}"
+
+
+@pytest.fixture
+def recorder(home, opened, tmp_path, monkeypatch) -> Recorder:
+    """The coordinator's, whose repository lies in a folder of the test's; models are folders of two files."""
+    monkeypatch.setattr(recorded_files, "write_model_folder", folder_of)
+    settings = load_role_settings(home, "coordinator")
+    made = recorder_from_settings(settings, opened.store, load_private_key(settings.signing_key))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.s3_access_key_id)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.s3_secret_access_key.get_secret_value())
+    return replace(made, folder=tmp_path / "coordinator")
+
+
+def release(recorder, recipe, run: FinishedRun, *, documented=True) -> int:
+    """A run's model becomes the champion of `recipe`; nothing is recorded yet."""
+    request = open_release(
+        run.store, recipe, run.run, run=run.run, round_number=1, model_sha256=run.head.best_model_sha256
+    )
+    reported(run.store, request)
+    document = partial(record_lineage, run.store, recorder.key) if documented else undocumented
+    promote(run.store, recipe, request.release, "ann", document)
+    return request.release
+
+
+@pytest.fixture
+def runs(home, opened):
+    """Runs of one round, each with a model of its own."""
+    made = iter(range(1, 100))
+
+    def another() -> FinishedRun:
+        number = next(made)
+        run = opened if number == 1 else FinishedRun(home, f"{opened.run}-{number}", seed=1000 * number)
+        run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+        run.close()
+        return run
+
+    return another
+
+
+def git(folder, *words) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def champion_of(recorder, recipe) -> str:
+    (found,) = gto.api.show(str(recorder.own), f"{recipe}#champion")
+    return found["version"]
+
+
+def weights_at(recorder, recipe, target, rev=None) -> bytes:
+    Repo.get(str(recorder.own), f"models/{recipe}", str(target), rev=rev)
+    return (target / "model.safetensors").read_bytes()
+
+
+def test_whoever_knows_gto_and_dvc_finds_the_model(recorder, recipe, runs, tmp_path):
+    first, second = runs(), runs()
+    release(recorder, recipe, first)
+    assert record_releases(recorder, recipe).tags == (f"{recipe}@v1.0.0", f"{recipe}#champion#1")
+    release(recorder, recipe, second)
+    assert record_releases(recorder, recipe).tags == (f"{recipe}@v2.0.0", f"{recipe}#champion#2")
+    models = [run.store.read(model_key(run.head.best_model_sha256)) for run in (first, second)]
+    assert champion_of(recorder, recipe) == "v2.0.0"
+    assert weights_at(recorder, recipe, tmp_path / "now") == models[1]
+    assert weights_at(recorder, recipe, tmp_path / "first", f"{recipe}@v1.0.0") == models[0]
+    with dvc.api.open(
+        f"models/{recipe}/model.safetensors", str(recorder.own), rev=f"{recipe}#champion#2", mode="rb"
+    ) as stream:
+        assert stream.read() == models[1]
+    shown = dvc.api.artifacts_show(recipe, stage="champion", repo=str(recorder.own))
+    assert shown == {
+        "path": f"models/{recipe}",
+        "rev": git(recorder.own, "rev-parse", f"{recipe}@v2.0.0^{{}}"),
+    }
+    assert (tmp_path / "now" / "README.md").read_text().startswith("---\n")
+    files = git(recorder.own, "ls-tree", "-r", "--name-only", BRANCH).splitlines()
+    assert [name for name in files if name.startswith("releases/")] == [
+        f"releases/{recipe}/{name}"
+        for name in ("README.md", "champion.json", "lineage.json", "metrics.json", "report.json")
+    ]
+
+
+def test_a_rollback_moves_the_stage_and_what_the_branch_shows(recorder, recipe, runs, tmp_path):
+    first, second = runs(), runs()
+    for run in (first, second):
+        release(recorder, recipe, run)
+    rollback(first.store, recipe, "ben", reason="worse at night")
+    done = record_releases(recorder, recipe)
+    assert done.tags == (
+        *(f"{recipe}@v1.0.0", f"{recipe}#champion#1", f"{recipe}@v2.0.0"),
+        *(f"{recipe}#champion#2", f"{recipe}#champion#3"),
+    )
+    assert champion_of(recorder, recipe) == "v1.0.0"
+    model = first.store.read(model_key(first.head.best_model_sha256))
+    assert weights_at(recorder, recipe, tmp_path / "now") == model
+    assert "worse at night" in git(recorder.own, "log", "-1", "--format=%B", BRANCH)
+    assert record_releases(recorder, recipe).tags == ()
+
+
+def test_the_same_commits_are_made_of_the_same_bucket(recorder, recipe, runs, tmp_path):
+    for run in (runs(), runs()):
+        release(recorder, recipe, run)
+    record_releases(recorder, recipe)
+    other = replace(recorder, folder=tmp_path / "another machine")
+    record_releases(other, recipe)
+    assert git(other.own, "show-ref") == git(recorder.own, "show-ref")
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+STEPS = {
+    "before anything is made": (recorded_files, "tracking"),
+    "before anything is sent": (Tracking, "send"),
+    "before the commit": (ModelsRepository, "commit"),
+    "before a tag": (ModelsRepository, "tag"),
+    "before the push": (ModelsRepository, "publish"),
+    "before the tree follows": (ModelsRepository, "show"),
+    "before it is remembered": (ModelsRepository, "remember"),
+}
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+@pytest.mark.parametrize("step", STEPS)
+def test_after_a_kill_at_any_step_the_next_call_goes_on(
+    recorder, recipe, runs, tmp_path, monkeypatch, step, calls
+):
+    release(recorder, recipe, runs())
+    place, name = STEPS[step]
+    real, left = getattr(place, name), [calls]
+
+    def killed(*arguments, **named):
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return real(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place, name, killed)
+        with suppress(Killed):
+            record_releases(recorder, recipe)
+    assert record_releases(recorder, recipe).lost == ()
+    assert recorded_tags(None, recorder.own) == {f"{recipe}@v1.0.0", f"{recipe}#champion#1"}
+    assert git(recorder.own, "rev-list", "--count", BRANCH) == "1"
+    assert git(recorder.own, "status", "--short") == ""
+    assert list(recorder.folder.glob(".recording-*")) == []
+    other = replace(recorder, folder=tmp_path / "undisturbed")
+    record_releases(other, recipe)
+    assert git(other.own, "rev-parse", BRANCH) == git(recorder.own, "rev-parse", BRANCH)
+
+
+KILLED_PROCESS = """
+import os, signal, sys
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from infra.keys import load_private_key
+from infra.settings import load_role_settings
+from infra.stores import store_from_settings
+from tasks.release import recorded_files
+from tasks.release.recording import record_releases, recorder_from_settings
+from tests.tasks.release.folders import folder_of
+
+home, folder, recipe, module, kind, name = sys.argv[1:]
+recorded_files.write_model_folder = folder_of
+place = getattr(import_module(module), kind)
+setattr(place, name, lambda *_arguments, **_named: os.kill(os.getpid(), signal.SIGKILL))
+settings = load_role_settings(Path(home), "coordinator")
+key = load_private_key(settings.signing_key)
+made = recorder_from_settings(settings, store_from_settings(settings), key)
+record_releases(replace(made, folder=Path(folder)), recipe)
+"""
+
+
+@pytest.mark.parametrize("step", ["before anything is sent", "before a tag", "before the tree follows"])
+def test_a_process_that_is_killed_leaves_nothing_that_holds_up_the_next(home, recorder, recipe, runs, step):
+    release(recorder, recipe, runs())
+    place, name = STEPS[step]
+    told = (home, recorder.folder, recipe, place.__module__, place.__name__, name)
+    program = [sys.executable, "-c", KILLED_PROCESS, *map(str, told)]
+    killed = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list(recorder.folder.glob(".recording-*"))) == (step == "before anything is sent")
+    record_releases(recorder, recipe)
+    assert recorded_tags(None, recorder.own) == {f"{recipe}@v1.0.0", f"{recipe}#champion#1"}
+    assert git(recorder.own, "rev-list", "--count", BRANCH) == "1"
+    assert git(recorder.own, "status", "--short") == ""
+    assert record_releases(recorder, recipe, thorough=True) == Recorded()
+
+
+def test_a_remote_that_is_away_leaves_nothing_and_the_next_call_records(recorder, recipe, runs):
+    release(recorder, recipe, runs())
+    nowhere = {"endpointurl": "http://127.0.0.1:9"}
+    told = {name: {**values, **nowhere} for name, values in recorder.remotes.told.items()}
+    away = replace(recorder, remotes=replace(recorder.remotes, told=told))
+    with pytest.raises(FedcartError) as caught:
+        record_releases(away, recipe)
+    assert caught.value.code == "store-unavailable"
+    assert recorded_tags(None, recorder.own) == frozenset()
+    assert len(record_releases(recorder, recipe).tags) == 2
+
+
+def test_two_at_once_record_each_release_once(recorder, recipe, runs):
+    for run in (runs(), runs()):
+        release(recorder, recipe, run)
+    done, start = [], threading.Barrier(2)
+
+    def work():
+        start.wait()
+        done.append(record_releases(recorder, recipe).tags)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(len, done)) == [0, 4]
+    assert git(recorder.own, "rev-list", "--count", BRANCH) == "2"
+
+
+def test_a_history_that_says_something_else_than_the_bucket_is_refused(recorder, recipe, runs):
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    with open_models_repository(None, recorder.own) as repository:
+        path = recorded_files.folders_of(recipe).pointer
+        files = repository.files(repository.tip, path)
+        changed = files[path].replace(b'"by":"ann"', b'"by":"eve"')
+        assert changed != files[path]
+        made = repository.commit({path: changed}, "not of the bucket", recording.datetime.now(recording.UTC))
+    with pytest.raises(FedcartError) as caught:
+        record_releases(recorder, recipe)
+    assert caught.value.code == "models-rewritten"
+    assert git(recorder.own, "rev-parse", BRANCH) == made
+
+
+def test_what_was_damaged_in_dvcs_remote_is_sent_again(recorder, recipe, runs, tmp_path):
+    run = runs()
+    release(recorder, recipe, run)
+    record_releases(recorder, recipe)
+    store, model = run.store, run.store.read(model_key(run.head.best_model_sha256))
+    (key,) = [key for key in store.list_keys("private/models/") if store.read(key) == model]
+    store.client.put_object(Bucket=store.bucket, Key=key, Body=model[::-1])
+    assert record_releases(recorder, recipe, thorough=False).mended == ()
+    assert record_releases(recorder, recipe, thorough=True).mended == (f"{recipe}@v1.0.0",)
+    assert weights_at(recorder, recipe, tmp_path / "now") == model
+    store.delete(key)
+    assert record_releases(recorder, recipe, thorough=False).mended == (f"{recipe}@v1.0.0",)
+
+
+def test_what_cannot_be_made_again_as_it_was_is_left_as_it_stands(recorder, recipe, runs, monkeypatch):
+    run = runs()
+    release(recorder, recipe, run)
+    record_releases(recorder, recipe)
+    store, model = run.store, run.store.read(model_key(run.head.best_model_sha256))
+    (key,) = [key for key in store.list_keys("private/models/") if store.read(key) == model]
+    store.client.put_object(Bucket=store.bucket, Key=key, Body=model[::-1])
+    real = recorded_files.write_model_folder
+
+    def newer(store, plan, sha256, folder):
+        real(store, plan, sha256, folder)
+        (folder / "config.json").write_text("of another version")
+
+    monkeypatch.setattr(recorded_files, "write_model_folder", newer)
+    with pytest.raises(FedcartError) as caught:
+        record_releases(recorder, recipe, thorough=True)
+    assert caught.value.code == "models-lost"
+    assert store.read(key) == model[::-1]
+
+
+@pytest.mark.parametrize("damage", ["gone", "damaged"])
+def test_a_release_whose_model_is_gone_or_damaged_holds_up_no_later_one(recorder, recipe, runs, damage):
+    first, second = runs(), runs()
+    for run in (first, second):
+        release(recorder, recipe, run)
+    key = model_key(first.head.best_model_sha256)
+    first.store.delete(key)
+    if damage == "damaged":
+        first.store.put_blob(key, b"other weights")
+    done = record_releases(recorder, recipe)
+    assert done.lost == (f"{recipe}@v1.0.0",)
+    assert done.tags == (f"{recipe}@v2.0.0", f"{recipe}#champion#2")
+
+
+def test_a_champion_of_before_gets_its_lineage_record_now(recorder, recipe, runs):
+    release(recorder, recipe, runs(), documented=False)
+    record_releases(recorder, recipe)
+    assert f"releases/{recipe}/lineage.json" in git(recorder.own, "ls-tree", "-r", "--name-only", BRANCH)
+
+
+def test_a_champion_whose_lineage_cannot_be_made_is_recorded_without(recorder, recipe, runs, monkeypatch):
+    run = runs()
+    release(recorder, recipe, run, documented=False)
+    run.store.put_blob(f"coordinator/releases/{recipe}/0001/lineage.json", b"no record")
+    assert len(record_releases(recorder, recipe).tags) == 2
+    files = git(recorder.own, "ls-tree", "-r", "--name-only", BRANCH)
+    assert "lineage.json" not in files and f"releases/{recipe}/README.md" not in files
+
+
+def test_a_name_that_gto_does_not_take_is_refused(recorder, recipe, runs):
+    release(recorder, f"{recipe}-", runs())
+    with pytest.raises(FedcartError) as caught:
+        record_releases(recorder, f"{recipe}-")
+    assert caught.value.code == "models-name"
+    with suppress(FedcartError):
+        record_all(recorder)
+    assert not any(tag.startswith(f"{recipe}-@") for tag in recorded_tags(None, recorder.own))
