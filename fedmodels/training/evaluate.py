@@ -81,8 +81,7 @@ def measure_latency(model: Any, examples: EncodedTexts, device: torch.device | N
     device = device or pick_device()
     timed = np.arange(min(len(examples), LATENCY_TEXTS))
     seconds = []
-    with _memory_told(1), torch.inference_mode():
-        model.to(device).eval()
+    with _scoring(model, device, texts=1):
         for row in [*timed[:WARM_UP_TEXTS], *timed]:
             ids, mask = examples.batch(np.array([row]))
             begin = time.perf_counter()
@@ -116,14 +115,25 @@ def compute_logits(
     """
     device = device or pick_device()
     logits = np.empty((len(examples), model.config.num_labels), dtype=np.float32)
-    with _memory_told(min(batch_size, len(examples))), torch.inference_mode():
-        model.to(device).eval()
+    with _scoring(model, device, texts=min(batch_size, len(examples))):
         for rows in evaluation_batches(examples.lengths, batch_size):
             ids, mask = examples.batch(rows)
             with watch:
                 output = model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
                 logits[rows] = output.float().cpu().numpy()
     return logits
+
+
+@contextmanager
+def _scoring(model: Any, device: torch.device, texts: int) -> Iterator[None]:
+    """The model on `device` for batches of so many texts, and nothing that is computed has a gradient.
+
+    It is moved before inference mode begins: weights that are moved inside it can never be trained again.
+    """
+    with _memory_told(texts):
+        model.to(device).eval()
+        with torch.inference_mode():
+            yield
 
 
 @contextmanager

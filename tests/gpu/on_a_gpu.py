@@ -13,6 +13,7 @@ from fedmodels.classifier import build_classifier
 from fedmodels.errors import TrainingFailed
 from fedmodels.recipe import LocalTraining, ModelConfig
 from fedmodels.toy_model import write_toy_model
+from fedmodels.training.evaluate import evaluate
 from fedmodels.training.loop import train_local
 from fedmodels.training.precision import has_fast_bfloat16, pick_device
 from fedmodels.training.tokenized import EncodedTexts
@@ -40,8 +41,10 @@ def train(folder):
     texts = EncodedTexts(draw.integers(5, 30, offsets[-1]).astype(np.int32), offsets, 0)
     labels = draw.integers(0, 2, 200).tolist()
 
-    def run(device, config=CONFIG, **options):
+    def run(device, config=CONFIG, scored_before=False, **options):
         model, _ = build_classifier(folder, ModelConfig(max_length=32), ("bad", "good"), seed=1)
+        if scored_before:
+            evaluate(model, texts, labels, device=device)
         result = train_local(
             model, texts, labels, config, schedule=(0, 1), seed=(42, "shop-a", 1), device=device, **options
         )
@@ -72,6 +75,12 @@ def test_where_the_gpu_has_bfloat16_it_is_used_and_comes_close(train):
 def test_the_same_arguments_give_the_same_bits(train):
     once, again = train(GPU)[0], train(GPU)[0]
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
+
+
+def test_a_model_that_was_scored_there_before_trains_to_the_same_bits(train):
+    """As the coordinator does, which scores the average and then tunes it."""
+    scored, fresh = train(GPU, scored_before=True)[0], train(GPU)[0]
+    assert all(torch.equal(a, b) for a, b in zip(scored, fresh, strict=True))
 
 
 def test_a_batch_that_does_not_fit_is_an_error_with_a_code(folder):
@@ -107,9 +116,11 @@ def test_parties_train_on_it_in_a_whole_run_and_leave_it_free(federation):  # no
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    document = federation.document("train", "--recipe", str(recipe), "--run", "gpu-1")
-    over.set()
-    watcher.join()
+    try:
+        document = federation.document("train", "--recipe", str(recipe), "--run", "gpu-1")
+    finally:
+        over.set()
+        watcher.join()
     assert document["status"] == "finished"
     assert most > before + 100 * MB, "nobody used the GPU"
     assert wait_for(lambda: _taken() < before + 100 * MB, timeout=60)
@@ -119,6 +130,7 @@ def test_parties_train_on_it_in_a_whole_run_and_leave_it_free(federation):  # no
 
 def test_a_session_killed_while_it_trains_gets_its_place_again(federation):  # noqa: F811
     recipe = federation.recipe("gpu-long", min_available_parties=2, num_rounds=3)
+    assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     store = coordinator_store(federation.home)
     training = federation.begin("train", "--recipe", str(recipe), "--run", "gpu-3", "--json")
     assert wait_for(lambda: store.exists(round_key("gpu-3", 1, "record")), timeout=120)

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import numpy as np
@@ -135,3 +136,14 @@ def test_memory_that_does_not_suffice_is_named(tiny, mixed, monkeypatch, score, 
         score(tiny[0], mixed)
     assert caught.value.code == "evaluation-out-of-memory"
     assert "no row" not in str(caught.value)
+
+
+@pytest.mark.parametrize("score", [lambda *of: logits(*of, 2), measure_latency])
+def test_a_model_that_scoring_moved_can_still_be_trained(tiny, mixed, score, monkeypatch):
+    """The device `meta` stands for a GPU: the model must move, and there are no numbers to read back."""
+    model = copy.deepcopy(tiny[0])
+    monkeypatch.setattr(evaluating, "pick_device", lambda: torch.device("meta"))
+    with pytest.raises(RuntimeError, match="meta"):
+        score(model, mixed)
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert not any(parameter.is_inference() for parameter in model.parameters())
