@@ -40,7 +40,9 @@ class Pinned:
     push_error: FedcartError | None
 
 
-def pin_tables(desk: VersionDesk, recipe: Recipe, tables: Tables, run: str | None = None) -> Pinned:
+def pin_tables(
+    desk: VersionDesk, recipe: Recipe, tables: Tables, run: str | None = None, *, push: bool = True
+) -> Pinned:
     """Make a version of the tables if they differ from the newest one, and push whatever is not pushed yet.
 
     Args:
@@ -48,6 +50,7 @@ def pin_tables(desk: VersionDesk, recipe: Recipe, tables: Tables, run: str | Non
         recipe: whose tables they are.
         tables: train, and holdout and fresh if there are any.
         run: that is about to train on them.
+        push: whether to push as well; `push_versions` does it later.
 
     Raises:
         FedcartError: a table is missing or damaged, or is written all the time (`table-moving`); the history
@@ -68,9 +71,23 @@ def pin_tables(desk: VersionDesk, recipe: Recipe, tables: Tables, run: str | Non
             uses = desk.uses(version)
             uses.mkdir(parents=True, exist_ok=True)
             (uses / run).touch()
-        pending = _pending(desk, (*versions, version) if made else versions)
+        pending = _pending(desk, (*versions, version) if made else versions) if push else []
         pushed, error = _push(desk, opened.cache(), pending) if pending else (0, None)
     return Pinned(version, made, pushed, error)
+
+
+def push_versions(desk: VersionDesk, recipe: str) -> FedcartError | None:
+    """Push every version of a recipe that is not pushed yet; return why that could not be done, if so.
+
+    Raises:
+        FedcartError: as `pin_tables`.
+    """
+    with desk.locked():
+        pending = _pending(desk, desk.read(History(desk.root), recipe))
+        if not pending:
+            return None
+        with table_cache(desk.root, desk.party, desk.remote) as cache:
+            return _push(desk, cache, pending)[1]
 
 
 class _Opened:
