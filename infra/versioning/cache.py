@@ -34,7 +34,7 @@ CONFIG = f"""[core]
     dir = cache
     type = "reflink,copy"
 """
-IGNORED = {".gitignore": "/state/\n", ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n"}
+IGNORED = {".gitignore": "/.state/\n", ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n"}
 _SILENT = ("dvc", "dvc_data", "dvc_objects")
 _PART = "pin-"
 

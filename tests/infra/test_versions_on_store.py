@@ -7,12 +7,16 @@ import pytest
 from pydantic import SecretStr
 
 from fedmodels.errors import StoreRefused
-from infra.settings import DataVersions, Tables, load_role_settings
+from flows.data_versions import check_out_version, pin_party, versions_of
+from infra.local import stack
+from infra.role_settings import update_role_settings
+from infra.settings import DataVersions, Settings, Tables, load_role_settings
 from infra.stores import store_from_settings
 from infra.versioning.remote import remote_of
 from tasks.party.versions.bringing_back import check_out
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
+from tests.store_alone import store_alone
 
 RECIPE = SimpleNamespace(name="mine", data=SimpleNamespace(text="text", label="label"))
 
@@ -53,6 +57,21 @@ def test_what_a_party_pushes_comes_back_and_nobody_else_sees_it(store_running, s
             path.unlink()
     check_out(desk, "mine", "1", tmp_path / "out", tables)
     assert (tmp_path / "out" / "train.csv").read_bytes() == tables.train.read_bytes()
+
+
+def test_a_stack_that_is_down_lends_its_store_for_a_pin(tables, tmp_path):
+    with store_alone(tmp_path / "home", ("shop-a", "shop-b")) as home:
+        update_role_settings(home, "shop-a", {"tables": {"mine": {"train": str(tables.train)}}})
+    assert not stack.living_parts(home)
+    recipe = SimpleNamespace(**vars(RECIPE), parties=("shop-a", "shop-b"))
+    machine = Settings(home=home)
+    pinned = pin_party(recipe, "shop-a", machine)
+    assert (pinned.version.rows, pinned.pushed, pinned.push_error) == (20, 1, None)
+    (listed,) = versions_of(recipe, "shop-a", machine)
+    assert (listed.version, listed.pushed) == (pinned.version, True)
+    check_out_version(recipe, "shop-a", machine, "1", tmp_path / "out")
+    assert (tmp_path / "out" / "train.csv").read_bytes() == tables.train.read_bytes()
+    assert not stack.living_parts(home)
 
 
 @pytest.mark.parametrize(

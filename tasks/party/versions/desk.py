@@ -4,13 +4,13 @@
     versions/.dvc                      their contents: DVC's cache, its configuration, the remote's secrets
     versions/RECIPE/0003.json          one document a version
     versions/RECIPE/train.dvc          of the newest version, for whoever works there with dvc
-    versions/state/key                 of the keyed hashes; it leaves the party in no way
-    versions/state/noted.json          the newest commit that was seen: a history without it was rewritten
-    versions/state/pushed.json         what lies at which remote
-    versions/state/seen/RECIPE.json    size and time of change of the tables that were pinned last
-    versions/state/uses/RECIPE-0003/RUN    a run that trained on the version
+    versions/.state/key                of the keyed hashes; it leaves the party in no way
+    versions/.state/noted.json         the newest commit that was seen: a history without it was rewritten
+    versions/.state/pushed.json        what lies at which remote
+    versions/.state/seen/RECIPE.json   size and time of change of the tables that were pinned last
+    versions/.state/uses/RECIPE-0003/RUN   a run that trained on the version
 
-Nothing below `state/` is committed or pushed.
+Nothing below `.state/` is committed or pushed. The name is none that a recipe can have.
 """
 
 import secrets
@@ -54,7 +54,7 @@ class VersionDesk:
     @property
     def state(self) -> Path:
         """What is neither committed nor pushed."""
-        return self.root / "state"
+        return self.root / ".state"
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -94,10 +94,10 @@ def test_nobody_else_can_look_into_the_folders(shop):
         os.umask(before)
     root = shop.desk.root
     assert root.stat().st_mode & 0o777 == 0o700
-    folders = [root / ".dvc", root / ".dvc" / "tmp", root / "state", root / ".dvc" / "cache"]
+    folders = [root / ".dvc", root / ".dvc" / "tmp", root / ".state", root / ".dvc" / "cache"]
     folders += [path for path in (root / ".dvc" / "cache").rglob("*") if path.is_dir()]
     assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}
-    for name in ("state/key", ".dvc/config.local"):
+    for name in (".state/key", ".dvc/config.local"):
         assert (root / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -251,7 +251,7 @@ def test_a_history_that_was_rewritten_is_refused_and_left_as_it_is(shop, how):
         git("add", "mine/0003.json")
         git("commit", "-m", "foreign")
     else:
-        (root / "state" / "key").unlink()
+        (root / ".state" / "key").unlink()
         code = "history-damaged"
     head = (root / ".git" / "refs" / "heads" / "main").read_text()
     shop.write("train", 40)
