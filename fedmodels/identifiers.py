@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from fedmodels.errors import InputError
 
@@ -16,6 +16,7 @@ and none that turns or hides what stands beside it. It is no key, and is escaped
 
 The pattern is in the syntax of pydantic's own engine, which `re` does not know.
 """
+_printable = TypeAdapter(PrintableName)
 COORDINATOR = "coordinator"
 """The role that is no party, and so the id that no party may have."""
 Identifier = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
@@ -34,6 +35,15 @@ def check_identifier(kind: str, value: str) -> str:
         fix="choose another name",
         code="id-invalid",
     )
+
+
+def is_printable_name(value: str) -> bool:
+    """Whether `value` is a `PrintableName`."""
+    try:
+        _printable.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def new_run_id(name: str, now: datetime) -> str:

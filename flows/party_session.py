@@ -43,6 +43,7 @@ from tasks.party.joining import (
     load_model,
     next_announcement,
 )
+from tasks.party.pinned import await_push, pin_version
 from tasks.party.rejoining import has_submitted
 from tasks.party.session import PartySession
 from tasks.party.submission import sit_out, submit_update
@@ -79,6 +80,7 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
         leave_closed_run(session.store_for_looks, session.workspace, session)
         return 0
     rounds = take_part_in_rounds(session, session_id)
+    await_push(session)
     if is_over(session):
         leave_closed_run(session.store_for_looks, session.workspace, session)
     return rounds
@@ -129,7 +131,7 @@ def inspect_data(session: PartySession) -> None:
         validate_data(session)
     except FedcartError as error:
         session.refused = error
-    for step in (show_contract, keep_trained_rows):
+    for step in (show_contract, pin_version, keep_trained_rows):
         with suppress(FedcartError):  # what is only shown, or kept for later, must not cost a round
             step(session)
 

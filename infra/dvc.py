@@ -5,6 +5,7 @@ git ignores. The remote lies below the coordinator's private prefix, which no pa
 list: the sets by which models are judged are among what is pushed.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,11 +40,6 @@ def configure_remote(root: Path, settings: "Settings") -> str:
             fix="run this in a clone of fedcart",
             code="dvc-missing",
         )
-    from dvc.config import Config
-
-    local = folder / "config.local"
-    local.touch(mode=0o600)
-    local.chmod(0o600)
     secret = settings.s3_secret_access_key
     remote = {
         "url": f"s3://{settings.bucket}/{PRIVATE}/dvc",
@@ -52,9 +48,29 @@ def configure_remote(root: Path, settings: "Settings") -> str:
         "access_key_id": settings.s3_access_key_id,
         "secret_access_key": secret.get_secret_value() if secret else None,
     }
-    with Config(dvc_dir=str(folder), validate=False).edit("local") as config:
-        known = config.setdefault("remote", {}).setdefault(REMOTE, {})
-        for name in remote:
-            known.pop(name, None)
-        known.update({name: value for name, value in remote.items() if value is not None})
+    write_local_config(folder, REMOTE, remote)
     return str(remote["url"])
+
+
+def write_local_config(
+    folder: Path, name: str, remote: Mapping[str, str | None], core: Mapping[str, str] | None = None
+) -> None:
+    """Write a remote's address and secrets into `config.local`, which nobody but its owner can read.
+
+    Args:
+        folder: `.dvc`.
+        name: of the remote.
+        remote: its options; `None` takes one away, and what else stands there stays.
+        core: further keys of the section `core`.
+    """
+    from dvc.config import Config
+
+    local = folder / "config.local"
+    local.touch(mode=0o600)
+    local.chmod(0o600)
+    with Config(dvc_dir=str(folder), validate=False).edit("local") as config:
+        known = config.setdefault("remote", {}).setdefault(name, {})
+        for option in remote:
+            known.pop(option, None)
+        known.update({option: value for option, value in remote.items() if value is not None})
+        config.setdefault("core", {}).update(core or {})

@@ -6,6 +6,16 @@ PRIVATE = "private"
 """Below it lies what is the coordinator's alone, its data sets say: parties read below `COORDINATOR`."""
 
 
+OWN = "own"
+"""Below it, one folder a party, for that party alone: its data versions. Nobody else reads or lists there,
+the coordinator neither: objects are named by their hashes, by which equal data would be recognised."""
+
+
+def own_prefix(party: str) -> str:
+    """What a party keeps in the bucket for itself."""
+    return f"{OWN}/{party}/"
+
+
 def plan_key(run: str) -> str:
     """Create-only: everything that is fixed for the run."""
     return f"{COORDINATOR}/runs/{run}/plan.json"

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, WithJsonSchema, field_validator
@@ -81,9 +81,30 @@ class PartyPolicy(BaseModel):
         description="states in its receipts what it trained on: commit, versions, processor; a model is made"
         " again only where that is known",
     )
+    pin_data: bool = Field(
+        True, description="keeps a version of the tables that it trains on, in its own DVC repository"
+    )
+    tell_data_version: tuple[Literal["hash", "rows", "schema"], ...] = Field(
+        ("hash",),
+        description="what its receipts say of that version: its keyed hash, rows by table, names and types"
+        " of columns; empty: nothing",
+    )
     drift_features: tuple[str, ...] | None = Field(
         None,
         description="features that its drift notices may speak of; empty: it leaves no notice; not set: any",
+    )
+
+
+class DataVersions(BaseModel):
+    """Where a party's data versions are pushed to: the table `[versions]` of its settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    remote: str | None = Field(
+        None, description="URL of a DVC remote; not set: the party's own prefix of the bucket"
+    )
+    options: dict[str, SecretStr] = Field(
+        {}, description="further options of that remote, as DVC calls them: endpointurl, profile, ..."
     )
 
 
@@ -133,6 +154,9 @@ class Settings(BaseSettings):
         " none means one of its own",
     )
     policy: PartyPolicy = Field(PartyPolicy(), description="what this party agrees to; parties only")
+    versions: DataVersions = Field(
+        DataVersions(), description="where its data versions are pushed to; parties only"
+    )
     schedules: Schedules = Field(Schedules(), description="read by fedcart deploy alone")
     torch_threads: int = Field(1, ge=1)
     poll_seconds: float = Field(0.05, gt=0.0, description="first wait between two looks at the store")

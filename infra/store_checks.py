@@ -7,7 +7,7 @@ Each check but the first works on plain S3 clients, below `PREFIX/stack/checks/`
 import base64
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fedmodels.errors import FedcartError, StoreRefused
-from infra.layout import COORDINATOR, PRIVATE
+from infra.layout import COORDINATOR, OWN, PRIVATE, own_prefix, role_prefix
 from infra.object_store import ObjectStore
 from infra.store_answers import CONDITION_FAILED, CONFLICT, error_code
 
@@ -66,11 +66,11 @@ def check_isolation(
 ) -> tuple[Finding, ...]:
     """What roles may not do: read, write or list each other's prefix; or write the coordinator's.
 
-    Of the coordinator's private prefix parties may do nothing.
+    Of the coordinator's private prefix parties may do nothing; of a party's own, everybody else nothing.
 
     Args:
         clients: role to a client with its credentials.
-        prefixes: role, or `PRIVATE`, to its prefix, which ends with a slash.
+        prefixes: of `prefixes_of`.
         bucket: name of the bucket.
     """
     return tuple(
@@ -80,6 +80,19 @@ def check_isolation(
         )
         for role in clients
     )
+
+
+def prefixes_of(roles: Collection[str]) -> dict[str, str]:
+    """Every prefix of these roles, which ends with a slash, by the name of who writes there.
+
+    That is a role, `PRIVATE` for what is the coordinator's alone, or `own/PARTY` for what is a party's alone.
+    """
+    parties = [role for role in roles if role != COORDINATOR]
+    return {
+        **{role: role_prefix(role) for role in roles},
+        PRIVATE: f"{PRIVATE}/",
+        **{own_prefix(party).rstrip("/"): own_prefix(party) for party in parties},
+    }
 
 
 def refuse_unfit(store: ObjectStore, prefix: str) -> None:
@@ -148,13 +161,13 @@ def strangers_refused(role: str, client: "S3Client", prefixes: Mapping[str, str]
     """Try, as `role`, everything that it may not do below the others' prefixes."""
     allowed, tried = [], 0
     for other, prefix in prefixes.items():
-        if other == role or (role, other) == (COORDINATOR, PRIVATE):
+        if prefix in (role_prefix(role), own_prefix(role)) or (role, other) == (COORDINATOR, PRIVATE):
             continue
         key = f"{prefix}stack/checks/{secrets.token_hex(4)}"
         attempts: dict[str, Callable[[], object]] = {
             "write": lambda key=key: client.put_object(Bucket=bucket, Key=key, Body=b"x")  # type: ignore[misc]
         }
-        if COORDINATOR not in (role, other):
+        if COORDINATOR not in (role, other) or prefix.startswith(f"{OWN}/"):
             attempts["read"] = lambda key=key: client.get_object(Bucket=bucket, Key=key)  # type: ignore[misc]
             attempts["list"] = lambda prefix=prefix: client.list_objects_v2(  # type: ignore[misc]
                 Bucket=bucket, Prefix=prefix

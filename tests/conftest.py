@@ -35,7 +35,7 @@ NEED_NO_SHARED_STACK = {
     *("infra/local/test_borrowing.py", "infra/local/test_postgresql.py", "infra/test_housekeeping.py"),
     *("infra/test_gpu_lock.py", "infra/test_heartbeats.py", "infra/test_looking.py"),
     *("infra/test_nursery.py", "infra/test_object_store.py", "infra/test_packages.py"),
-    *("infra/test_store_checks.py", "infra/test_store_model.py"),
+    *("infra/test_store_checks.py", "infra/test_store_model.py", "infra/test_versions_on_store.py"),
 }
 """Long files of these folders that start what they need, or need nothing: any process can run them."""
 

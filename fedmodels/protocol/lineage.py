@@ -50,6 +50,8 @@ class DataVersion(Message):
     party: Identifier
     data_hash: str
     """Changes when the rows do; nobody without the party's key can tell from it what they are."""
+    version: OptionalSha256 = None
+    """Keyed hash of the tables that the rows come from, as the party pinned them, where it says so."""
     train_rows: Count
     holdout_rows: Count
     contract_passed: bool
@@ -234,20 +236,24 @@ def _round(messages: RunMessages, record: Record) -> LineageRound:
 
 
 def _data_versions(receipts: Mapping[tuple[str, int], Receipt | None]) -> tuple[DataVersion, ...]:
-    """One entry for each party and hash, in the order of parties and then of rounds."""
-    grouped: dict[tuple[str, str], list[Receipt]] = {}
+    """One entry for each party, hash and pinned version, in the order of parties and then of rounds."""
+    grouped: dict[tuple[str, str, str | None], list[Receipt]] = {}
     for (party, _), receipt in sorted(receipts.items()):
         if receipt is not None:
-            grouped.setdefault((party, receipt.data_hash), []).append(receipt)
-    return tuple(_data_version(party, digest, found) for (party, digest), found in grouped.items())
+            version = receipt.version.keyed_hash if receipt.version else None
+            grouped.setdefault((party, receipt.data_hash, version), []).append(receipt)
+    return tuple(_data_version(*told, found) for told, found in grouped.items())
 
 
-def _data_version(party: str, data_hash: str, receipts: Sequence[Receipt]) -> DataVersion:
+def _data_version(
+    party: str, data_hash: str, version: str | None, receipts: Sequence[Receipt]
+) -> DataVersion:
     report = next((receipt.data for receipt in reversed(receipts) if receipt.data), None)
     environments = [receipt.environment for receipt in receipts if receipt.environment]
     return DataVersion(
         party=party,
         data_hash=data_hash,
+        version=version,
         train_rows=report.train_rows if report else 0,
         holdout_rows=report.holdout_rows if report else 0,
         contract_passed=report.contract_passed if report else False,

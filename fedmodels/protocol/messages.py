@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fedmodels.identifiers import Identifier
+from fedmodels.identifiers import Identifier, PrintableName
 from fedmodels.recipe import Recipe
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -144,6 +144,17 @@ class DataReport(Message):
     evaluated_expectations: Count = 0
 
 
+class PinnedData(Message):
+    """What a party says of the version of its tables that it keeps: as much of it as its policy allows."""
+
+    keyed_hash: OptionalSha256 = None
+    """Of the tables, under a key that never leaves the party: equal tables of two parties have two."""
+    rows: Annotated[dict[Identifier, Count], Field(max_length=8)] = {}
+    """By table, as the tables hold them, before cleaning."""
+    columns: Annotated[tuple[tuple[PrintableName, PrintableName], ...], Field(max_length=200)] = ()
+    """Names and types of the columns of its training table."""
+
+
 class Receipt(Message):
     """The payload of `receipt.json`, which its party signs: an update, or a typed reason for none."""
 
@@ -161,6 +172,9 @@ class Receipt(Message):
     num_examples: Count = 0
     data_hash: str = ""
     """HMAC-SHA256 of the training rows under the party's own key: says that data changed, not what."""
+    version: Annotated[PinnedData | None, Field(exclude_if=lambda version: version is None)] = None
+    """Of the tables that the rows come from. Not written where it is `None`: in receipts of before the field,
+    and of parties that keep no versions, or say nothing of them."""
     data: DataReport | None = None
     metrics: dict[str, float] = {}
     """`train_loss` and whatever else training measured."""

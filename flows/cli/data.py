@@ -1,4 +1,7 @@
-"""`fedcart data`: fetch and partition the data of a recipe, and check a party's."""
+"""`fedcart data`: fetch and partition the data of a recipe, and check a party's.
+
+Its versions are in `flows/cli/versions.py`.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +35,7 @@ CHECK_COLUMNS = [
     ("verdict", "left"),
     ("unexpected", "right"),
 ]
-app = Commands(no_args_is_help=True, help="Fetch, partition and check the data of a recipe.")
+app = Commands(no_args_is_help=True, help="Fetch, partition, check and pin the data of a recipe.")
 
 
 @app.command()

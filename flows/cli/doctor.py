@@ -116,8 +116,8 @@ def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
 
 def _shared_store(settings: Mapping[str, "Settings"]) -> "Iterator[Finding]":
     """What the store lets each role do, and keeps each from."""
-    from infra.layout import COORDINATOR, PRIVATE, role_prefix
-    from infra.store_checks import check_access, check_isolation, check_store
+    from infra.layout import COORDINATOR, role_prefix
+    from infra.store_checks import check_access, check_isolation, check_store, prefixes_of
     from infra.stores import store_from_settings
 
     stores = {role: store_from_settings(own) for role, own in settings.items()}
@@ -127,5 +127,4 @@ def _shared_store(settings: Mapping[str, "Settings"]) -> "Iterator[Finding]":
     if COORDINATOR in clients:
         yield from check_store(clients[COORDINATOR], settings[COORDINATOR].bucket, role_prefix(COORDINATOR))
     if clients:
-        prefixes = {role: role_prefix(role) for role in settings} | {PRIVATE: f"{PRIVATE}/"}
-        yield from check_isolation(clients, prefixes, next(iter(settings.values())).bucket)
+        yield from check_isolation(clients, prefixes_of(settings), next(iter(settings.values())).bucket)

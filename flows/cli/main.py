@@ -21,6 +21,7 @@ from flows.cli import (
     runs,
     stack,
     train,
+    versions,
 )
 from flows.cli.output import INTERRUPTED, explain, explain_interruption, refusal_of
 from flows.cli.plain_help import Commands, Group
@@ -62,6 +63,9 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
+data.app.command("pin")(versions.pin)
+data.app.command("versions")(versions.versions)
+data.app.command("checkout")(versions.checkout)
 app.add_typer(runs.app, name="runs")
 app.add_typer(drift.app, name="drift")
 app.add_typer(release.app, name="release")

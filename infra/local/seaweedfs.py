@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fedmodels.errors import StackError
-from infra.layout import PRIVATE, role_prefix
+from infra.layout import PRIVATE, own_prefix, parties_prefix, role_prefix
 from infra.local.ports import HOST, free_ports, port_is_free
 from infra.loopback import direct
 from infra.private_files import read_json, write_json, write_private
@@ -189,20 +189,19 @@ def _tried(ports: StorePorts, pair: tuple[str, str], *steps: "Callable[[S3Client
 
 
 def _identity(role: str, bucket: str, access_key_id: str, secret: str) -> dict[str, Any]:
-    """Who `role` is and what it may do: the coordinator reads all and writes its own two areas.
+    """Who `role` is and what it may do, by prefix.
 
-    A party reads one of these, and not the private one.
+    The coordinator writes its own two areas and reads what parties leave for it; a party reads the first of
+    these two, and has an area of its own into which nobody else looks.
     """
-    own = [f"{action}:{bucket}/{role_prefix(role)}*" for action in ("Read", "Write", "List")]
-    shared = (
-        [f"Read:{bucket}", f"List:{bucket}", f"Write:{bucket}/{PRIVATE}/*"]
-        if role == "coordinator"
-        else [f"Read:{bucket}/coordinator/*", f"List:{bucket}/coordinator/*"]
-    )
+    coordinator = role == "coordinator"
+    written = (role_prefix(role), f"{PRIVATE}/" if coordinator else own_prefix(role))
+    read = (*written, parties_prefix() if coordinator else role_prefix("coordinator"))
+    actions = [f"{action}:{bucket}/{prefix}*" for prefix in read for action in ("Read", "List")]
     return {
         "name": role,
         "credentials": [{"accessKey": access_key_id, "secretKey": secret}],
-        "actions": [*own, *shared],
+        "actions": [*actions, *(f"Write:{bucket}/{prefix}*" for prefix in written)],
     }
 
 

@@ -14,13 +14,20 @@ from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_for_looks, store_from_settings
+from infra.versioning.remote import remote_of
 from tasks.party.contract import Terms
+from tasks.party.versions.desk import VersionDesk
 from tasks.round_folder import WithOwnFolder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts, PreparedTables
+    from fedmodels.data.versions import PinnedVersion
     from fedmodels.workbench import Workbench
     from tasks.party.kept_contract import ContractCheck
+    from tasks.party.versions.pushing import Pushing
+
+VERSIONS_PATIENCE_S = 60.0
+"""A session waits so long for somebody else who pins: its round waits for it."""
 
 
 class PartySession(WithOwnFolder):
@@ -40,6 +47,12 @@ class PartySession(WithOwnFolder):
         self.cache: Path = settings.workspace / "cache"
         self.policy = settings.policy
         self._tables = settings.tables
+        self.versions = VersionDesk(
+            self.party, self.workspace, remote_of(settings, self.party), patience=VERSIONS_PATIENCE_S
+        )
+        self.pinned: PinnedVersion | None = None
+        """The version of the tables that the prepared rows come from, where one is kept."""
+        self.pushing: Pushing | None = None
         self.plan: Plan | None = None
         self.plan_sha256: str | None = None
         self.predecessor: str | None = None

@@ -10,6 +10,7 @@ from infra.layout import receipt_key, update_key
 from tasks.environment import this_environment
 from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
+from tasks.party.pinned import told_version
 from tasks.party.session import PartySession
 from tasks.party.watchdog import ended_after
 from tasks.policy import STORE
@@ -47,6 +48,7 @@ def submit_update(
         update_norm=protected["norm"],
         num_examples=int(trained["num_examples"]),
         data_hash=session.data_hash,
+        version=told_version(session.pinned, session.policy),
         data=session.report,
         metrics={name: value for name, value in trained.items() if name != "num_examples"},
         seconds={step: round(value, 3) for step, value in session.seconds.items()},

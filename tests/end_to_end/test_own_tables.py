@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from fedmodels.errors import StoreRefused
 from flows.following import coordinator_store
 from infra.locations import role_settings
+from infra.settings import load_role_settings
+from infra.stores import store_from_settings
+from infra.waiting import wait_for
 from tests.end_to_end.federation import CLASSES, Federation, sentences, write_csv
 
 MEASURED = {
@@ -79,12 +83,44 @@ def test_fine_tuning_that_helps_is_kept(mixed):
         assert row["metrics"] == row["fine_tuning"]["after"]
 
 
+def test_each_party_that_trained_keeps_the_version_of_its_table_where_the_coordinator_cannot_see_it(
+    mixed, federation
+):
+    store, hashes = coordinator_store(federation.home), {}
+    for party in ("shop-a", "shop-b"):
+        words = (
+            "data",
+            "versions",
+            "--party",
+            party,
+            "--recipe",
+            str(federation.home.parent / "recipes" / "mixed.yaml"),
+        )
+        pushed = wait_for(  # which ends with the party's session, some time after the run
+            lambda words=words: [each for each in federation.document(*words)["versions"] if each["pushed"]],
+            timeout=60.0,
+        )
+        (version,) = pushed or ()
+        assert (version["version"], version["runs"]) == (1, ["mixed"])
+        envelope = store.read(f"parties/{party}/runs/mixed/rounds/0001/receipt.json")
+        told = json.loads(json.loads(envelope)["payload"])["version"]
+        assert told == {"keyed_hash": version["hash"], "rows": {}, "columns": []}
+        hashes[party] = version["hash"]
+        own = store_from_settings(load_role_settings(federation.home, party))
+        (key,) = own.list_keys(f"own/{party}/")
+        with pytest.raises(StoreRefused):
+            store.read(key)
+    assert len(set(hashes.values())) == 2
+    assert not (federation.home / "parties" / "shop-c" / "versions").exists(), "its rows were refused"
+
+
 def test_no_path_and_no_row_of_a_party_leaves_it(mixed, federation):
-    """Search every object of the bucket and every table of Prefect's database."""
+    """Search every object that the coordinator can read, and every table of Prefect's database."""
     secrets = [str(federation.private), "confidential-tables", "thing no 1 of shop-a", "terrible-secret"]
     store = coordinator_store(federation.home)
     searched = 0
-    for key in store.list_keys(""):
+    areas = ("coordinator/", "parties/", "private/")
+    for key in (key for area in areas for key in store.list_keys(area)):
         content = store.read(key)
         searched += 1
         for secret in secrets:

@@ -33,6 +33,7 @@ LOCAL_STEPS = frozenset(
         "prepare_data",
         "validate_data",
         "show_contract",
+        "pin_version",
         "keep_trained_rows",
         "let_old_rows_go",
         "fine_tune",

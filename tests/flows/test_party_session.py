@@ -173,10 +173,11 @@ def test_a_contract_is_shown_whatever_it_found_and_a_fault_of_that_costs_nothing
     monkeypatch.setattr(party_session, "prepare_data", lambda _session: None)
     monkeypatch.setattr(party_session, "validate_data", validate)
     monkeypatch.setattr(party_session, "show_contract", fail_after("shown"))
+    monkeypatch.setattr(party_session, "pin_version", fail_after("pinned"))
     monkeypatch.setattr(party_session, "keep_trained_rows", fail_after("kept"))
     session = SimpleNamespace(refused="something of before")
     party_session.inspect_data(session)
-    assert (session.refused, noted) == (refused, ["shown", "kept"])
+    assert (session.refused, noted) == (refused, ["shown", "pinned", "kept"])
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ WANTED, UNWANTED = SimpleNamespace(evaluate=True), SimpleNamespace(evaluate=Fals
 def test_who_waited_in_vain_for_a_candidate_leaves_and_waits_for_no_later_round(rounds, ends, scored, asked):
     """The coordinator that comes back starts it again, and the open round is the one that it finds."""
     rounds.ends = ends
-    session = SimpleNamespace(party="shop-a", begin_round=lambda: None)
+    session = SimpleNamespace(party="shop-a", begin_round=lambda: None, pushing=None)
     assert party_session.take_part_in_all.__wrapped__(session, "session") == 1
     assert (rounds.scored, rounds.asked) == (scored, asked)
 
@@ -233,6 +234,6 @@ def test_working_files_go_when_the_run_is_over_and_not_before(monkeypatch, over,
     monkeypatch.setattr(party_session, "is_over", lambda _session: next(answers))
     monkeypatch.setattr(party_session, "take_part_in_rounds", lambda *_arguments: noted.append("rounds") or 3)
     monkeypatch.setattr(party_session, "leave_closed_run", lambda *_arguments: noted.append("left"))
-    session = SimpleNamespace(store_for_looks=None, workspace=None)
+    session = SimpleNamespace(store_for_looks=None, workspace=None, pushing=None)
     assert party_session.take_part_in_all.__wrapped__(session, "session") == (3 if "rounds" in left else 0)
     assert noted == left

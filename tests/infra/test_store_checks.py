@@ -12,10 +12,11 @@ from botocore.exceptions import ClientError
 from fedmodels.errors import StoreRefused
 from infra.local.plan import Stack
 from infra.settings import load_role_settings
-from infra.store_checks import PAIR, RACERS, check_isolation, check_store, refuse_unfit
+from infra.store_checks import PAIR, RACERS, check_isolation, check_store, prefixes_of, refuse_unfit
 from infra.stores import store_from_settings
 
-PREFIXES = {"coordinator": "coordinator/", "shop-a": "parties/shop-a/", "shop-b": "parties/shop-b/"}
+ROLES = ("coordinator", "shop-a", "shop-b")
+PREFIXES = prefixes_of(ROLES)
 
 
 @pytest.fixture
@@ -90,12 +91,56 @@ def test_wrong_credentials_are_a_finding_and_no_exception(running: Stack):
 
 
 def test_every_role_is_kept_to_its_prefix(running: Stack):
-    clients = {role: client_of(running, role) for role in PREFIXES}
+    clients = {role: client_of(running, role) for role in ROLES}
     assert all(finding.passed for finding in check_isolation(clients, PREFIXES, running.bucket))
 
 
+def test_every_prefix_that_is_somebodys_is_tried():
+    assert PREFIXES == {
+        "coordinator": "coordinator/",
+        "shop-a": "parties/shop-a/",
+        "shop-b": "parties/shop-b/",
+        "private": "private/",
+        "own/shop-a": "own/shop-a/",
+        "own/shop-b": "own/shop-b/",
+    }
+
+
+@pytest.mark.parametrize("role", ["coordinator", "shop-b"])
+def test_nobody_else_looks_into_what_is_a_partys_own(running: Stack, role: str):
+    bucket, mine, other = running.bucket, client_of(running, "shop-a"), client_of(running, role)
+    key = "own/shop-a/dvc/files/md5/00/1234"
+    mine.put_object(Bucket=bucket, Key=key, Body=b"rows")
+    assert mine.get_object(Bucket=bucket, Key=key)["Body"].read() == b"rows"
+    assert mine.list_objects_v2(Bucket=bucket, Prefix="own/shop-a/")["KeyCount"] == 1
+    attempts: dict[str, Callable[[], object]] = {
+        "read": lambda: other.get_object(Bucket=bucket, Key=key),
+        "head": lambda: other.head_object(Bucket=bucket, Key=key),
+        "write": lambda: other.put_object(Bucket=bucket, Key=key, Body=b"2"),
+        "delete": lambda: other.delete_object(Bucket=bucket, Key=key),
+        "list": lambda: other.list_objects_v2(Bucket=bucket, Prefix="own/shop-a/"),
+        "list above": lambda: other.list_objects_v2(Bucket=bucket, Prefix="own/"),
+        "list all": lambda: other.list_objects_v2(Bucket=bucket),
+        "versions": lambda: other.list_object_versions(Bucket=bucket, Prefix="own/"),
+        "uploads": lambda: other.list_multipart_uploads(Bucket=bucket, Prefix="own/"),
+        "copy": lambda: other.copy_object(Bucket=bucket, Key=f"{role}/stolen", CopySource=f"{bucket}/{key}"),
+    }
+    assert {name: refusal(attempt) for name, attempt in attempts.items()} == {
+        name: "403" if name == "head" else "AccessDenied" for name in attempts
+    }
+    assert mine.get_object(Bucket=bucket, Key=key)["Body"].read() == b"rows"
+
+
+def test_a_coordinator_that_looks_into_a_partys_own_is_found_out(running: Stack):
+    clients = {role: client_of(running, role) for role in ROLES}
+    clients["coordinator"] = clients["shop-a"]
+    found = {finding.check: finding for finding in check_isolation(clients, PREFIXES, running.bucket)}
+    detail = found["coordinator is kept to its prefix"].detail
+    assert all(f"{verb} of own/shop-a's objects" in detail for verb in ("write", "read", "list"))
+
+
 def test_a_store_where_a_role_may_do_more_is_found_out(running: Stack):
-    clients = {role: client_of(running, role) for role in PREFIXES}
+    clients = {role: client_of(running, role) for role in ROLES}
     clients["shop-a"] = client_of(running, "shop-b")
     found = {finding.check: finding for finding in check_isolation(clients, PREFIXES, running.bucket)}
     broken = found["shop-a is kept to its prefix"]

@@ -1,7 +1,8 @@
 """Lineage of made-up messages: what environments had a part, and data that changed during a run."""
 
+from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.lineage import RunMessages, environments_of, lineage_of
-from fedmodels.protocol.messages import DataReport, Environment, Receipt
+from fedmodels.protocol.messages import DataReport, Environment, PinnedData, Receipt
 from fedmodels.protocol.releases import ReleaseCheck, ReleaseReport, ReleaseRequest
 from tests.fedmodels.protocol.builders import BASE, plan_for, recipe_for
 
@@ -58,6 +59,24 @@ def test_data_that_changed_during_a_run_are_two_versions():
         ("a", "one", (1, 2), 10),
         ("a", "two", (3,), 12),
     ]
+
+
+def test_the_version_that_a_party_pinned_goes_into_its_line():
+    def of(version, number):
+        pinned = PinnedData(keyed_hash=version * 64, rows={"train": 12})
+        return receipt("a", number, "one", 10).model_copy(update={"version": pinned})
+
+    silent = receipt("a", 4, "one", 10).model_copy(update={"version": PinnedData(rows={"train": 12})})
+    found = lineage(of("a", 1), of("a", 2), of("b", 3), silent, receipt("a", 5, "one", 10)).data
+    assert [(each.version, each.rounds) for each in found] == [
+        ("a" * 64, (1, 2)),
+        ("b" * 64, (3,)),
+        (None, (4, 5)),
+    ]
+
+
+def test_a_receipt_without_a_version_has_the_bytes_of_before_the_field():
+    assert b"version" not in canonical_json(receipt("a", 1, "one", 10))
 
 
 def test_the_order_in_which_receipts_were_read_changes_nothing():

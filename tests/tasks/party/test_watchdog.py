@@ -11,6 +11,7 @@ import pytest
 from fedmodels.errors import TrainingFailed
 from flows.recipes import load_recipe
 from tasks.party import data, evaluation, joining, submission, training
+from tasks.party.pinned import pin_version
 from tasks.party.training import protect_update, stop_asked, train_local
 from tasks.party.watchdog import MARGIN_S, ended_by_kernel
 from tests.fedmodels.protocol.builders import announcement, candidate
@@ -91,6 +92,7 @@ ROUND, PREPARING, SCORING = 600.0, 600.0, 240.0
         (data.prepare_data.fn, PREPARING, ()),
         (data.validate_data.fn, PREPARING, ()),
         (data.keep_trained_rows.fn, PREPARING, ()),
+        (pin_version.fn, PREPARING, ()),
         (data.data_changed, ROUND, ()),
         (data.let_old_rows_go, ROUND, ()),
         (train_local.fn, ROUND, (announcement(),)),
