@@ -20,6 +20,9 @@ from fedmodels.protocol.messages import (
     Record,
 )
 
+TRAINING_ROWS = "training rows"
+"""What of a party differs when it trained on other rows."""
+
 
 @dataclass(frozen=True)
 class PlayedRound:
@@ -124,7 +127,7 @@ def _of_round(played: PlayedRound) -> Iterator[_Fact]:
     receipts = [(update, played.receipts.get(update.party)) for update in decision.accepted]
     for update, receipt in receipts:
         rows = receipt.data_hash or None if receipt else None
-        yield _Fact(f"{where} · {update.party}", "training rows", rows)
+        yield _Fact(f"{where} · {update.party}", TRAINING_ROWS, rows)
     for update, _ in receipts:
         yield _Fact(f"{where} · {update.party}", "share of the average", repr(update.weight))
     for update, _ in receipts:

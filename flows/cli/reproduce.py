@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedmodels.protocol.reproduction import TRAINING_ROWS
 from flows.cli.output import (
     JsonFlag,
     OutOption,
@@ -119,6 +120,12 @@ def tell(found: dict[str, Any]) -> None:
         print_table("Computed with something else", columns, rows)
     if found["first_difference"]:
         print_table("The first thing that differs", columns, [_row(found["first_difference"])])
+        if found["first_difference"]["what"] == TRAINING_ROWS:
+            party = found["first_difference"]["where"].rpartition(" ")[2]
+            say(
+                f"At {party}, fedcart data versions --party {party} says on which version each run "
+                "trained, and fedcart data checkout brings one back."
+            )
     models = found["model_sha256"]
     if found["equal"]:
         say(f"{found['run_id']} was made again as {found['again']}: the same model {models['now'][:12]}.")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flows import following
-from flows.cli.reproduce import code_in_words
+from flows.cli.reproduce import code_in_words, tell
 from infra.checkout import Checkout
 from tests.fedmodels.protocol.test_lineage import HERE
 from tests.flows.cli.in_process import call_main
@@ -68,6 +68,24 @@ def test_another_model_is_a_status_and_names_what_differs_first(home, reproduce,
         "then": ", ".join(PARTIES),
         "now": "shop-a, shop-b",
     }
+
+
+def test_who_trained_on_other_rows_is_told_how_to_bring_the_old_ones_back(capsys):
+    difference = {"where": "round 2 · shop-b", "what": "training rows", "then": "a" * 64, "now": "b" * 64}
+    models = {"then": "c" * 64, "now": "d" * 64}
+    tell(
+        {
+            "run_id": "then",
+            "again": "then-again-1",
+            "equal": False,
+            "model_sha256": models,
+            "first_difference": difference,
+            "environment": [],
+        }
+    )
+    out = capsys.readouterr().out
+    assert "aaaaaaaaaaaa" in out and "a" * 13 not in out
+    assert "fedcart data versions --party shop-b" in out
 
 
 @pytest.mark.parametrize(
