@@ -16,7 +16,9 @@ from threading import Event
 from fedmodels.protocol.messages import Closed
 from fedmodels.recipe import Recipe
 from infra.layout import role_prefix, run_prefix
+from infra.locations import role_folder
 from infra.object_store import ObjectStore
+from tasks.party.kept_rows import drift_folder
 from tasks.verifying.run import verify_run
 from tests.faults.operator import Operator
 from tests.faults.points import Order, Point
@@ -64,10 +66,18 @@ class Player:
             Stopped: the campaign is to end.
         """
         operator = Operator(self.place, f"fault-{next(self._numbers):04d}", recipe, list(orders))
+        self._keep_older_rows(operator.run, recipe)
         closed = operator.play(self.stopping.is_set)
         if self.stopping.is_set():
             raise Stopped
         return Played(operator, closed, accepted(self.place.store, operator.run))
+
+    def _keep_older_rows(self, run: str, recipe: Recipe) -> None:
+        """Let each party have rows of no training so far: it asks whether the run needs them."""
+        for party in PARTIES:
+            rows = drift_folder(role_folder(self.place.home, party), recipe.name) / "rows" / f"older-{run}"
+            (rows / "runs").mkdir(parents=True)
+            (rows / "runs" / run).touch()
 
     def is_verified(self, run: str) -> bool:
         """Whether everything that the run left can be computed again from its decisions."""
