@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from fedmodels.errors import StackError
-from infra.layout import PRIVATE, own_prefix, parties_prefix, role_prefix
+from infra.layout import COORDINATOR, PRIVATE, own_prefix, parties_prefix, role_prefix
 from infra.local.ports import HOST, free_ports, port_is_free
 from infra.loopback import direct
 from infra.private_files import read_json, write_json, write_private
@@ -126,6 +126,11 @@ def prepare(store: Path, bucket: str, parties: tuple[str, ...]) -> dict[str, tup
     return issued
 
 
+def identities(store: Path) -> object:
+    """Every role's credentials and rights, as the store reads them when it starts, or is told to."""
+    return read_json(store / "identities.json")
+
+
 def credentials(store: Path) -> dict[str, tuple[str, str]]:
     """Role to access key id and secret, as the store knows them."""
     found = {}
@@ -160,9 +165,18 @@ def accepts_writes(ports: StorePorts, bucket: str, pair: tuple[str, str]) -> boo
 
 
 def knows(ports: StorePorts, bucket: str, role: str, pair: tuple[str, str]) -> bool:
-    """Whether `role` may list its own prefix with these credentials."""
-    prefix = role_prefix(role)
-    return _tried(ports, pair, lambda client: client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1))
+    """Whether `role` may list all that is its own with these credentials."""
+
+    def listed(client: "S3Client") -> None:
+        for prefix in _written_by(role):
+            client.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+
+    return _tried(ports, pair, listed)
+
+
+def _written_by(role: str) -> tuple[str, str]:
+    """The prefixes below which a role writes, and nobody else."""
+    return role_prefix(role), f"{PRIVATE}/" if role == COORDINATOR else own_prefix(role)
 
 
 def _tried(ports: StorePorts, pair: tuple[str, str], *steps: "Callable[[S3Client], object]") -> bool:
@@ -194,9 +208,8 @@ def _identity(role: str, bucket: str, access_key_id: str, secret: str) -> dict[s
     The coordinator writes its own two areas and reads what parties leave for it; a party reads the first of
     these two, and has an area of its own into which nobody else looks.
     """
-    coordinator = role == "coordinator"
-    written = (role_prefix(role), f"{PRIVATE}/" if coordinator else own_prefix(role))
-    read = (*written, parties_prefix() if coordinator else role_prefix("coordinator"))
+    written = _written_by(role)
+    read = (*written, parties_prefix() if role == COORDINATOR else role_prefix(COORDINATOR))
     actions = [f"{action}:{bucket}/{prefix}*" for prefix in read for action in ("Read", "List")]
     return {
         "name": role,

@@ -278,7 +278,7 @@ def _start_server(stack: Stack) -> Record:
 def _ensure_store(stack: Stack, weed: Path, running: Record | None) -> None:
     """Have the store run and know every role."""
     folder, store = stack_folder(stack.home), store_folder(stack.home)
-    known = seaweedfs.credentials(store)
+    before = seaweedfs.identities(store)
     issued = prepare_roles(stack)
     if running is None:
         processes.stop(processes.marked(folder, STORE), grace=SERVER_GRACE_S)
@@ -293,11 +293,11 @@ def _ensure_store(stack: Stack, weed: Path, running: Record | None) -> None:
             port=stack.store.s3,
             folder=store,
         )
-    elif new := sorted(issued.keys() - known.keys()):
+    elif seaweedfs.identities(store) != before:  # a role is new, or has other rights than before
         seaweedfs.reload_identities(running.pid)
         _await(
             running,
-            lambda: all(seaweedfs.knows(stack.store, stack.bucket, r, issued[r]) for r in new),
+            lambda: all(seaweedfs.knows(stack.store, stack.bucket, r, issued[r]) for r in stack.roles),
             lambda: stack.store.free,
         )
     writer = issued["coordinator"]

@@ -175,7 +175,7 @@ def test_another_partys_prefix_is_refused_by_every_road(running: Stack):
     assert other.get_object(Bucket=bucket, Key=key)["Body"].read() == b"1"
 
 
-def test_the_coordinator_reads_and_lists_all_but_writes_its_own_only(running: Stack):
+def test_the_coordinator_reads_what_parties_leave_for_it_and_writes_its_own_only(running: Stack):
     bucket, client = running.bucket, client_of(running, "coordinator")
     client_of(running, "shop-b").put_object(Bucket=bucket, Key="parties/shop-b/update", Body=b"1")
     assert client.get_object(Bucket=bucket, Key="parties/shop-b/update")["Body"].read() == b"1"

@@ -14,15 +14,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fedmodels.errors import InputError, StackError
+from fedmodels.errors import InputError, StackError, StoreRefused
 from infra.deployments.looking import flow_run_state
 from infra.deployments.starting import start_party_session, start_training
 from infra.keys import load_private_key, public_key
-from infra.local import processes, stack
+from infra.local import processes, seaweedfs, stack
 from infra.local.plan import Stack, read_stack
 from infra.local.ports import HOST, free_ports
+from infra.local.roles import store_folder
 from infra.local.status import status
 from infra.locations import logs_folder, stack_folder
+from infra.private_files import read_json, write_json
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
 from infra.waiting import wait_for
@@ -146,6 +148,29 @@ def test_a_party_is_added_without_touching_the_others(running: Stack, home: Path
     assert store.create("parties/shop-c/hello", b"1") == b"1"
     assert sorted(load_role_settings(home, "coordinator").party_keys) == ["shop-a", "shop-b", "shop-c"]
     assert finished(start_party_session("added", "shop-c", api_url=larger.api_url), larger) == "COMPLETED"
+
+
+def test_a_running_store_is_told_of_rights_that_a_new_version_gives(running: Stack, home: Path, bring_up):
+    before = pids(home)
+    store, own = store_folder(home), "own/shop-a/hello"
+    document = read_json(store / "identities.json")
+    for identity in document["identities"]:
+        identity["actions"] = [action for action in identity["actions"] if "/own/" not in action]
+    write_json(store / "identities.json", document)
+    seaweedfs.reload_identities(before["store"])
+    party = store_from_settings(load_role_settings(home, "shop-a"))
+
+    def refused() -> bool:
+        try:
+            party.put_blob(own, b"1")
+        except StoreRefused:
+            return True
+        return False
+
+    assert wait_for(refused, timeout=20), "the rights of before"
+    bring_up(home)
+    assert pids(home) == before
+    party.put_blob(own, b"1")
 
 
 def test_a_killed_store_comes_back_with_its_objects_and_stays(running: Stack, home: Path):
