@@ -43,6 +43,7 @@ def reproduce(
     The code that runs is that of this installation. Was the run made by
     another commit, a warning says so first.
     """
+    from fedmodels.errors import RunConflict
     from fedmodels.identifiers import check_identifier
     from fedmodels.protocol.reproduction import environment_differences, first_difference
     from flows.cli.progress import goes_on_without, run_progress
@@ -65,7 +66,13 @@ def reproduce(
     with using(home, f"fedcart reproduce of {run}"), run_progress(again) as watch:
         begun = begin(request, home)
         with goes_on_without(again):
-            follow(home, again, begun, watch)
+            summary = follow(home, again, begun, watch)
+    if summary["status"] != "finished":
+        raise RunConflict(
+            f"The run {again}, which was to repeat {run}, is {summary['status']}",
+            fix=f"run fedcart reproduce {run} again",
+            code="run-unfinished",
+        )
     now = read_played(store, again)
     found = document(then, now, first_difference(then, now), environment_differences(then, now))
     if out:

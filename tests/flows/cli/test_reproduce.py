@@ -24,7 +24,7 @@ def home(tmp_path_factory):
 def reproduce(home, monkeypatch, capsys):
     """The command on a stack of which only the store is there: what it begins is played at once."""
 
-    def run(*words, plays):
+    def run(*words, plays, ends="finished"):
         asked = []
 
         def begin(request, _home):
@@ -33,7 +33,7 @@ def reproduce(home, monkeypatch, capsys):
             return "flow-run"
 
         monkeypatch.setattr(following, "begin", begin)
-        monkeypatch.setattr(following, "follow", lambda *_arguments: {})
+        monkeypatch.setattr(following, "follow", lambda *_arguments: {"status": ends})
         monkeypatch.setattr(following, "running_store", following.coordinator_store)
         called = ["reproduce", "then", *words]
         return call_main(monkeypatch, capsys, called, FEDCART_HOME=str(home)), asked
@@ -68,6 +68,14 @@ def test_another_model_is_a_status_and_names_what_differs_first(home, reproduce,
         "then": ", ".join(PARTIES),
         "now": "shop-a, shop-b",
     }
+
+
+def test_a_repetition_that_was_cancelled_is_no_word_on_the_run(home, reproduce):
+    done, _ = reproduce("--run", "stopped-1", plays=lambda _name: None, ends="cancelled")
+    assert done.returncode == 1
+    assert (
+        "stopped-1, which was to repeat then, is cancelled; run fedcart reproduce then again" in done.stderr
+    )
 
 
 def test_who_trained_on_other_rows_is_told_how_to_bring_the_old_ones_back(capsys):
