@@ -80,9 +80,9 @@ def take_part_in_all(session: PartySession, session_id: str) -> int:
         leave_closed_run(session.store_for_looks, session.workspace, session)
         return 0
     rounds = take_part_in_rounds(session, session_id)
-    await_push(session)
     if is_over(session):
         leave_closed_run(session.store_for_looks, session.workspace, session)
+    await_push(session)
     return rounds
 
 

@@ -7,6 +7,7 @@ are the same, and nobody without the key can write a history that holds together
 """
 
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
@@ -21,6 +22,7 @@ _HASH_PURPOSE, _SEAL_PURPOSE = b"fedcart data version v1", b"fedcart data histor
 SHORTEST_PREFIX = 6
 """Characters of a keyed hash that name a version, at least: fewer may be a number."""
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_SUFFIX = r"^(\.[A-Za-z0-9]{1,16})?$"
 
 
 class _Document(BaseModel):
@@ -33,7 +35,7 @@ class PinnedTable(_Document):
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     bytes: Annotated[int, Field(ge=0)]
     rows: Annotated[int, Field(ge=0)]
-    suffix: Annotated[str, Field(pattern=r"^(\.[A-Za-z0-9]{1,16})?$")]
+    suffix: Annotated[str, Field(pattern=_SUFFIX)]
     """Of the file's name."""
     columns: tuple[tuple[str, str], ...]
     """Names and types."""
@@ -101,3 +103,8 @@ def broken_at(versions: Sequence[PinnedVersion], key: bytes) -> int | None:
 def _seal(version: PinnedVersion, before: PinnedVersion | None, key: bytes) -> str:
     told = canonical_json(version.model_copy(update={"seal": before.seal if before else "0" * 64}))
     return hmac.new(key, _SEAL_PURPOSE + b"\0" + told, sha256).hexdigest()
+
+
+def is_suffix(suffix: str) -> bool:
+    """Whether a version can name a file's ending, with its dot, as it is."""
+    return re.fullmatch(_SUFFIX, suffix) is not None

@@ -131,7 +131,8 @@ class TableCache:
             if not remote.exists(md5):
                 raise damaged()
             part = self.root / ".dvc" / "tmp" / f"{_PART}{uuid4().hex}"
-            remote.fs.get_file(remote.oid_to_path(md5), str(part))
+            with full_disk_told(part.name):
+                remote.fs.get_file(remote.oid_to_path(md5), str(part))
         if file_md5(part) != md5:
             part.unlink()
             raise damaged()
@@ -152,7 +153,8 @@ def table_cache(root: Path, party: str, remote: Remote) -> Iterator[TableCache]:
     from dvc.lock import LockError
 
     with _silent():
-        with remote_told(party):  # an option, or a kind of URL, that DVC does not know is found here
+        # An option, or a kind of URL, that DVC does not know is found here.
+        with remote_told(party), full_disk_told("config"):
             _write_configuration(root, remote)
             repo = _opened(root)
         try:

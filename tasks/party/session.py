@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from tasks.party.kept_contract import ContractCheck
     from tasks.party.versions.pushing import Pushing
 
-VERSIONS_PATIENCE_S = 60.0
-"""A session waits so long for somebody else who pins: its round waits for it."""
+VERSIONS_PATIENCE_S = 5.0
+"""A session waits so long for somebody else who pins or pushes, then goes on without a version: its round
+waits for it."""
 
 
 class PartySession(WithOwnFolder):

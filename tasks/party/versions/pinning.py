@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedmodels.data.shape import table_shape
-from fedmodels.data.versions import PinnedTable, PinnedVersion, keyed_hash, next_version
+from fedmodels.data.versions import PinnedTable, PinnedVersion, is_suffix, keyed_hash, next_version
 from fedmodels.errors import FedcartError, InputError
 from fedmodels.recipe import Recipe
 from infra.file_hash import file_md5
@@ -198,7 +198,8 @@ def _take(cache: TableCache, name: str, path: Path, recipe: Recipe) -> PinnedTab
         cache.keep(part, md5)
     finally:
         part.unlink(missing_ok=True)
-    return PinnedTable(md5=md5, bytes=size, rows=shape.rows, suffix=path.suffix, columns=shape.columns)
+    suffix = path.suffix if is_suffix(path.suffix) else ""  # a table's kind is told by its content
+    return PinnedTable(md5=md5, bytes=size, rows=shape.rows, suffix=suffix, columns=shape.columns)
 
 
 def _files(cache: TableCache, version: PinnedVersion) -> dict[str, bytes | None]:

@@ -2,7 +2,7 @@
 
 from threading import Thread
 
-from fedmodels.errors import FedcartError
+from fedmodels.errors import FedcartError, PartyError
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import push_versions
 
@@ -30,3 +30,9 @@ class Pushing:
             self._error = push_versions(self._desk, self._recipe)
         except FedcartError as error:
             self._error = error
+        except Exception as error:  # noqa: BLE001 (the border of a thread: what nobody foresaw is told too)
+            self._error = PartyError(
+                f"The push of data versions of party {self._desk.party} failed with {type(error).__name__}",
+                fix="push with fedcart data pin, which says more",
+                code="push-failed",
+            )

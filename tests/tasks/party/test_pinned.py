@@ -124,6 +124,18 @@ def test_a_remote_that_is_away_is_said_and_costs_nothing(session, monkeypatch, l
     assert "The remote does not answer. (remote-unreachable)" in line
 
 
+def test_a_push_that_fails_as_nobody_foresaw_is_told_without_its_words(session, monkeypatch, log):
+    def push(desk, recipe):
+        raise ValueError("/home/somebody/table.csv")
+
+    monkeypatch.setattr(pushing, "push_versions", push)
+    assert prepared(session) == 1
+    await_push(session)
+    (line,) = log.lines
+    assert "failed with ValueError" in line and "push-failed" in line
+    assert "/home/" not in line
+
+
 TABLES = {
     name: PinnedTable(md5=digit * 32, bytes=9, rows=rows, suffix=".csv", columns=columns)
     for name, digit, rows, columns in (

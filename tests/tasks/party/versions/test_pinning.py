@@ -1,5 +1,6 @@
 """A pin makes a version of what differs, keeps it whole, and pushes it."""
 
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -7,11 +8,15 @@ import sys
 
 import pytest
 
+from fedmodels.data.rows import LabelledTexts
+from fedmodels.data.tables import write_table
 from fedmodels.errors import FedcartError, IntegrityError
+from infra.settings import Tables
 from infra.versioning import cache as caching
 from infra.versioning.remote import Remote
 from tasks.party.versions import pinning
 from tasks.party.versions.bringing_back import list_versions
+from tasks.party.versions.pinning import pin_tables
 
 
 def listed(shop):
@@ -346,3 +351,21 @@ def test_git_files_that_are_damaged_are_one_sentence(shop):
     with pytest.raises(IntegrityError) as caught:
         shop.pin()
     assert caught.value.code == "history-damaged"
+
+
+@pytest.mark.parametrize("name", ["train.v2_final", "train.2024-11", "train"])
+def test_a_parquet_table_of_any_name_is_pinned(shop, name):
+    table = shop.place / name
+    write_table(LabelledTexts(tuple(map(str, range(20))), ("0", "1") * 10), table)
+    version = pin_tables(shop.desk, shop.recipe, Tables(train=table)).version
+    assert (version.tables["train"].rows, version.tables["train"].suffix) == (20, "")
+
+
+def test_a_full_disk_is_no_fault_of_the_remote(shop, monkeypatch):
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(caching, "write_private", full)
+    with pytest.raises(FedcartError) as caught:
+        shop.pin()
+    assert caught.value.code == "disk-full"
