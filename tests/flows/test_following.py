@@ -25,7 +25,7 @@ from tests.tasks.verifying.finished_run import PARTIES, finished_run
 
 def test_a_stack_that_is_down_is_not_a_store_that_fails(tmp_path):
     with store_alone(tmp_path, ("shop-a", "shop-b")) as home:
-        assert running_store(home).read("nothing") is None
+        assert running_store(home).read("coordinator/nothing") is None
     with pytest.raises(StackError, match=r"is down; start it with fedcart up") as caught:
         running_store(home)
     assert caught.value.code == "stack-down"
