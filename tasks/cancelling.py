@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 from fedmodels.errors import FedcartError, RunConflict
-from fedmodels.protocol.messages import Closed, Head, Plan, Record
+from fedmodels.protocol.messages import Closed, Head, Plan
 from fedmodels.protocol.progress import opening_head
 from fedmodels.protocol.recording import closing
 from fedmodels.words import counted
 from infra.deployments.declaration import training_called
 from infra.fault_points import fault_step
-from infra.layout import closed_key, head_key, round_key
+from infra.layout import closed_key, head_key
 from infra.object_store import ObjectStore
 from infra.settings import load_settings
 from infra.stores import store_from_settings
 from tasks.exchange import create_message, read_message
-from tasks.reading import read_plan
+from tasks.reading import read_plan, read_records
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -70,8 +70,7 @@ def close_cancelled(flow: "Flow[..., Any]", flow_run: "FlowRun", state: "State[A
 def _closed(store: ObjectStore, plan: Plan, reason: str) -> Closed:
     head = read_message(store, head_key(plan.run), Head)
     head = head or opening_head(plan.run, plan.base_model_sha256)
-    found = (read_message(store, round_key(plan.run, n, "record"), Record) for n in range(1, head.round + 1))
-    records = [record for record in found if record is not None]
+    records = read_records(store, head)
     seconds = round(sum(record.seconds.total for record in records), 3)
     return closing(head, records, "cancelled", CODE, reason, seconds)
 

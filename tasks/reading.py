@@ -118,6 +118,13 @@ def look_at_runs(
         return [found for found in readers.map(looked, list_runs(store)) if found is not None]
 
 
+def read_records(store: ObjectStore, head: Head) -> list[Record]:
+    """The records of all rounds that HEAD has closed, in order; one that is missing is passed over."""
+    keys = (round_key(head.run, number, "record") for number in range(1, head.round + 1))
+    found = (read_message(store, key, Record) for key in keys)
+    return [record for record in found if record is not None]
+
+
 def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
     """The run as one JSON document."""
     plan = read_plan(store, run)
@@ -126,9 +133,7 @@ def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
         raise InputError(
             f"The run {run} was not opened completely", fix="start a new one", code="run-unknown"
         )
-    found = (read_message(store, round_key(run, n, "record"), Record) for n in range(1, head.round + 1))
-    records = [record for record in found if record is not None]
-    return run_summary(plan, head, records, read_message(store, closed_key(run), Closed))
+    return run_summary(plan, head, read_records(store, head), read_message(store, closed_key(run), Closed))
 
 
 def list_row(store: ObjectStore, run: str) -> dict[str, Any]:

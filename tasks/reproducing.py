@@ -7,7 +7,7 @@ from fedmodels.protocol.reproduction import PlayedRound, PlayedRun
 from infra.layout import closed_key, head_key, round_key
 from infra.object_store import ObjectStore
 from tasks.exchange import read_message
-from tasks.reading import list_runs, read_plan
+from tasks.reading import list_runs, read_plan, read_records
 from tasks.release.lineage import pinned_decision, pinned_receipt
 
 STEM = 22
@@ -33,8 +33,7 @@ def read_played(store: ObjectStore, run: str) -> PlayedRun:
             fix="train anew with fedcart train",
             code="run-unfinished",
         )
-    found = [read_message(store, round_key(run, n, "record"), Record) for n in range(1, head.round + 1)]
-    records = [record for record in found if record is not None]
+    records = read_records(store, head)
     check_chain(head, records)
     return PlayedRun(plan, tuple(_played(store, run, record) for record in records), closed)
 

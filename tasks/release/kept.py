@@ -19,7 +19,7 @@ from infra.keys import verify
 from infra.layout import closed_key, evaluation_key, head_key, round_key, session_key
 from infra.object_store import ObjectStore
 from tasks.exchange import read_bytes_from_party, read_from_party, read_message
-from tasks.reading import read_plan
+from tasks.reading import read_plan, read_records
 from validation.admission import RECEIPT_LIMIT
 from validation.evaluations import open_evaluation
 from validation.release.evidence import PartyScores
@@ -75,8 +75,7 @@ def kept_model(store: ObjectStore, run: str) -> KeptModel:
             fix="train anew",
             code="run-unfinished",
         )
-    found = [read_message(store, round_key(run, n, "record"), Record) for n in range(1, head.round + 1)]
-    records = [record for record in found if record is not None]
+    records = read_records(store, head)
     check_chain(head, records)
     if head.best_round == 0:
         raise InputError(
