@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from fedmodels.errors import DataRefused, InputError
 from fedmodels.recipe import Recipe
 from flows.data_preparation import data_folder
-from infra.locations import party_folder
+from flows.own_settings import party_settings, party_workspace
 from infra.private_files import read_json
-from infra.settings import Settings, Tables, load_role_settings, party_tables
+from infra.settings import Settings, Tables, party_tables
 
 if TYPE_CHECKING:
     from tasks.party.kept_contract import ContractCheck
@@ -30,10 +30,9 @@ def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractChec
     from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
 
     terms = Terms(recipe, _labels(recipe, settings.home), _tables(recipe, party, settings))
-    workspace = settings.workspace if settings.role == party else party_folder(settings.home, party)
     try:
         return check_unless_kept(
-            contract_folder(workspace, recipe.name),
+            contract_folder(party_workspace(party, settings), recipe.name),
             terms,
             contract_key(terms),
             lambda now, scratch: check_tables(terms, now, scratch),
@@ -43,13 +42,7 @@ def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractChec
 
 
 def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:
-    if party not in recipe.parties:
-        raise InputError(
-            f"The recipe {recipe.name} has no party {party}",
-            fix=f"name one of {', '.join(recipe.parties)}",
-            code="party-unknown",
-        )
-    own = settings if settings.role == party else load_role_settings(settings.home, party)
+    own = party_settings(recipe, party, settings)
     return party_tables(own.tables, recipe.name, party)
 
 

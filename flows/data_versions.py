@@ -5,10 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedmodels.errors import InputError
 from fedmodels.recipe import Recipe
-from infra.locations import party_folder
-from infra.settings import Settings, load_role_settings, party_tables
+from flows.own_settings import party_settings, party_workspace
+from infra.settings import Settings, party_tables
 
 if TYPE_CHECKING:
     from fedmodels.data.versions import PinnedVersion
@@ -30,7 +29,7 @@ def pin_party(recipe: Recipe, party: str, settings: Settings) -> "Pinned":
     """
     from tasks.party.versions.pinning import pin_tables
 
-    own = _own(recipe, party, settings)
+    own = party_settings(recipe, party, settings)
     with _remote_within_reach(own):
         return pin_tables(_desk(party, own, settings), recipe, party_tables(own.tables, recipe.name, party))
 
@@ -43,7 +42,7 @@ def versions_of(recipe: Recipe, party: str, settings: Settings) -> "tuple[Listed
     """
     from tasks.party.versions.bringing_back import list_versions
 
-    return list_versions(_desk(party, _own(recipe, party, settings), settings), recipe.name)
+    return list_versions(_desk(party, party_settings(recipe, party, settings), settings), recipe.name)
 
 
 def check_out_version(
@@ -57,28 +56,17 @@ def check_out_version(
     from infra.settings import Tables
     from tasks.party.versions.bringing_back import check_out
 
-    own = _own(recipe, party, settings)
+    own = party_settings(recipe, party, settings)
     live = own.tables.get(recipe.name, Tables())
     with _remote_within_reach(own):
         return check_out(_desk(party, own, settings), recipe.name, wanted, out, live)
-
-
-def _own(recipe: Recipe, party: str, settings: Settings) -> Settings:
-    if party not in recipe.parties:
-        raise InputError(
-            f"The recipe {recipe.name} has no party {party}",
-            fix=f"name one of {', '.join(recipe.parties)}",
-            code="party-unknown",
-        )
-    return settings if settings.role == party else load_role_settings(settings.home, party)
 
 
 def _desk(party: str, own: Settings, settings: Settings) -> "VersionDesk":
     from infra.versioning.remote import remote_of
     from tasks.party.versions.desk import VersionDesk
 
-    workspace = own.workspace if settings.role == party else party_folder(settings.home, party)
-    return VersionDesk(party, workspace, remote_of(own, party))
+    return VersionDesk(party, party_workspace(party, settings), remote_of(own, party))
 
 
 @contextmanager
