@@ -268,13 +268,18 @@ def test_a_history_that_says_something_else_than_the_bucket_is_refused(recorder,
     assert git(recorder.own, "rev-parse", BRANCH) == made
 
 
-def test_what_was_damaged_in_dvcs_remote_is_sent_again(recorder, recipe, runs, tmp_path):
-    run = runs()
+def damaged(recorder, recipe, run):
+    """Record a release and damage its model in DVC's remote; return the store, the key and the true bytes."""
     release(recorder, recipe, run)
     record_releases(recorder, recipe)
     store, model = run.store, run.store.read(model_key(run.head.best_model_sha256))
     (key,) = [key for key in store.list_keys("private/models/") if store.read(key) == model]
     store.client.put_object(Bucket=store.bucket, Key=key, Body=model[::-1])
+    return store, key, model
+
+
+def test_what_was_damaged_in_dvcs_remote_is_sent_again(recorder, recipe, runs, tmp_path):
+    store, key, model = damaged(recorder, recipe, runs())
     assert record_releases(recorder, recipe, thorough=False).mended == ()
     assert record_releases(recorder, recipe, thorough=True).mended == (f"{recipe}@v1.0.0",)
     assert weights_at(recorder, recipe, tmp_path / "now") == model
@@ -283,12 +288,7 @@ def test_what_was_damaged_in_dvcs_remote_is_sent_again(recorder, recipe, runs, t
 
 
 def test_what_cannot_be_made_again_as_it_was_is_left_as_it_stands(recorder, recipe, runs, monkeypatch):
-    run = runs()
-    release(recorder, recipe, run)
-    record_releases(recorder, recipe)
-    store, model = run.store, run.store.read(model_key(run.head.best_model_sha256))
-    (key,) = [key for key in store.list_keys("private/models/") if store.read(key) == model]
-    store.client.put_object(Bucket=store.bucket, Key=key, Body=model[::-1])
+    store, key, model = damaged(recorder, recipe, runs())
     real = recorded_files.write_model_folder
 
     def newer(store, plan, sha256, folder):
