@@ -9,7 +9,8 @@ sentences of product reviews (log-normal, median 19 tokens, cut to 128).
 
 `padded` fills every text up to 128 tokens, and `batch-padded` up to the longest of its batch, both shuffled
 and in float32: the loops of federated frameworks' quickstarts. `fedcart` sorts texts of like length into
-batches, computes in bfloat16 where the hardware multiplies it, and moves only the embeddings that occur.
+batches, computes in TF32 on a GPU and in bfloat16 on a processor that has it, and moves only the embeddings
+that occur.
 `limit` is the time that the tokens' matrix products take at the rate which one large product reaches here.
 Start-up, imports and a few steps that warm the device up are left out.
 """

@@ -207,7 +207,7 @@ class LocalTraining(Section):
     warmup_ratio: Share = 0.1
     decay: Literal["constant", "linear", "cosine"] = "linear"
     max_grad_norm: PositiveFloat = 1.0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     proximal_mu: NonNegative = 0.0
 
 

@@ -19,7 +19,12 @@ from fedmodels.errors import TrainingFailed, training_cancelled
 from fedmodels.recipe import LocalTraining
 from fedmodels.training.batching import num_batches, training_batches
 from fedmodels.training.optimizers import build_optimizer, set_learning_rate
-from fedmodels.training.precision import attention_for_any_length, autocast, pick_device
+from fedmodels.training.precision import (
+    attention_for_any_length,
+    autocast,
+    pick_device,
+    quick_products,
+)
 from fedmodels.training.schedules import rate_factor
 from fedmodels.training.seeds import derive_seed
 from fedmodels.training.stopwatch import Stopwatch
@@ -91,6 +96,7 @@ def train_local(
         devices = [device] if device.type == "cuda" else []
         stack.enter_context(torch.random.fork_rng(devices))
         stack.enter_context(attention_for_any_length(device))
+        stack.enter_context(quick_products(config.precision, device))
         torch.manual_seed(derive_seed("training", *seed))
         model.to(device).train()
         stack.callback(model.eval)

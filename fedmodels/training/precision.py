@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 
 def pick_device() -> torch.device:
@@ -29,12 +29,35 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """The context of a forward pass: bf16 autocast, or nothing for fp32.
 
-    `auto` takes bfloat16 only where the hardware has it. Weights, gradients and optimiser states stay
-    fp32 either way.
+    `auto` takes bfloat16 only on a processor that has it: a GPU multiplies fp32 quickly by itself, see
+    `quick_products`. Weights, gradients and optimiser states stay fp32 either way.
     """
-    if precision == "bfloat16" or (precision == "auto" and has_fast_bfloat16(device)):
+    if precision == "bfloat16" or (
+        precision == "auto" and device.type == "cpu" and has_fast_bfloat16(device)
+    ):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def quick_products(precision: Precision, device: torch.device) -> Iterator[None]:
+    """Matrix products in TF32 on a GPU that has it: fp32 factors rounded to 10 bits, sums in fp32.
+
+    Autocast has a kernel of its own for each cast, a third more of them in a transformer, and starting
+    kernels is what takes the time there: from MiniLM to 380 million parameters, with texts of 19 and of 100
+    tokens, TF32 was as fast or faster in every measured case. `bfloat16` halves activations, for what does
+    not fit.
+    """
+    if device.type != "cuda" or precision not in {"auto", "tf32"}:
+        yield
+        return
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 @contextmanager

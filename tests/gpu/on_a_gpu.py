@@ -64,16 +64,19 @@ def test_in_float32_it_trains_what_the_processor_trains(train):
     assert max(float((a - b).abs().max()) for a, b in zip(ours, theirs, strict=True)) < 0.02
 
 
-def test_where_the_gpu_has_bfloat16_it_is_used_and_comes_close(train):
+@pytest.mark.parametrize("precision", ["auto", "tf32", "bfloat16"])
+def test_shorter_products_are_used_and_come_close(train, precision):
     assert has_fast_bfloat16(GPU)
-    halved = train(GPU)[1].loss
+    shortened = train(GPU, CONFIG.model_copy(update={"precision": precision}))[1].loss
     exact = train(GPU, CONFIG.model_copy(update={"precision": "float32"}))[1].loss
-    assert halved != exact
-    assert halved == pytest.approx(exact, rel=0.05)
+    assert shortened != exact
+    assert shortened == pytest.approx(exact, rel=0.05)
 
 
-def test_the_same_arguments_give_the_same_bits(train):
-    once, again = train(GPU)[0], train(GPU)[0]
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_the_same_arguments_give_the_same_bits(train, precision):
+    config = CONFIG.model_copy(update={"precision": precision})
+    once, again = train(GPU, config)[0], train(GPU, config)[0]
     assert all(torch.equal(a, b) for a, b in zip(once, again, strict=True))
 
 

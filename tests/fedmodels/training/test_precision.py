@@ -6,6 +6,7 @@ from fedmodels.training.precision import (
     autocast,
     has_fast_bfloat16,
     pick_device,
+    quick_products,
 )
 
 CPU = torch.device("cpu")
@@ -37,6 +38,29 @@ def test_auto_takes_bfloat16_only_where_the_hardware_has_it():
 def test_what_counts_as_bfloat16_on_a_cpu(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert has_fast_bfloat16(CPU) is expected
+
+
+def test_auto_casts_nothing_on_a_gpu():
+    with autocast("auto", torch.device("cuda", 0)):
+        assert not torch.is_autocast_enabled("cuda")
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("auto", "cuda", "tf32"),
+        ("tf32", "cuda", "tf32"),
+        ("float32", "cuda", None),
+        ("bfloat16", "cuda", None),
+        ("tf32", "cpu", None),
+    ],
+)
+def test_products_are_shortened_on_a_gpu_while_it_trains(precision, device, expected):
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    with quick_products(precision, torch.device(device, 0)):
+        assert products.fp32_precision == (expected or before)
+    assert products.fp32_precision == before
 
 
 def test_device_is_the_gpu_when_there_is_one():
