@@ -113,6 +113,7 @@ def federated_training(
     run: str | None = None,
     resume: bool = False,
     parties: list[str] | None = None,
+    repeats: str | None = None,
 ) -> dict[str, Any] | State[Any]:
     """Train the recipe's model across its parties; return the run's id, status and kept model.
 
@@ -122,6 +123,7 @@ def federated_training(
             the scheduled time is started, and this flow run ends; it is left out while another one is open.
         resume: go on with a run whose coordinator died, from HEAD.
         parties: those of the recipe that take part; all of them when it is not given.
+        repeats: the run that this one is to make again, on the tables that its parties kept of it.
     """
     silence_tracebacks()
     try:
@@ -133,7 +135,7 @@ def federated_training(
     try:
         if run is None:
             return start_alone(conductor, recipe, agreed, chosen)
-        return conduct(conductor, agreed, chosen, resume=resume)
+        return conduct(conductor, agreed, chosen, resume=resume, repeats=repeats)
     except FedcartError as error:
         said = write_coded(error)
         left_out = isinstance(error, RunConflict) and error.code == TRAINING_OPEN
@@ -165,7 +167,14 @@ def start_alone(
     return Completed(name="Started", message=f"The run {run.run} of {recipe.name} is started.")
 
 
-def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, resume: bool) -> dict[str, Any]:
+def conduct(
+    run: CoordinatorRun,
+    recipe: Recipe,
+    parties: tuple[str, ...],
+    *,
+    resume: bool,
+    repeats: str | None = None,
+) -> dict[str, Any]:
     """Start the parties' sessions, open or resume the run, and play it to its end.
 
     A run that only has to be closed needs neither sessions nor the coordinator's sets.
@@ -183,7 +192,7 @@ def conduct(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], *, re
             load_workbench(run)
     else:
         start_sessions(run, parties)  # they import their libraries while the plan is made
-        open_run(run, recipe, parties)
+        open_run(run, recipe, parties, repeats)
         load_workbench(run)
     closed = play(run)
     leave_closed_run(run.store_for_looks, run.workspace, run)

@@ -58,6 +58,8 @@ class Request:
     run: str
     resume: bool = False
     parties: tuple[str, ...] | None = None
+    repeats: str | None = None
+    """The run that this one is to make again."""
 
 
 def coordinator_store(home: Path) -> ObjectStore:
@@ -152,7 +154,11 @@ def begin(request: Request, home: Path) -> str:
     require_worker(home)
     deploy_missing(home)
     recipe = with_local_model(request.recipe, home).without_paths().model_dump(mode="json")
-    start = partial(start_training, resume=True) if request.resume else start_new_training
+    start = (
+        partial(start_training, resume=True)
+        if request.resume
+        else partial(start_new_training, repeats=request.repeats)
+    )
     return start(recipe, request.run, parties=request.parties, api_url=api_url(home))
 
 

@@ -45,6 +45,7 @@ from tasks.party.joining import (
 )
 from tasks.party.pinned import await_push, pin_version
 from tasks.party.rejoining import has_submitted
+from tasks.party.repeating import bring_back_data
 from tasks.party.session import PartySession
 from tasks.party.submission import sit_out, submit_update
 from tasks.party.training import protect_update, train_local
@@ -113,6 +114,8 @@ def join(session: PartySession, session_id: str) -> None:
     """
     try:
         join_run(session, session_id)
+        if session.joined_plan.repeats:
+            bring_back(session)
         with suppress(TrainingFailed):  # a disk's fault, say: whoever prepares the data finds it again
             check_expectations(session)
         load_model(session)
@@ -121,6 +124,17 @@ def join(session: PartySession, session_id: str) -> None:
             with suppress(FedcartError):  # a store that refuses the party refuses its reason too
                 decline(session, session_id, error)
         raise
+
+
+def bring_back(session: PartySession) -> None:
+    """Let a run that repeats another one be trained on the tables of that; where it cannot be, say so."""
+    try:
+        number = bring_back_data(session)
+    except FedcartError as error:  # the sentence may name a place on this machine
+        get_run_logger().warning("Trained on today's tables; those of then cannot be had: %s", error.code)
+    else:
+        if number is None:
+            get_run_logger().warning("Trained on today's tables; no one version of then is kept here")
 
 
 def inspect_data(session: PartySession) -> None:

@@ -99,6 +99,8 @@ class Plan(Message):
     fedcart_version: str
     environment: EnvironmentWhereKnown = None
     """Of the coordinator that opened the run."""
+    repeats: Annotated[Identifier | None, Field(exclude_if=lambda run: run is None)] = None
+    """The run that this one is to make again: a party that kept the tables of that one trains on them."""
 
 
 class Head(Message):

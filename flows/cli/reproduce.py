@@ -33,7 +33,8 @@ def reproduce(
 ) -> None:
     """Train a finished run again on the stack that is up, and compare; exit with 1 when the models differ.
 
-    The recipe is that of the run's plan. With the same rows, parties, code,
+    The recipe is that of the run's plan, and each party trains on the version
+    of its tables that it kept of the run. With the same rows, parties, code,
     torch build and instruction set the model is the same, bit for bit. Where
     it is not, the first thing that differs is named, in the order of cause
     and effect: the plan, the coordinator's rows, then round by round who
@@ -62,7 +63,7 @@ def reproduce(
     again = check_identifier("run", name) if name else next_name(store, run)
     if other_code := code_in_words(then.plan.environment, read_checkout()):
         warn(other_code)
-    request = Request(then.plan.recipe, again, parties=tuple(sorted(then.plan.parties)))
+    request = Request(then.plan.recipe, again, parties=tuple(sorted(then.plan.parties)), repeats=run)
     with using(home, f"fedcart reproduce of {run}"), run_progress(again) as watch:
         begun = begin(request, home)
         with goes_on_without(again):

@@ -28,6 +28,7 @@ def start_training(
     *,
     resume: bool = False,
     parties: Sequence[str] | None = None,
+    repeats: str | None = None,
     tags: Sequence[str] = (),
     api_url: str | None = None,
     key: str | None = None,
@@ -40,6 +41,7 @@ def start_training(
         run: id of the training run.
         resume: go on with a run that was begun.
         parties: those of the recipe that take part; all of them when not given.
+        repeats: the run that this one is to make again.
         tags: of the flow run, beside those of run and recipe.
         api_url: the Prefect API; that of the surrounding settings when not given.
         key: whoever asks with the same one later is given the same flow run, and none is made.
@@ -53,7 +55,8 @@ def start_training(
     return _start(
         f"{TRAINING_FLOW}/{COORDINATOR}",
         training_name(run),
-        {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None},
+        {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None}
+        | ({"repeats": repeats} if repeats else {}),
         [f"run:{run}", f"recipe:{name}", *tags],
         api_url,
         idempotency_key=key,

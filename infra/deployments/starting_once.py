@@ -18,7 +18,12 @@ _MOST = 200
 
 
 def start_new_training(
-    recipe: dict[str, Any], run: str, *, parties: Sequence[str] | None = None, api_url: str | None = None
+    recipe: dict[str, Any],
+    run: str,
+    *,
+    parties: Sequence[str] | None = None,
+    repeats: str | None = None,
+    api_url: str | None = None,
 ) -> str:
     """As `start_training`, unless a start of this run is under way; one that has ended may be repeated.
 
@@ -33,7 +38,9 @@ def start_new_training(
     ended, mark = _endings(run, api_url), uuid4().hex
     if all(ended):
         key = f"{training_name(run)} {len(ended)}"
-        made = start_training(recipe, run, parties=parties, api_url=api_url, key=key, labels={_MARK: mark})
+        made = start_training(
+            recipe, run, parties=parties, repeats=repeats, api_url=api_url, key=key, labels={_MARK: mark}
+        )
         with mapped(f"flow run {made}"):
             labels = lasting_client(api_url).read_flow_run(UUID(made)).labels
         if labels.get(_MARK) == mark:

@@ -58,19 +58,22 @@ def race_store(run: CoordinatorRun) -> None:
 
 @task(task_run_name="open_run · {run.run}", **STORE)
 @tagged
-def open_run(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> str:
+def open_run(
+    run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], repeats: str | None = None
+) -> str:
     """Build the base model, publish it, and write plan and HEAD; return the base model's SHA-256.
 
     Args:
         run: the run to open.
         recipe: what is trained.
         parties: those of the recipe that take part.
+        repeats: the run that this one is to make again.
 
     Raises:
         RunConflict: a run of this name exists with another plan.
         InputError: the model cannot be loaded, or a party's public key is unknown.
     """
-    plan, archive = _build_plan(run, recipe, parties)
+    plan, archive = _build_plan(run, recipe, parties, repeats)
     with damage_told(plan_key(run.run)):
         stored = run.store.create(plan_key(run.run), canonical_json(plan))
     standing, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
@@ -206,7 +209,9 @@ def _standing_record(run: CoordinatorRun, number: int) -> Record:
     return record
 
 
-def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -> tuple[Plan, bytes]:
+def _build_plan(
+    run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], repeats: str | None
+) -> tuple[Plan, bytes]:
     """The plan, and the architecture's archive; archive and base model are in the store."""
     from fedmodels.architecture import pack_architecture
     from fedmodels.classifier import build_classifier, parameter_specs, save_architecture, write_parameters
@@ -243,6 +248,7 @@ def _build_plan(run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...]) -
         sets={name: pin(rows) for name, rows in sets.items()},
         fedcart_version=version("fedcart"),
         environment=this_environment(run.threads),
+        repeats=repeats,
     )
     return plan, archive
 

@@ -39,6 +39,10 @@ def pin_version(session: PartySession) -> int | None:
     recipe = session.joined_plan.recipe
     if session.prepared is None or not session.policy.pin_data:
         return None
+    if session.brought_back is not None:
+        session.pinned = session.brought_back.version
+        session.versions.note_use(session.pinned, session.run)
+        return session.pinned.number
     version = pin_tables(session.versions, recipe, session.tables, session.run, push=False).version
     if session.fingerprint == session.table_fingerprint():  # else the rows come from other tables
         session.pinned = version

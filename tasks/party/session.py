@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fedmodels.data.versions import PinnedVersion
     from fedmodels.workbench import Workbench
     from tasks.party.kept_contract import ContractCheck
+    from tasks.party.versions.bringing_back import BroughtBack
     from tasks.party.versions.pushing import Pushing
 
 VERSIONS_PATIENCE_S = 5.0
@@ -48,6 +49,8 @@ class PartySession(WithOwnFolder):
         self.cache: Path = settings.workspace / "cache"
         self.policy = settings.policy
         self._tables = settings.tables
+        self.brought_back: BroughtBack | None = None
+        """Tables of an earlier version, on which this run is to be trained as the one was that it repeats."""
         self.versions = VersionDesk(
             self.party, self.workspace, remote_of(settings, self.party), patience=VERSIONS_PATIENCE_S
         )
@@ -85,12 +88,13 @@ class PartySession(WithOwnFolder):
 
     @property
     def tables(self) -> Tables:
-        """The party's own tables for the recipe of this run.
+        """The party's own tables for the recipe of this run, or those of the version that it repeats.
 
         Raises:
             InputError: the party's settings name none.
         """
-        return party_tables(self._tables, self.joined_plan.recipe.name, self.party)
+        live = party_tables(self._tables, self.joined_plan.recipe.name, self.party)
+        return self.brought_back.tables(live) if self.brought_back else live
 
     @property
     def has_tables(self) -> bool:

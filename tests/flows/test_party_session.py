@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import DataRefused, InputError, StoreUnavailable, TrainingFailed
+from fedmodels.errors import DataRefused, InputError, IntegrityError, StoreUnavailable, TrainingFailed
 from flows import party_session
+
+JOINING = SimpleNamespace(joined_plan=SimpleNamespace(repeats=None))
 
 
 @pytest.fixture
@@ -126,13 +128,13 @@ def test_wrong_expectations_are_told_before_the_party_is_ready(joining):
     wrong = InputError("Expectation 1 has an unknown type", code="expectation-unknown")
     noted = joining(wrong)
     with pytest.raises(InputError):
-        party_session.join(SimpleNamespace(), "session")
+        party_session.join(JOINING, "session")
     assert noted == ["join_run", "decline"]
 
 
 def test_a_fault_of_the_disk_while_they_are_checked_costs_nothing_yet(joining):
     noted = joining(TrainingFailed("The disk is full", code="disk-full"))
-    party_session.join(SimpleNamespace(), "session")
+    party_session.join(JOINING, "session")
     assert noted == ["join_run", "load_model"]
 
 
@@ -150,7 +152,7 @@ def test_a_fault_that_passes_is_no_declining(joining, monkeypatch, fault):
     noted = joining(TrainingFailed("The disk is full", code="disk-full"))
     monkeypatch.setattr(party_session, "load_model", load)
     with pytest.raises(type(fault)):
-        party_session.join(SimpleNamespace(), "session")
+        party_session.join(JOINING, "session")
     assert noted == ["join_run"]
 
 
@@ -237,3 +239,20 @@ def test_working_files_go_when_the_run_is_over_and_not_before(monkeypatch, over,
     session = SimpleNamespace(store_for_looks=None, workspace=None, pushing=None)
     assert party_session.take_part_in_all.__wrapped__(session, "session") == (3 if "rounds" in left else 0)
     assert noted == left
+
+
+def test_a_run_that_cannot_be_repeated_on_the_tables_of_then_says_so_without_a_place(monkeypatch):
+    told = []
+    logger = SimpleNamespace(warning=lambda sentence, *values: told.append(sentence % values))
+    monkeypatch.setattr(party_session, "get_run_logger", lambda: logger)
+
+    def damaged(_session):
+        raise IntegrityError("The table /home/shop/train.csv is gone", code="version-damaged")
+
+    for bring_back_data in (damaged, lambda _session: None, lambda _session: 3):
+        monkeypatch.setattr(party_session, "bring_back_data", bring_back_data)
+        party_session.bring_back(SimpleNamespace())
+    assert told == [
+        "Trained on today's tables; those of then cannot be had: version-damaged",
+        "Trained on today's tables; no one version of then is kept here",
+    ]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedmodels.data.versions import PinnedVersion
+from fedmodels.data.versions import PinnedTable, PinnedVersion
 from fedmodels.errors import InputError
 from infra.settings import Tables
 from infra.versioning.cache import table_cache
@@ -19,6 +19,19 @@ class ListedVersion:
     version: PinnedVersion
     pushed: bool
     runs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BroughtBack:
+    """The tables of a version, in a folder of their own."""
+
+    version: PinnedVersion
+    folder: Path
+
+    def tables(self, live: Tables) -> Tables:
+        """The party's tables, with the version's in place of today's; what it expects of them is today's."""
+        found = {name: self.folder / file_name(name, table) for name, table in self.version.tables.items()}
+        return live.model_copy(update={"train": None, "holdout": None, "fresh": None, **found})
 
 
 def list_versions(desk: VersionDesk, recipe: str) -> tuple[ListedVersion, ...]:
@@ -63,8 +76,13 @@ def check_out(desk: VersionDesk, recipe: str, wanted: str, out: Path, live: Tabl
         with table_cache(desk.root, desk.party, desk.remote) as cache, whole_folder(out) as part:
             part.chmod(0o700)
             for name, table in version.tables.items():
-                cache.bring_back(table.md5, part / f"{name}{table.suffix}")
+                cache.bring_back(table.md5, part / file_name(name, table))
     return version
+
+
+def file_name(name: str, table: PinnedTable) -> str:
+    """Of a table that was brought back."""
+    return f"{name}{table.suffix}"
 
 
 def _refuse_taken(out: Path, live: Tables) -> None:

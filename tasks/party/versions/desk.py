@@ -119,6 +119,17 @@ class VersionDesk:
         """The folder with an empty file for each run that trained on the version."""
         return self.state / "uses" / f"{version.recipe}-{version.number:04d}"
 
+    def note_use(self, version: PinnedVersion, run: str) -> None:
+        """Remember that a run is trained on the version."""
+        uses = self.uses(version)
+        uses.mkdir(parents=True, exist_ok=True)
+        (uses / run).touch()
+
+    def used_by(self, recipe: str, run: str) -> tuple[int, ...]:
+        """Numbers of the versions of a recipe that a run was trained on, in order."""
+        noted = (self.state / "uses").glob(f"{recipe}-[0-9]*/{run}")
+        return tuple(sorted(int(path.parent.name.removeprefix(f"{recipe}-")) for path in noted))
+
     def pushed(self) -> set[tuple[str, int]]:
         """Recipe and number of what was pushed to the remote that the settings name now."""
         noted = (read_json(self.state / "pushed.json") or {}).get(self.remote.name, [])

@@ -68,9 +68,7 @@ def pin_tables(
         if history.head is not None:
             desk.note(history.head)
         if run is not None:
-            uses = desk.uses(version)
-            uses.mkdir(parents=True, exist_ok=True)
-            (uses / run).touch()
+            desk.note_use(version, run)
         pending = _pending(desk, (*versions, version) if made else versions) if push else []
         pushed, error = _push(desk, opened.cache(), pending) if pending else (0, None)
     return Pinned(version, made, pushed, error)

@@ -1,0 +1,93 @@
+"""A run that repeats another one trains on the tables that the party kept of that."""
+
+import pytest
+
+from fedmodels.errors import FedcartError
+from tasks.party.data import prepare_data
+from tasks.party.pinned import pin_version
+from tasks.party.repeating import bring_back_data
+from tasks.party.versions import pushing
+from tasks.party.versions.bringing_back import list_versions
+from tests.tasks.party.test_data import ROWS, make_session, write
+
+OTHER_ROWS = ROWS[:30]
+
+
+@pytest.fixture(autouse=True)
+def no_push(monkeypatch):
+    monkeypatch.setattr(pushing, "push_versions", lambda desk, recipe: None)
+
+
+def pinned_run(session, run="run-1"):
+    session.run = run
+    prepare_data.fn(session)
+    pin_version.fn(session)
+    return session.data_hash
+
+
+def repeating(tmp_path, of="run-1"):
+    """A session of a later run that repeats the first one; the table was written anew meanwhile."""
+    session = make_session(tmp_path)
+    write(tmp_path / "train.csv", OTHER_ROWS)
+    session.run, session.plan = "run-9", session.plan.model_copy(update={"run": "run-9", "repeats": of})
+    return session
+
+
+def test_it_trains_on_the_rows_of_then(tmp_path):
+    then = pinned_run(make_session(tmp_path))
+    session = repeating(tmp_path)
+    assert bring_back_data.fn(session) == 1
+    prepare_data.fn(session)
+    assert session.data_hash == then
+    assert session.tables.train.parent == session.own_folder / "tables"
+    assert session.tables.train.parent.stat().st_mode & 0o077 == 0
+
+
+def test_no_version_is_made_of_it_and_the_old_one_knows_the_run(tmp_path):
+    pinned_run(make_session(tmp_path))
+    session = repeating(tmp_path)
+    bring_back_data.fn(session)
+    prepare_data.fn(session)
+    assert pin_version.fn(session) == 1
+    assert session.pinned == session.brought_back.version
+    assert [each.runs for each in list_versions(session.versions, "own")] == [("run-1", "run-9")]
+
+
+def test_what_the_party_expects_of_its_tables_is_what_it_expects_today(tmp_path):
+    pinned_run(make_session(tmp_path))
+    session = repeating(tmp_path)
+    expected = session.tables.model_copy(update={"expectations": tmp_path / "expectations.yaml"})
+    session._tables = {"own": expected}
+    bring_back_data.fn(session)
+    assert session.tables.expectations == expected.expectations
+
+
+def test_of_a_run_that_it_kept_nothing_of_it_trains_on_todays_rows(tmp_path):
+    then = pinned_run(make_session(tmp_path))
+    session = repeating(tmp_path, of="run-2")
+    assert bring_back_data.fn(session) is None
+    prepare_data.fn(session)
+    assert session.data_hash != then
+
+
+def test_of_a_run_whose_tables_changed_meanwhile_it_trains_on_todays_rows(tmp_path):
+    session = make_session(tmp_path)
+    pinned_run(session)
+    write(tmp_path / "train.csv", ROWS[:20])
+    pinned_run(session)
+    repeated = repeating(tmp_path)
+    assert bring_back_data.fn(repeated) is None
+    assert repeated.tables.train == tmp_path / "train.csv"
+
+
+def test_a_version_that_cannot_be_had_leaves_todays_rows(tmp_path):
+    pinned_run(make_session(tmp_path))
+    session = repeating(tmp_path)
+    for kept in (session.versions.root / ".dvc" / "cache").rglob("*"):
+        if kept.is_file():
+            kept.chmod(0o600)
+            kept.unlink()
+    with pytest.raises(FedcartError):
+        bring_back_data.fn(session)
+    assert session.brought_back is None
+    assert session.tables.train == tmp_path / "train.csv"
