@@ -10,6 +10,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from fedmodels.full_disk import full_disk_told
 from infra.file_hash import file_sha256
 from infra.keys import ModelKey
 
@@ -23,13 +24,17 @@ _BROKEN = (ValueError, TypeError, LookupError, AttributeError)
 
 
 def sign_folder(folder: Path, key: ModelKey) -> bytes:
-    """The signature of all files of a folder but `UNSIGNED`; it calls the model by the folder's name."""
+    """The signature of all files of a folder but `UNSIGNED`; it calls the model by the folder's name.
+
+    Raises:
+        InputError: the disk is full.
+    """
     from model_signing import hashing, signing
 
     left_out = hashing.Config().set_ignored_paths(paths=UNSIGNED)  # type: ignore[no-untyped-call]
     signer = signing.Config()  # type: ignore[no-untyped-call]  # its own, both
     signer.use_elliptic_key_signer(private_key=key.path).set_hashing_config(left_out)
-    with tempfile.TemporaryDirectory() as place:
+    with full_disk_told(SIGNATURE), tempfile.TemporaryDirectory() as place:
         written = Path(place) / SIGNATURE
         signer.sign(folder, written)
         return written.read_bytes()
@@ -42,14 +47,18 @@ def signature_fault(folder: Path, signature: bytes, public: bytes) -> str:
         folder: of the model.
         signature: the bundle.
         public: the public half of the key that must have signed it, PEM.
+
+    Raises:
+        InputError: the disk is full.
     """
     from cryptography.exceptions import InvalidSignature
     from model_signing import verifying
 
     with tempfile.TemporaryDirectory() as place:
         bundle, key = Path(place) / SIGNATURE, Path(place) / "key.pub"
-        bundle.write_bytes(signature)
-        key.write_bytes(public)
+        with full_disk_told(SIGNATURE):
+            bundle.write_bytes(signature)
+            key.write_bytes(public)
         verifier = verifying.Config()  # type: ignore[no-untyped-call]  # its own
         try:
             verifier.use_elliptic_key_verifier(public_key=key).verify(folder, bundle)

@@ -267,7 +267,8 @@ def _pass_on(store: "ObjectStore", recipe: str, release: int, settings: "Setting
 def _promote(store: "ObjectStore", settings: "Settings", recipe: str, release: int, by: str) -> "Champion":
     from tasks.release.promoting import promote as promote_release
 
-    champion = promote_release(store, recipe, release, by, _document(store, settings))
+    with working("verifying the model and promoting it"):
+        champion = promote_release(store, recipe, release, by, _document(store, settings))
     follow(store, settings, recipe)
     return champion
 

@@ -1,11 +1,14 @@
 """Signatures of model folders: whole, by one key, and verified by the package's own command as well."""
 
+import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from fedmodels.errors import InputError
 from infra.keys import ModelKey, ensure_model_key
 from infra.model_signatures import sign_folder, signature_fault
 
@@ -121,6 +124,20 @@ def test_the_packages_own_command_verifies_it(folder, key, tmp_path):
     refused = verify()
     assert refused.returncode == 1
     assert "Hash mismatch for" in refused.stderr and "config.json" in refused.stderr
+
+
+def test_a_full_disk_is_one_sentence(folder, key, monkeypatch):
+    signature = sign_folder(folder, key)
+
+    def full(*_arguments, **_named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)  # by which the package writes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for call in (sign_folder, lambda *given: signature_fault(given[0], signature, key.public)):
+        with pytest.raises(InputError) as caught:
+            call(folder, key)
+        assert caught.value.code == "disk-full"
 
 
 def test_nothing_is_imported_for_it_before_it_is_needed():

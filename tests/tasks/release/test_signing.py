@@ -2,6 +2,9 @@
 
 import functools
 import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -242,6 +245,54 @@ def test_after_a_kill_at_any_point_the_next_call_goes_on(desk, runs, monkeypatch
     desk.sign(number)
     assert signed in (None, desk.store.read(desk.place(number))), "one that stands is adopted"
     assert desk.promote(number).release == number
+    assert desk.lineage(number).signature_sha256 == sha256_hex(desk.store.read(desk.place(number)))
+
+
+KILLED_PROCESS = """
+import os, signal, sys
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from infra.keys import load_model_key, load_private_key
+from infra.settings import load_role_settings
+from infra.stores import store_from_settings
+from tasks.release import signing
+from tasks.release.promoting import promote
+from tasks.release.reading import read_report
+from tests.tasks.release.folders import folder_of
+
+home, work, recipe, number, module, name = sys.argv[1:]
+signing.write_model_folder = folder_of
+setattr(import_module(module), name, lambda *_arguments, **_named: os.kill(os.getpid(), signal.SIGKILL))
+settings = load_role_settings(Path(home), "coordinator")
+store, key = store_from_settings(settings), load_private_key(settings.signing_key)
+model_key = load_model_key(settings.model_signing_key)
+signing.sign_release(store, model_key, read_report(store, recipe, int(number)), Path(work))
+document = partial(signing.document_release, store, key, model_key, Path(work))
+promote(store, recipe, int(number), "ann", document)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "signed"),
+    [
+        ("tasks.release.signing", "sign_folder", False),
+        ("tasks.release.signing", "signature_fault", True),
+        ("tasks.release.promoting", "_move", True),
+    ],
+)
+def test_a_process_that_is_killed_leaves_nothing_that_holds_up_the_next(
+    home, desk, runs, module, name, signed
+):
+    (run,) = runs((1,))
+    number = desk.propose(run)
+    told = (home, desk.work, desk.recipe, number, module, name)
+    program = [sys.executable, "-c", KILLED_PROCESS, *map(str, told)]
+    killed = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert read_champion(desk.store, desk.recipe) is None
+    assert desk.store.exists(desk.place(number)) == signed
+    assert desk.sign_and_promote(number).release == number
     assert desk.lineage(number).signature_sha256 == sha256_hex(desk.store.read(desk.place(number)))
 
 
