@@ -158,6 +158,7 @@ def _origin(lineage: Lineage) -> str:
         ("base model", f"{lineage.base_model}, `{lineage.base_model_sha256}`"),
         ("recipe", f"`{lineage.training_sha256}`"),
         ("drift that was answered", plain(lineage.drift.reason) if lineage.drift else "none"),
+        *([("signature", f"`{lineage.signature_sha256}`")] if lineage.signature_sha256 else []),
         ("approved by", plain(lineage.approval.by) if lineage.approval else "nobody was asked"),
         ("privacy budget", _privacy(lineage)),
         *(("computed with", _environment(each)) for each in environments_of(lineage)),

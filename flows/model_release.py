@@ -33,6 +33,7 @@ from tasks.release.steps import (
     request_release,
     show_lineage,
     show_report,
+    sign_release,
     take_answer,
     take_release,
 )
@@ -66,7 +67,7 @@ def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
 
 
 def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | State[Any]:
-    """Request, check, show, hear, promote with a lineage record, and record in the models repository.
+    """Request, check, show, sign, hear, promote with a lineage record, and record in the models repository.
 
     What keeps the model from ever getting a report is noted, and ends its proposals.
 
@@ -85,6 +86,7 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
     name = f"Release {report.release} of {report.recipe}"
     if not report.passed:
         return Completed(name="Refused", message=f"{name} is {verdict_in_words(report)}.")
+    sign_release(desk, report)  # before a person is asked: what is approved is what is signed
     by = BY_RECIPE
     if report.approval == "person":
         word = hear(desk, request, report, ticket, mine=asks)

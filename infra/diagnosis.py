@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from fedmodels.errors import FedcartError
-from infra.keys import load_private_key, public_key
+from infra.keys import load_private_key, public_key, role_model_key
 from infra.settings import Settings
 from infra.store_checks import Finding
 
@@ -66,6 +66,16 @@ def check_key(settings: Settings) -> Finding:
         return Finding(check, False, "its settings name none; run fedcart up, which makes one")
     try:
         load_private_key(settings.signing_key)
+    except FedcartError as error:
+        return Finding(check, False, str(error))
+    return Finding(check, True, "readable by its owner alone")
+
+
+def check_model_key(coordinator: Settings) -> Finding:
+    """The key with which the coordinator signs the models that it releases."""
+    check = "key that signs models"
+    try:
+        role_model_key(coordinator.model_signing_key, coordinator.role)
     except FedcartError as error:
         return Finding(check, False, str(error))
     return Finding(check, True, "readable by its owner alone")

@@ -118,7 +118,7 @@ def releases_prefix(recipe: str) -> str:
 
 
 def release_key(recipe: str, release: int, message: str) -> str:
-    """Create-only: `request`, `taken-N`, `report`, `approval`, `lineage` or `spoilt` of a release."""
+    """Create-only: `request`, `taken-N`, `report`, `signature`, `approval`, `lineage` or `spoilt`."""
     return f"{releases_prefix(recipe)}{release:04d}/{message}.json"
 
 

@@ -145,6 +145,9 @@ class Settings(BaseSettings):
         None, description="URL of a PostgreSQL for the Prefect server; read by fedcart up and fedcart demo"
     )
     signing_key: Path | None = Field(None, description="PEM file with the role's Ed25519 key")
+    model_signing_key: Path | None = Field(
+        None, description="PEM file with the key of the curve P-256 that signs models; coordinator only"
+    )
     party_keys: dict[str, str] = Field({}, description="party id to public key, base64; coordinator only")
     tables: dict[str, Tables] = Field({}, description="recipe name to this role's tables")
     model_folders: dict[str, Path] = Field({}, description="recipe name to a local model folder")

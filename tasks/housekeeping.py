@@ -91,7 +91,8 @@ def record_missing_releases(settings: Settings) -> int:
     done = record_all(recorder_from_settings(settings, store, key))
     for tag in done.lost:
         get_run_logger().warning(
-            "%s cannot be recorded: its run or model is gone from the bucket or damaged", tag
+            "%s cannot be recorded: its run or model is gone from the bucket, damaged, or not as signed",
+            tag,
         )
     return len(done.tags)
 

@@ -133,6 +133,8 @@ class Lineage(Message):
     checks: tuple[ReleaseCheck, ...]
     approval: Approval | None
     """A person's word; `None` where the recipe asks nobody."""
+    signature_sha256: OptionalSha256 = None
+    """Of `signature.json`, which signs the model's files; `None` of a release of before there were any."""
     missing: tuple[str, ...] = ()
     """Keys of what the run's messages name and the bucket no longer holds."""
 
@@ -166,8 +168,9 @@ def lineage_of(
     report: ReleaseReport,
     report_sha256: str,
     approval: Approval | None,
+    signature_sha256: str | None = None,
 ) -> Lineage:
-    """The record of a release: every argument is a message that stands in the bucket."""
+    """The record of a release: every argument is a message that stands in the bucket, or the hash of one."""
     plan = messages.plan
     retraining = messages.retraining
     return Lineage(
@@ -201,6 +204,7 @@ def lineage_of(
         report_sha256=report_sha256,
         checks=report.checks,
         approval=approval,
+        signature_sha256=signature_sha256,
         missing=messages.missing,
     )
 

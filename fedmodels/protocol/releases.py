@@ -2,6 +2,7 @@
 
     request.json    create-only   takes the release's number: which model asks to replace which
     report.json     create-only   what the checks say, and whether a person has to approve
+    signature.json  create-only   the signature of the model's files, in the format of Sigstore
     taken-N.json    create-only   who goes on with it, when the flow run before is dead
     approval.json   create-only   approve or reject, once
     spoilt.json     create-only   why nothing can promote the release any more

@@ -11,7 +11,7 @@ from flows.cli.output import RecipeArgument, ReleaseArgument, print_table, say
 
 if TYPE_CHECKING:
     from fedmodels.protocol.lineage import Lineage
-    from infra.keys import PrivateKey
+    from infra.keys import ModelKey, PrivateKey
     from infra.settings import Settings
 
 
@@ -51,6 +51,15 @@ def coordinator_key(settings: "Settings") -> "PrivateKey":
     return role_key(applying.signing_key, applying.role)
 
 
+def coordinator_model_key(settings: "Settings") -> "ModelKey":
+    """The coordinator's, with which the files of a release are signed."""
+    from flows.open_store import applying_settings
+    from infra.keys import role_model_key
+
+    applying = applying_settings(settings)
+    return role_model_key(applying.model_signing_key, applying.role)
+
+
 def coordinator_public_key(settings: "Settings") -> str | None:
     """Base64; `None` where these settings are not the coordinator's, and so cannot tell its signature."""
     from flows.open_store import applying_settings
@@ -76,3 +85,5 @@ def tell_lineage(lineage: "Lineage") -> None:
         f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
         f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
     )
+    if lineage.signature_sha256:
+        say(f"Its files are signed, by the signature {lineage.signature_sha256[:12]}.")

@@ -78,12 +78,14 @@ def _attempt(check: str, make: Callable[[], Made]) -> "tuple[Made | None, list[F
 
 def _one_role(settings: "Settings") -> "Iterator[Finding]":
     """The role whose settings this process has, on whatever store these name."""
-    from infra.diagnosis import check_key
-    from infra.layout import role_prefix
+    from infra.diagnosis import check_key, check_model_key
+    from infra.layout import COORDINATOR, role_prefix
     from infra.store_checks import check_access, check_store
     from infra.stores import store_from_settings
 
     yield check_key(settings)
+    if settings.role == COORDINATOR:
+        yield check_model_key(settings)
     store, prefix = store_from_settings(settings), role_prefix(settings.role)
     access = check_access(settings.role, store, prefix)
     yield access
@@ -93,7 +95,7 @@ def _one_role(settings: "Settings") -> "Iterator[Finding]":
 
 def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
     """Every role of the local stack whose settings can be read."""
-    from infra.diagnosis import check_key, check_party_keys
+    from infra.diagnosis import check_key, check_model_key, check_party_keys
     from infra.layout import COORDINATOR
     from infra.local.stack import borrowed_store
     from infra.settings import load_role_settings
@@ -106,6 +108,8 @@ def _whole_stack(home: Path, roles: tuple[str, ...]) -> "Iterator[Finding]":
             settings[role] = own
     keys = [check_key(own) for own in settings.values()]
     yield from keys
+    if COORDINATOR in settings:
+        yield check_model_key(settings[COORDINATOR])
     if COORDINATOR in settings and all(key.passed for key in keys):
         parties = [own for role, own in settings.items() if role != COORDINATOR]
         yield check_party_keys(settings[COORDINATOR], parties)

@@ -70,7 +70,10 @@ def follow(store: "ObjectStore", settings: "Settings", recipe: str) -> None:
 def warn_of_lost(tags: Sequence[str]) -> None:
     """Say which releases can no longer be recorded."""
     for tag in tags:
-        warn(f"{tag} cannot be recorded: its run or model is gone from the bucket or damaged.")
+        warn(
+            f"{tag} cannot be recorded: its run or model is gone from the bucket, damaged, or not as it was "
+            "signed."
+        )
 
 
 def tags_of(requests: Sequence["ReleaseRequest"], settings: "Settings") -> list[str | None]:

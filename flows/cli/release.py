@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.card import card, coordinator_key, coordinator_public_key, tell_lineage
+from flows.cli.card import (
+    card,
+    coordinator_key,
+    coordinator_model_key,
+    coordinator_public_key,
+    tell_lineage,
+)
 from flows.cli.output import (
     JsonFlag,
     RecipeArgument,
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from fedmodels.protocol.releases import Champion
     from infra.object_store import ObjectStore
     from infra.settings import Settings
+    from tasks.release.promoting import Document
     from tasks.release.reading import ReleaseView
 
 app = Commands(
@@ -160,8 +167,8 @@ def promote(
 ) -> None:
     """Make a release the champion.
 
-    Refused when a check failed, when a person has not approved it in time, and when another model has
-    become the champion since it was compared.
+    Refused when a check failed, when a person has not approved it in time, when another model has become
+    the champion since it was compared, and when it is not signed or not what was signed.
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
@@ -186,7 +193,7 @@ def rollback(
 ) -> None:
     """Return to the champion before the present one, or to any that there ever was.
 
-    A second rollback goes further back, not forth again.
+    A second rollback goes further back, not forth again. A release that was altered is refused.
     """
     from flows.open_store import open_named_store
     from infra.settings import load_settings
@@ -194,7 +201,8 @@ def rollback(
 
     settings = load_settings()
     with open_named_store(settings) as store:
-        champion = roll_back(store, _checked(recipe), by or _who(), to=to, reason=reason)
+        public = coordinator_public_key(settings)
+        champion = roll_back(store, _checked(recipe), by or _who(), to=to, reason=reason, public=public)
         follow(store, settings, recipe)
     _tell_champion(champion, as_json=as_json)
 
@@ -217,7 +225,7 @@ def approve(
 
     name, settings = by or _who(), load_settings()
     with open_named_store(settings) as store:
-        coordinator_key(settings)  # without it the word would stand, and nothing be promoted
+        _document(store, settings)  # without the keys the word would stand, and nothing be promoted
         approve_release(store, _checked(recipe), release, name, comment)
         try:
             champion = _promote(store, settings, recipe, release, name)
@@ -257,15 +265,24 @@ def _pass_on(store: "ObjectStore", recipe: str, release: int, settings: "Setting
 
 
 def _promote(store: "ObjectStore", settings: "Settings", recipe: str, release: int, by: str) -> "Champion":
-    from functools import partial
-
-    from tasks.release.lineage import record_lineage
     from tasks.release.promoting import promote as promote_release
 
-    document = partial(record_lineage, store, coordinator_key(settings))
-    champion = promote_release(store, recipe, release, by, document)
+    with working("verifying the model and promoting it"):
+        champion = promote_release(store, recipe, release, by, _document(store, settings))
     follow(store, settings, recipe)
     return champion
+
+
+def _document(store: "ObjectStore", settings: "Settings") -> "Document":
+    """What verifies a release and writes where it comes from, with the coordinator's keys."""
+    from functools import partial
+
+    from flows.open_store import applying_settings
+    from tasks.release.signing import document_release
+
+    work = applying_settings(settings).workspace
+    keys = coordinator_key(settings), coordinator_model_key(settings)
+    return partial(document_release, store, *keys, work)
 
 
 def _tell_champion(champion: "Champion", *, as_json: bool) -> None:

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 from infra.deployments.declaration import COORDINATOR
-from infra.keys import ensure_private_key, public_key
+from infra.keys import ensure_model_key, ensure_private_key, public_key
 from infra.local import seaweedfs
 from infra.local.plan import Stack
 from infra.locations import role_folder, stack_folder
+from infra.private_files import write_private
 from infra.role_settings import update_role_settings
 
 MOST_THREADS = 8
@@ -22,7 +23,8 @@ def store_folder(home: Path) -> Path:
 def prepare_roles(stack: Stack) -> dict[str, tuple[str, str]]:
     """Make what is missing, and write each role's settings file; return the roles' S3 credentials.
 
-    The coordinator's settings list the parties' public keys. Each private key stays in its own folder.
+    The coordinator's settings list the parties' public keys. Each private key stays in its own folder; the
+    public half of the one that signs models lies beside it, for whoever asks for it.
 
     Raises:
         InputError: a key or a settings file that stands there is garbled, or others may read the key.
@@ -49,7 +51,10 @@ def prepare_roles(stack: Stack) -> dict[str, tuple[str, str]]:
                 "signing_key": str(key_file),
             },
         )
+    model_key = ensure_model_key(role_folder(stack.home, COORDINATOR) / "model-signing-key.pem")
+    write_private(model_key.path.with_suffix(".pub"), model_key.public)
     coordinators = {
+        "model_signing_key": str(model_key.path),
         "party_keys": {party: public[party] for party in stack.parties},
         "torch_threads": min(os.cpu_count() or 1, MOST_THREADS),
     }

@@ -6,7 +6,7 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.keys import PrivateKey, role_key
+from infra.keys import ModelKey, PrivateKey, role_key, role_model_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, coordinator_table
 from infra.stores import store_from_settings
@@ -28,6 +28,7 @@ class ReleaseDesk:
         self.run = run
         self.store: ObjectStore = store_from_settings(settings)
         self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
+        self.model_key: ModelKey = role_model_key(settings.model_signing_key, settings.role)
         self.tables: dict[str, Tables] = settings.tables
         self.recorder: Recorder = recorder_from_settings(settings, self.store, self.signing_key)
         self.threads = settings.torch_threads

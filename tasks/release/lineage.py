@@ -35,17 +35,24 @@ def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -
     report, place = found.report, _place(found)
     request = read_request(store, report.recipe, report.release)
     messages = gather_messages(store, kept_model(store, report.run))
-    payload = canonical_json(lineage_of(messages, request, report, found.sha256, found.approval))
+    signature = store.read(release_key(report.recipe, report.release, "signature"))
+    signature_sha256 = None if signature is None else sha256_hex(signature)
+    made = lineage_of(messages, request, report, found.sha256, found.approval, signature_sha256)
+    payload = canonical_json(made)
     envelope = Signed(payload=payload.decode(), signature=sign(key, payload))
     standing = store.create(place, canonical_json(envelope))
     try:
-        return _opened(standing, place, found, public_key(key))
+        lineage = _opened(standing, place, found, public_key(key))
+        if lineage.signature_sha256 not in (None, signature_sha256):
+            name = f"release {report.release} of {report.recipe}"
+            raise _invalid(f"The lineage record of {name} names another signature than the one that stands")
     except IntegrityError as error:
-        _note_spoilt(store, report, error)
+        note_spoilt(store, report, error)
         raise
+    return lineage
 
 
-def _note_spoilt(store: ObjectStore, report: ReleaseReport, error: IntegrityError) -> None:
+def note_spoilt(store: ObjectStore, report: ReleaseReport, error: IntegrityError) -> None:
     """Leave that nothing can promote a release any more: its model's next proposal takes a new number."""
     words = str(error)[:LONGEST_WORDS]
     ours = Unreleasable(recipe=report.recipe, run=report.run, code=error.code, sentence=words)

@@ -14,6 +14,7 @@ from infra.layout import champion_key, model_key, past_champion_key, release_key
 from infra.object_store import ObjectStore
 from tasks.exchange import parse
 from tasks.release.reading import StandingReport, read_history, read_report
+from tasks.release.signing import check_unaltered
 
 Document = Callable[[StandingReport], object]
 
@@ -26,14 +27,15 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
         recipe: name of the recipe.
         release: number of the release.
         by: who says so.
-        document: writes the lineage record, or finds the one that stands; asked once nothing refuses, and
-            for a champion that has none.
+        document: verifies the signature, and writes the lineage record or finds the one that stands; asked
+            once nothing refuses, and for a champion that has no record.
 
     Raises:
         InputError: there is no such release, or no report of it.
-        IntegrityError: its model is not in the bucket, its lineage record is none, or a champion before it
-            was changed.
-        RunConflict: as `check_promotion`; or `promotion-lost`: another pointer came first.
+        IntegrityError: its model is not in the bucket, its files are not what was signed, its lineage record
+            is none, or a champion before it was changed.
+        RunConflict: as `check_promotion`; `release-unsigned`; or `promotion-lost`: another pointer came
+            first.
     """
     found = read_report(store, recipe, release)
     standing, version = store.read_version(champion_key(recipe)) or (None, "")
@@ -55,14 +57,29 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
 
 
 def rollback(
-    store: ObjectStore, recipe: str, by: str, *, to: int | None = None, reason: str = ""
+    store: ObjectStore,
+    recipe: str,
+    by: str,
+    *,
+    to: int | None = None,
+    reason: str = "",
+    public: str | None = None,
 ) -> Champion:
     """Return to the champion before the present one, or to any release that once was the champion.
 
+    Args:
+        store: the bucket with the coordinator's credentials.
+        recipe: name of the recipe.
+        by: who says so.
+        to: number of the release; by default the one before.
+        reason: why, for people.
+        public: the coordinator's key for messages, base64, with which the lineage record is held.
+
     Raises:
         InputError: there is no champion, or `to` never was one.
-        RunConflict: `rollback-nothing`: there is nothing to return to; `promotion-lost`.
-        IntegrityError: its model is not in the bucket, or a champion before it was changed.
+        RunConflict: `rollback-nothing`: there is nothing to return to; `promotion-lost`; `release-unsigned`.
+        IntegrityError: its model is not in the bucket, it is not what was promoted, or a champion before it
+            was changed.
     """
     standing, version = store.read_version(champion_key(recipe)) or (None, "")
     if standing is None:
@@ -74,11 +91,12 @@ def rollback(
     history = read_history(store, recipe, standing)
     target = rollback_target(history, to)
     _check_model(store, target.model_sha256, target.release)
+    check_unaltered(store, target, public)
     return _move(store, returned_champion(target, history[-1], sha256_hex(standing), by, reason), version)
 
 
 def _document_late(store: ObjectStore, champion: Champion, document: Document) -> None:
-    """Give a champion its lineage record that became one before there were any."""
+    """Give a champion its signature and lineage record that became one before there were any."""
     if not store.exists(release_key(champion.recipe, champion.release, "lineage")):
         document(read_report(store, champion.recipe, champion.release))
 

@@ -9,19 +9,21 @@ from pathlib import Path
 import yaml
 
 from fedmodels.errors import InputError, IntegrityError, RunConflict
-from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Plan
 from fedmodels.protocol.releases import Champion
 from infra.dvc_tracking import MODELS, SETS, DvcRemotes, tracking
-from infra.keys import PrivateKey, public_key
+from infra.keys import ModelKey, PrivateKey, public_key
 from infra.layout import architecture_key, model_key, release_key
+from infra.model_signatures import CARD, SIGNATURE, signature_fault
 from infra.object_store import ObjectStore
 from infra.settings import Tables
 from tasks.model_folder import write_model_folder
 from tasks.reading import read_plan
-from tasks.release.lineage import find_lineage, record_lineage
+from tasks.release.lineage import find_lineage
 from tasks.release.reading import StandingReport, read_report
+from tasks.release.signing import document_release, signature_key
 
 _README = """# Models that fedcart released
 
@@ -32,8 +34,13 @@ tag `RECIPE@vN.0.0`, the champion's moves have `RECIPE#champion#N`: the conventi
     dvc get . models/RECIPE --rev RECIPE@vN.0.0
     dvc metrics diff RECIPE@v1.0.0 RECIPE@v2.0.0
 
-`models/RECIPE` loads with `from_pretrained`. `releases/RECIPE` holds its card, metrics, report and the signed
-lineage record; `sets/RECIPE` what the coordinator judged it by, in a remote of its own.
+`models/RECIPE` loads with `from_pretrained`, and its `model.sig` signs every file but the card:
+
+    dvc get . releases/RECIPE/model-signing-key.pub
+    model_signing verify key RECIPE --signature RECIPE/model.sig --public_key model-signing-key.pub
+
+Ask whoever released it whether the key is theirs. `releases/RECIPE` holds card, metrics, report and the
+signed lineage record; `sets/RECIPE` what the coordinator judged it by, in a remote of its own.
 
 fedcart makes all of this from its bucket, and writes it again: change nothing here.
 """
@@ -79,9 +86,15 @@ class Sources:
     found: StandingReport
     lineage: Lineage | None
     """`None` where none can be opened or made, of a champion whose run is gone say."""
+    public: bytes
+    """The key that signed the model, PEM."""
+    signature: bytes | None = None
+    """`None` where the lineage record names none: whoever records it again has to make the same files."""
 
 
-def gather_sources(store: ObjectStore, key: PrivateKey, pointer: Champion) -> Sources | None:
+def gather_sources(
+    store: ObjectStore, key: PrivateKey, signing_key: ModelKey, pointer: Champion, work: Path
+) -> Sources | None:
     """All that the bucket holds of a release; `None` where its run or model is gone."""
     try:
         plan = read_plan(store, pointer.run)
@@ -91,7 +104,8 @@ def gather_sources(store: ObjectStore, key: PrivateKey, pointer: Champion) -> So
     blobs = (model_key(pointer.model_sha256), architecture_key(plan.architecture_sha256))
     if not all(store.exists(blob) for blob in blobs):
         return None
-    return Sources(pointer, plan, found, _lineage(store, key, found))
+    lineage = _lineage(store, key, signing_key, found, work)
+    return Sources(pointer, plan, found, lineage, signing_key.public, _signature(store, found, lineage))
 
 
 def release_files(
@@ -113,7 +127,8 @@ def release_files(
         before_sending: is shown the files, and may refuse them.
 
     Raises:
-        IntegrityError: a blob is damaged.
+        IntegrityError: a blob is damaged; or `release-altered`: it is not the folder that was signed. Where
+            `before_sending` says what it has to be, the signature is not looked at.
         InputError: the disk is full.
         StoreUnavailable, StoreRefused: what DVC sends does not arrive.
     """
@@ -133,11 +148,16 @@ def release_files(
         write_model_folder(store, sources.plan, pointer.model_sha256, model)
         if sources.lineage is not None:
             card = model_card(sources.lineage, report)
-            (model / "README.md").write_text(card, encoding="utf-8")
+            (model / CARD).write_text(card, encoding="utf-8")
             files[f"{below}/README.md"] = card.encode()
             files[f"{below}/lineage.json"] = (
                 store.read(release_key(pointer.recipe, pointer.release, "lineage")) or b""
             )
+        if sources.signature is not None:
+            if before_sending is None:
+                _verify(model, sources)
+            (model / SIGNATURE).write_bytes(sources.signature)
+            files[f"{below}/model-signing-key.pub"] = sources.public
         files |= tracked.track(folders.model.removesuffix(".dvc"), MODELS)
         for name, table in _own_sets(sources.plan, tables).items():
             place = tracked.folder / "sets" / pointer.recipe / f"{name}{table.suffix}"
@@ -179,12 +199,43 @@ def common_files(paths: Collection[str], config: str) -> dict[str, bytes]:
     }
 
 
-def _lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -> Lineage | None:
+def _lineage(
+    store: ObjectStore, key: PrivateKey, signing_key: ModelKey, found: StandingReport, work: Path
+) -> Lineage | None:
     """The release's record; made now where there is none, of a champion from before there were any say."""
     try:
-        return find_lineage(store, found, public_key(key)) or record_lineage(store, key, found)
+        standing = find_lineage(store, found, public_key(key))
+        return standing or document_release(store, key, signing_key, work, found)
     except (InputError, IntegrityError, RunConflict):
         return None
+
+
+def _signature(store: ObjectStore, found: StandingReport, lineage: Lineage | None) -> bytes | None:
+    if lineage is None or lineage.signature_sha256 is None:
+        return None
+    return store.read(signature_key(found.report)) or b""
+
+
+def _verify(model: Path, sources: Sources) -> None:
+    """See that what is recorded is what was signed, and by the signature that was promoted.
+
+    Raises:
+        IntegrityError: `release-altered`.
+    """
+    signature, lineage = sources.signature or b"", sources.lineage
+    same = lineage is not None and sha256_hex(signature) == lineage.signature_sha256
+    fault = (
+        signature_fault(model, signature, sources.public)
+        if same
+        else "has another signature than its lineage record names"
+    )
+    if fault:
+        report = sources.found.report
+        raise IntegrityError(
+            f"Release {report.release} of {report.recipe} {fault}",
+            fix="restore its signature from a backup, or release its model anew",
+            code="release-altered",
+        )
 
 
 def _own_sets(plan: Plan, tables: Mapping[str, Tables]) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from fedmodels.errors import InputError, IntegrityError, RunError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.releases import Champion, stage_tag, version_tag
 from infra.dvc_tracking import MODELS, DvcRemotes, find_damage, remotes_from_settings
-from infra.keys import PrivateKey
+from infra.keys import ModelKey, PrivateKey, role_model_key
 from infra.layout import past_champion_key
 from infra.models_repository import ModelsRepository, open_models_repository, recorded_tags, rewritten
 from infra.object_store import ObjectStore
@@ -26,10 +26,11 @@ from tasks.release.recorded_files import common_files, folders_of, gather_source
 
 @dataclass(frozen=True)
 class Recorder:
-    """What it takes to record releases: the bucket, the coordinator's key and sets, and the repository."""
+    """What it takes to record releases: the bucket, the coordinator's keys and sets, and the repository."""
 
     store: ObjectStore
     key: PrivateKey
+    model_key: ModelKey
     tables: Mapping[str, Tables]
     remotes: DvcRemotes
     place: str | None
@@ -49,7 +50,7 @@ class Recorded:
 
     tags: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
-    """Tags of releases whose run or model is gone from the bucket, or damaged there."""
+    """Tags of releases whose run or model is gone from the bucket, or damaged or not as it was signed."""
     mended: tuple[str, ...] = ()
     """Tags of releases whose files were missing or damaged in DVC's remote, and were sent again."""
 
@@ -62,6 +63,7 @@ def recorder_from_settings(settings: Settings, store: ObjectStore, key: PrivateK
     return Recorder(
         store,
         key,
+        role_model_key(settings.model_signing_key, settings.role),
         settings.tables,
         remotes_from_settings(settings),
         settings.models_repository,
@@ -176,14 +178,16 @@ def _files(
     if before is not None:
         content = {path: data for path, data in repository.files(before).items() if folders.holds(path)}
     else:
-        sources = gather_sources(recorder.store, recorder.key, pointer)
+        sources = gather_sources(recorder.store, recorder.key, recorder.model_key, pointer, recorder.folder)
         if sources is None:
             return None
         try:
             content = release_files(
                 recorder.store, sources, recorder.tables, recorder.remotes, recorder.folder
             )
-        except IntegrityError:  # a blob is damaged where it stands: what came later is recorded all the same
+        except (
+            IntegrityError
+        ):  # a blob is damaged, or it is not as it was signed: what came later is recorded
             return None
     standing = repository.files(repository.tip) if repository.tip else {}
     gone = {path: None for path in standing if folders.holds(path)}
@@ -252,7 +256,7 @@ def _send_again(recorder: Recorder, pointer: Champion, wanted: bytes, damage: Se
         for key in damage:
             recorder.store.delete(key)
 
-    sources = gather_sources(recorder.store, recorder.key, pointer)
+    sources = gather_sources(recorder.store, recorder.key, recorder.model_key, pointer, recorder.folder)
     if sources is None:
         raise _lost(pointer)
     release_files(

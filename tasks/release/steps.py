@@ -17,12 +17,14 @@ from tasks.release.artifacts import show_card as show_model_card
 from tasks.release.artifacts import show_report as show
 from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.kept import kept_model
-from tasks.release.lineage import read_lineage, record_lineage
+from tasks.release.lineage import read_lineage
 from tasks.release.promoting import promote
 from tasks.release.reading import find_report, read_report
 from tasks.release.recording import record_releases
 from tasks.release.report import build_report
 from tasks.release.requesting import is_open, open_release, propose
+from tasks.release.signing import document_release
+from tasks.release.signing import sign_release as sign
 from tasks.release.taking import refuse_for_good, take_up
 from tasks.tagging import tagged
 
@@ -74,6 +76,17 @@ def show_report(request: ReleaseRequest, report: ReleaseReport) -> None:
     show(request, report)
 
 
+@task(task_run_name="sign_release · {report.recipe} {report.release}", **STORE)
+@tagged
+def sign_release(desk: ReleaseDesk, report: ReleaseReport) -> None:
+    """Sign the model's files, unless that is done.
+
+    Raises:
+        IntegrityError: `release-altered`: a blob of the model is missing or damaged.
+    """
+    sign(desk.store, desk.model_key, read_report(desk.store, report.recipe, report.release), desk.folder)
+
+
 @task(task_run_name="find_answer · {report.recipe} {report.release}", **STORE)
 @tagged
 def find_answer(desk: ReleaseDesk, report: ReleaseReport) -> tuple[Approval | None, float]:
@@ -120,12 +133,13 @@ def take_answer(
 @task(task_run_name="promote · {report.recipe} {report.release}", **STORE)
 @tagged
 def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champion:
-    """Write the lineage record, and make the release the champion.
+    """Verify the signature, write the lineage record, and make the release the champion.
 
     Raises:
         RunConflict: something refuses it, or another promotion came first.
+        IntegrityError: `release-altered`: the model is not what was signed.
     """
-    document = partial(record_lineage, desk.store, desk.signing_key)
+    document = partial(document_release, desk.store, desk.signing_key, desk.model_key, desk.folder)
     return promote(desk.store, report.recipe, report.release, by, document)
 
 

@@ -15,7 +15,9 @@ from flows.following import api_url, coordinator_store
 from flows.proposing import WAITING
 from flows.recipes import load_recipe
 from infra.deployments.answered import seconds_left
+from infra.keys import load_model_key
 from infra.locations import coordinator_folder
+from infra.model_signatures import signature_fault
 from infra.settings import Schedules, load_role_settings
 from infra.waiting import wait_for
 from tasks.release.desk import form_key
@@ -132,6 +134,12 @@ def test_whoever_gets_the_model_with_dvc_loads_it(federation, store, tmp_path, m
     Repo.get(str(models_repository(federation)), f"models/{RECIPE}", str(got), rev=f"{RECIPE}@v1.0.0")
     champion = next(pointer for pointer in read_history(store, RECIPE) if pointer.release == 1)
     assert json.loads((got / "fedcart.json").read_text())["model_sha256"] == champion.model_sha256
+    with dvc.api.open(
+        f"releases/{RECIPE}/model-signing-key.pub", str(models_repository(federation)), mode="rb"
+    ) as stream:
+        public = stream.read()
+    assert public == load_model_key(settings.model_signing_key).public
+    assert signature_fault(got, (got / "model.sig").read_bytes(), public) == ""
     assert AutoModelForSequenceClassification.from_pretrained(got).config.num_labels > 1
     assert AutoTokenizer.from_pretrained(got)("a text").input_ids
     assert (got / "README.md").read_text().startswith("---\n")

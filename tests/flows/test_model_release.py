@@ -2,7 +2,9 @@
 
 import functools
 import itertools
+import json
 import logging
+import sys
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -20,7 +22,7 @@ from fedmodels.words import plain
 from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
-from infra.layout import receipt_key, round_key
+from infra.layout import receipt_key, release_key, round_key
 from infra.settings import load_role_settings
 from tasks.release import further
 from tasks.release.answering import approve, reject
@@ -32,6 +34,7 @@ from tasks.release.scoring import ModelScores
 from tasks.release.taking import tickets
 from tests.store_alone import store_alone
 from tests.store_alone import store_of as store_alone_of
+from tests.tasks.release.folders import small_folders
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, scores
 
 STEPS = (
@@ -42,6 +45,7 @@ STEPS = (
     "reject_unanswered",
     "request_release",
     "show_lineage",
+    "sign_release",
     "take_answer",
     "take_release",
     "note_refusal",
@@ -160,6 +164,7 @@ def played(home, store_of, monkeypatch) -> Played:
     texts = LabelledTexts(tuple("x" * (n % 40 + 1) for n in range(ROWS)), ("good", "bad") * (ROWS // 2))
     monkeypatch.setattr("tasks.release.report.score_model", made.score)
     monkeypatch.setattr(ReleaseDesk, "own_set", lambda *_: texts)
+    small_folders(monkeypatch)
     monkeypatch.setattr(model_release, "ask", made.ask)
     monkeypatch.setattr("tasks.release.steps.is_going", lambda ticket: ticket not in made.dead)
     monkeypatch.setattr(model_release, "find_form", lambda _report, _flow_run: made.given)
@@ -197,6 +202,51 @@ def test_a_champion_has_a_card_and_a_model_that_is_refused_has_none(played):
     played.release(played.finish_run(40, accuracy=0.2))
     assert len(played.cards) == 1
     assert f"# {played.recipe}, release 1" in played.cards[0] and f"| run | {first}, round" in played.cards[0]
+
+
+def test_it_is_signed_before_a_person_is_asked_and_what_is_refused_is_not(played):
+    signed = []
+
+    def answer():
+        signed.append(played.store.read(release_key(played.recipe, 1, "signature")))
+        return form("approve")
+
+    played.forms = [answer]
+    assert played.release(played.finish_run(40, approval="person"))["release"] == 1
+    assert signed[0] == played.store.read(release_key(played.recipe, 1, "signature"))
+    assert "| signature | `" in played.cards[0]
+    assert played.release(played.finish_run(90)).name == "Refused"
+    assert not played.store.exists(release_key(played.recipe, 2, "signature"))
+
+
+def test_what_is_altered_while_a_person_thinks_is_not_promoted(played):
+    place = release_key(played.recipe, 1, "signature")
+
+    def answer():
+        bundle = json.loads(played.store.read(place))
+        bundle["dsseEnvelope"]["payload"] = bundle["dsseEnvelope"]["payload"].replace("a", "b", 1)
+        played.store.put_blob(place, json.dumps(bundle).encode())
+        return form("approve")
+
+    played.forms = [answer]
+    run = played.finish_run(40, approval="person")
+    with pytest.raises(IntegrityError) as caught:
+        played.release(run)
+    assert caught.value.code == "release-altered"
+    assert (played.champion, played.standing(1)) == (None, "cannot be promoted")
+    played.forms = [form("approve")]
+    assert played.release(run, "another flow run")["release"] == 2
+
+
+def test_a_release_whose_flow_died_before_it_was_signed_is_signed_by_the_next(played, monkeypatch):
+    run = played.finish_run(40)
+    with monkeypatch.context() as patched:
+        patched.setattr(model_release, "sign_release", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            played.release(run)
+    assert (played.champion, played.standing(1)) == (None, "ready")
+    assert played.release(run, "another flow run")["release"] == 1
+    assert played.scored == [run], "its checks stand"
 
 
 def test_the_models_repository_follows_the_champion_and_fails_no_release(played, caplog):

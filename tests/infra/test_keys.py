@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from fedmodels.errors import InputError
-from infra.keys import data_hash_key, ensure_private_key, load_private_key, public_key, sign, verify
+from infra.keys import (
+    data_hash_key,
+    ensure_model_key,
+    ensure_private_key,
+    load_model_key,
+    load_private_key,
+    public_key,
+    role_model_key,
+    sign,
+    verify,
+)
 
 
 @pytest.fixture
@@ -91,3 +101,39 @@ def test_a_key_that_others_may_read_is_refused(key_file: Path):
     with pytest.raises(InputError, match="0644") as caught:
         load_private_key(key_file)
     assert caught.value.code == "key-exposed"
+
+
+def test_a_key_for_models_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path):
+    made = ensure_model_key(tmp_path / "models.pem")
+    assert made.path.stat().st_mode & 0o777 == 0o600
+    assert made.public.startswith(b"-----BEGIN PUBLIC KEY-----\n")
+    assert ensure_model_key(tmp_path / "models.pem") == load_model_key(made.path) == made
+    assert ensure_model_key(tmp_path / "others.pem").public != made.public
+
+
+def test_a_key_that_signs_no_models_is_one_sentence(key_file: Path, tmp_path: Path):
+    made = ensure_model_key(tmp_path / "models.pem")
+    with pytest.raises(InputError, match="not a key of the curve P-256") as caught:
+        load_model_key(key_file)
+    assert caught.value.code == "key-invalid"
+    made.path.chmod(0o640)
+    with pytest.raises(InputError, match="The key that signs models has mode 0640") as caught:
+        load_model_key(made.path)
+    assert caught.value.code == "key-exposed"
+    made.path.unlink()
+    for path in (made.path, None):
+        with pytest.raises(InputError, match="run fedcart up") as caught:
+            role_model_key(path, "coordinator")
+        assert caught.value.code == "key-missing"
+
+
+def test_a_key_of_another_curve_signs_no_models(tmp_path: Path):
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    path = tmp_path / "key.pem"
+    key = generate_private_key(SECP384R1())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    with pytest.raises(InputError, match="not a key of the curve P-256"):
+        load_model_key(path)

@@ -15,16 +15,18 @@ from fedmodels.protocol.releases import Unreleasable
 from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
+from infra.keys import load_model_key
 from infra.layout import plan_key, release_key, unreleasable_key
 from infra.locations import coordinator_folder, role_settings
 from infra.role_settings import update_role_settings
+from infra.settings import load_role_settings
 from tasks.exchange import create_message
-from tasks.release.lineage import record_lineage
-from tasks.release.reading import read_champion, read_release
+from tasks.release.reading import read_champion, read_release, read_report
 from tasks.release.requesting import open_release
+from tasks.release.signing import document_release, sign_release
 from tasks.release.taking import take_up
 from tests.store_alone import store_alone, store_of
-from tests.tasks.release.folders import folder_of
+from tests.tasks.release.folders import small_folders
 from tests.tasks.release.released_models import opened, proposed, released, reported
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
@@ -52,10 +54,12 @@ def recipe() -> str:
 def made_up_runs_are_undocumented(monkeypatch):
     """They have left nothing of which a lineage record could be made."""
 
-    def record(store, key, found):
-        return record_lineage(store, key, found) if store.exists(plan_key(found.report.run)) else None
+    def document(store, key, model_key, work, found):
+        if not store.exists(plan_key(found.report.run)):
+            return None
+        return document_release(store, key, model_key, work, found)
 
-    monkeypatch.setattr("tasks.release.lineage.record_lineage", record)
+    monkeypatch.setattr("tasks.release.signing.document_release", document)
 
 
 @pytest.fixture
@@ -271,19 +275,23 @@ def test_refusals_name_the_thing_and_the_next_step(fedcart, store, recipe):
     assert refused(fedcart("promote", recipe, 0), InputError) == "usage"
 
 
+@pytest.fixture
+def recordable(monkeypatch):
+    """The runs of these tests have no architecture."""
+    small_folders(monkeypatch)
+
+
 def test_a_release_that_is_promoted_says_where_it_comes_from(
-    fedcart, home, store, recipe, tmp_path, monkeypatch
+    fedcart, home, store, recipe, recordable, tmp_path, monkeypatch
 ):
-    run = FinishedRun(home, f"run-of-{recipe}", seed=77)
-    run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
-    run.close()
+    run = finished(home, store, recipe, "run")
     sha256 = run.head.best_model_sha256
-    reported(store, open_release(store, recipe, "t", run=run.run, round_number=1, model_sha256=sha256))
     assert json.loads(said(fedcart("show", recipe, 1, "--json")))["lineage"] is None
     assert refused(fedcart("card", recipe, 1), RunConflict) == "lineage-missing"
     said(fedcart("promote", recipe, 1, "--by", "ann"))
     told = said(fedcart("show", recipe, 1))
     assert "What it learned from" in told and "in 1 round by a commit that is not known" in told
+    assert "Its files are signed, by the signature " in told
     lineage = json.loads(said(fedcart("show", recipe, 1, "--json")))["lineage"]
     assert (lineage["run"], lineage["model_sha256"]) == (run.run, sha256)
     card = tmp_path / "README.md"
@@ -296,13 +304,7 @@ def test_a_release_that_is_promoted_says_where_it_comes_from(
     assert "Its signature was not checked" in said(fedcart("show", recipe, 1)), "as a party sees it"
 
 
-@pytest.fixture
-def recordable(monkeypatch):
-    """The runs of these tests have no architecture."""
-    monkeypatch.setattr("tasks.release.recorded_files.write_model_folder", folder_of)
-
-
-def finished(home, store, recipe, name) -> FinishedRun:
+def finished(home, store, recipe, name, *, signed=True) -> FinishedRun:
     """A run whose model asks to be released."""
     run = FinishedRun(home, f"{name}-of-{recipe}", seed=next(SEEDS))
     run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
@@ -310,7 +312,16 @@ def finished(home, store, recipe, name) -> FinishedRun:
     sha256 = run.head.best_model_sha256
     request = open_release(store, recipe, name, run=run.run, round_number=1, model_sha256=sha256)
     reported(store, request)
+    if signed:
+        sign(home, store, recipe, request.release)
     return run
+
+
+def sign(home, store, recipe, release) -> None:
+    """As the flow does when the checks have passed."""
+    settings = load_role_settings(home, "coordinator")
+    key = load_model_key(settings.model_signing_key)
+    sign_release(store, key, read_report(store, recipe, release), settings.workspace)
 
 
 def test_promotions_and_rollbacks_move_the_tags_that_the_list_shows(fedcart, home, store, recipe, recordable):
@@ -351,7 +362,9 @@ def test_what_cannot_be_recorded_is_a_warning_and_a_sync_catches_up(
     assert json.loads(said(fedcart("list", recipe, "--json")))[0]["tag"] is None
 
 
-def test_a_release_whose_lineage_record_is_damaged_is_shown_all_the_same(fedcart, home, store, recipe):
+def test_a_release_whose_lineage_record_is_damaged_is_shown_all_the_same(
+    fedcart, home, store, recipe, recordable
+):
     finished(home, store, recipe, "first")
     store.put_blob(release_key(recipe, 1, "lineage"), b"damaged")
     assert refused(fedcart("promote", recipe, 1, "--by", "ann"), IntegrityError) == "lineage-invalid"
@@ -359,3 +372,40 @@ def test_a_release_whose_lineage_record_is_damaged_is_shown_all_the_same(fedcart
     assert "cannot be promoted." in said(shown)
     assert "lineage-invalid: The lineage record of release 1" in shown.stdout
     assert json.loads(said(fedcart("show", recipe, 1, "--json")))["lineage"] is None
+
+
+def test_an_unsigned_release_is_not_promoted(fedcart, home, store, recipe, recordable):
+    run = finished(home, store, recipe, "first", signed=False)
+    done = fedcart("promote", recipe, 1, "--by", "ann")
+    assert refused(done, RunConflict) == "release-unsigned"
+    assert f"run fedcart release propose {run.run}, which signs it" in str(done.exception)
+    assert read_champion(store, recipe) is None
+    sign(home, store, recipe, 1)
+    assert "is release 1" in said(fedcart("promote", recipe, 1, "--by", "ann"))
+
+
+def test_a_release_that_was_altered_is_neither_promoted_nor_returned_to(
+    fedcart, home, store, recipe, recordable
+):
+    for number, name in enumerate(("first", "second"), start=1):
+        finished(home, store, recipe, name)
+        said(fedcart("promote", recipe, number, "--by", "ann"))
+    finished(home, store, recipe, "third")
+    for number in (1, 3):
+        store.put_blob(release_key(recipe, number, "signature"), b"{}")
+    assert refused(fedcart("promote", recipe, 3, "--by", "ann"), IntegrityError) == "release-altered"
+    assert "Release 3 of" in said(fedcart("show", recipe, 3)), "and why it cannot be promoted"
+    assert refused(fedcart("rollback", recipe, "--by", "ann"), IntegrityError) == "release-altered"
+    assert read_champion(store, recipe).release == 2
+
+
+def test_without_the_key_that_signs_models_no_word_is_given(fedcart, home, store, recipe):
+    proposed(store, recipe, "first", approval="person")
+    path = load_role_settings(home, "coordinator").model_signing_key
+    hidden = path.rename(path.with_suffix(".away"))
+    try:
+        assert refused(fedcart("approve", recipe, 1, "--by", "ann"), InputError) == "key-missing"
+        assert refused(fedcart("promote", recipe, 1, "--by", "ann"), InputError) == "key-missing"
+    finally:
+        hidden.rename(path)
+    assert read_release(store, recipe, 1).found.approval is None

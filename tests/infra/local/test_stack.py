@@ -17,7 +17,7 @@ import pytest
 from fedmodels.errors import InputError, StackError, StoreRefused
 from infra.deployments.looking import flow_run_state
 from infra.deployments.starting import start_party_session, start_training
-from infra.keys import load_private_key, public_key
+from infra.keys import load_model_key, load_private_key, public_key
 from infra.local import processes, seaweedfs, stack
 from infra.local.plan import Stack, read_stack
 from infra.local.ports import HOST, free_ports
@@ -91,6 +91,9 @@ def test_each_role_has_its_own_key_credentials_and_settings(running: Stack, home
     keys = {role: public_key(load_private_key(settings[role].signing_key)) for role in running.parties}
     assert settings["coordinator"].party_keys == keys
     assert settings["shop-a"].party_keys == {}
+    own = settings["coordinator"].model_signing_key
+    assert own.with_suffix(".pub").read_bytes() == load_model_key(own).public
+    assert settings["shop-a"].model_signing_key is None
     assert settings["coordinator"].s3_secret_access_key.get_secret_value() not in str(settings["coordinator"])
 
 

@@ -1,5 +1,6 @@
 """Releases in the models repository, made of the real bucket: GTO, DVC and git see what the champion is."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import dvc.api
 import gto.api
@@ -15,18 +17,22 @@ from dvc.repo import Repo
 
 from fedmodels.errors import FedcartError
 from infra.dvc_tracking import Tracking
-from infra.keys import load_private_key
-from infra.layout import model_key
+from infra.keys import ensure_model_key, load_private_key
+from infra.layout import model_key, release_key
 from infra.models_repository import BRANCH, ModelsRepository, open_models_repository, recorded_tags
 from infra.settings import load_role_settings
 from tasks.release import recorded_files, recording
 from tasks.release.lineage import record_lineage
 from tasks.release.promoting import promote, rollback
+from tasks.release.reading import read_report
 from tasks.release.recording import Recorded, Recorder, record_all, record_releases, recorder_from_settings
 from tasks.release.requesting import open_release
-from tests.tasks.release.folders import folder_of
+from tasks.release.signing import document_release, sign_release
+from tests.tasks.release.folders import small_folders
 from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def recipe(opened) -> str:
 @pytest.fixture
 def recorder(home, opened, tmp_path, monkeypatch) -> Recorder:
     """The coordinator's, whose repository lies in a folder of the test's; models are folders of two files."""
-    monkeypatch.setattr(recorded_files, "write_model_folder", folder_of)
+    small_folders(monkeypatch)
     settings = load_role_settings(home, "coordinator")
     made = recorder_from_settings(settings, opened.store, load_private_key(settings.signing_key))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.s3_access_key_id)
@@ -51,7 +57,11 @@ def release(recorder, recipe, run: FinishedRun, *, documented=True) -> int:
         run.store, recipe, run.run, run=run.run, round_number=1, model_sha256=run.head.best_model_sha256
     )
     reported(run.store, request)
-    document = partial(record_lineage, run.store, recorder.key) if documented else undocumented
+    keys = recorder.key, recorder.model_key
+    document = partial(document_release, run.store, *keys, recorder.folder) if documented else undocumented
+    if documented:
+        found = read_report(run.store, recipe, request.release)
+        sign_release(run.store, recorder.model_key, found, recorder.folder)
     promote(run.store, recipe, request.release, "ann", document)
     return request.release
 
@@ -110,7 +120,10 @@ def test_whoever_knows_gto_and_dvc_finds_the_model(recorder, recipe, runs, tmp_p
     files = git(recorder.own, "ls-tree", "-r", "--name-only", BRANCH).splitlines()
     assert [name for name in files if name.startswith("releases/")] == [
         f"releases/{recipe}/{name}"
-        for name in ("README.md", "champion.json", "lineage.json", "metrics.json", "report.json")
+        for name in (
+            *("README.md", "champion.json", "lineage.json", "metrics.json"),
+            *("model-signing-key.pub", "report.json"),
+        )
     ]
 
 
@@ -189,15 +202,17 @@ import os, signal, sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from infra.keys import load_private_key
+from infra.keys import ensure_model_key, load_private_key
 from infra.settings import load_role_settings
 from infra.stores import store_from_settings
-from tasks.release import recorded_files
+from tasks.release import recorded_files, signing
 from tasks.release.recording import record_releases, recorder_from_settings
+from tasks.release.signing import document_release, sign_release
 from tests.tasks.release.folders import folder_of
 
 home, folder, recipe, module, kind, name = sys.argv[1:]
-recorded_files.write_model_folder = folder_of
+for module_of_folders in (recorded_files, signing):
+    module_of_folders.write_model_folder = folder_of
 place = getattr(import_module(module), kind)
 setattr(place, name, lambda *_arguments, **_named: os.kill(os.getpid(), signal.SIGKILL))
 settings = load_role_settings(Path(home), "coordinator")
@@ -268,6 +283,72 @@ def test_a_history_that_says_something_else_than_the_bucket_is_refused(recorder,
     assert git(recorder.own, "rev-parse", BRANCH) == made
 
 
+def commands_of_the_page(recorder, recipe) -> list[list[str]]:
+    """What docs/releases.md tells a reader of a model to run, of this recipe and repository."""
+    page = (ROOT / "docs" / "releases.md").read_text(encoding="utf-8")
+    found = re.findall(r"^    ((?:dvc get REPOSITORY|model_signing) .*)$", page, re.MULTILINE)
+    told = [command.replace("reviews", recipe).replace("v3.0.0", "v1.0.0") for command in found]
+    return [command.replace("REPOSITORY", str(recorder.own)).split() for command in told]
+
+
+def test_whoever_gets_the_model_verifies_it_with_the_commands_of_the_page(recorder, recipe, runs, tmp_path):
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+
+    def run(words: list[str]) -> int:
+        program = [sys.executable, "-m", *words]
+        return subprocess.run(program, cwd=tmp_path, capture_output=True, check=False).returncode
+
+    *gets, verify = commands_of_the_page(recorder, recipe)
+    assert [run(words) for words in gets] == [0, 0]
+    assert (tmp_path / "model-signing-key.pub").read_bytes() == recorder.model_key.public
+    assert run(verify) == 0
+    (tmp_path / recipe / "config.json").write_text("{}")
+    assert run(verify) == 1
+
+
+@pytest.mark.parametrize("change", ["other files", "other key", "other signature"])
+def test_what_is_not_as_it_was_signed_is_not_recorded(recorder, recipe, runs, tmp_path, monkeypatch, change):
+    run = runs()
+    release(recorder, recipe, run)
+    if change == "other key":
+        recorder = replace(recorder, model_key=ensure_model_key(tmp_path / "other.pem"))
+    elif change == "other signature":
+        run.store.put_blob(release_key(recipe, 1, "signature"), b"{}")
+    else:
+        other_files(monkeypatch)
+    assert record_releases(recorder, recipe) == Recorded(lost=(f"{recipe}@v1.0.0",))
+
+
+def test_a_release_that_nobody_signed_is_recorded_without_a_signature(recorder, recipe, runs, tmp_path):
+    """Of before there were signatures: whoever records it again makes the same files."""
+    run = runs()
+    release(recorder, recipe, run, documented=False)
+    record_lineage(run.store, recorder.key, read_report(run.store, recipe, 1))
+    record_releases(recorder, recipe)
+    sign_release(run.store, recorder.model_key, read_report(run.store, recipe, 1), recorder.folder)
+    weights_at(recorder, recipe, tmp_path / "now")
+    assert sorted(path.name for path in (tmp_path / "now").iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
+    other = replace(recorder, folder=tmp_path / "another machine")
+    record_releases(other, recipe)
+    assert git(other.own, "show-ref") == git(recorder.own, "show-ref")
+
+
+def other_files(monkeypatch) -> None:
+    """As another version of transformers would write them."""
+    real = recorded_files.write_model_folder
+
+    def newer(store, plan, sha256, folder):
+        real(store, plan, sha256, folder)
+        (folder / "config.json").write_text("of another version")
+
+    monkeypatch.setattr(recorded_files, "write_model_folder", newer)
+
+
 def damaged(recorder, recipe, run):
     """Record a release and damage its model in DVC's remote; return the store, the key and the true bytes."""
     release(recorder, recipe, run)
@@ -289,13 +370,7 @@ def test_what_was_damaged_in_dvcs_remote_is_sent_again(recorder, recipe, runs, t
 
 def test_what_cannot_be_made_again_as_it_was_is_left_as_it_stands(recorder, recipe, runs, monkeypatch):
     store, key, model = damaged(recorder, recipe, runs())
-    real = recorded_files.write_model_folder
-
-    def newer(store, plan, sha256, folder):
-        real(store, plan, sha256, folder)
-        (folder / "config.json").write_text("of another version")
-
-    monkeypatch.setattr(recorded_files, "write_model_folder", newer)
+    other_files(monkeypatch)
     with pytest.raises(FedcartError) as caught:
         record_releases(recorder, recipe, thorough=True)
     assert caught.value.code == "models-lost"
