@@ -32,6 +32,17 @@ def write_private(path: Path, data: bytes | memoryview) -> None:
         Path(part).unlink(missing_ok=True)
 
 
+def make_private(folder: Path, below: Path) -> None:
+    """Let only its owner open a folder, and all above it up to `below`, which stays as it is.
+
+    Raises:
+        ValueError: the folder is not below `below`; nothing was changed.
+    """
+    place, top = folder.resolve(), below.resolve()
+    for depth in range(len(place.relative_to(top).parts)):
+        (place, *place.parents)[depth].chmod(0o700)
+
+
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """`write_private`, for one JSON object."""
     write_private(path, json.dumps(document, indent=2, sort_keys=True).encode())

@@ -19,7 +19,7 @@ from fedmodels.errors import IntegrityError
 from fedmodels.full_disk import full_disk_told
 from infra.dvc import write_local_config
 from infra.file_hash import file_md5
-from infra.private_files import write_private
+from infra.private_files import make_private, write_private
 from infra.versioning.locks import busy, clear_stale_locks
 from infra.versioning.remote import Remote, remote_told
 
@@ -66,7 +66,7 @@ class TableCache:
             path.unlink()
         self._odb.add(str(part), _local(), md5, hardlink=True)  # a link to our own copy, which goes next
         part.unlink()
-        _make_private(path.parent, self.root)
+        make_private(path.parent, self.root)
 
     def is_whole(self, md5: str) -> bool:
         """Whether the cache has the object, and it is what its name says."""
@@ -197,12 +197,6 @@ def _write_configuration(root: Path, remote: Remote) -> None:
             write_private(root / name, content.encode())
     (folder / "config.local").unlink(missing_ok=True)  # what the settings name no more goes
     write_local_config(folder, REMOTE, remote.document, {"site_cache_dir": str(folder / "tmp" / "site")})
-
-
-def _make_private(folder: Path, below: Path) -> None:
-    while folder != below:
-        folder.chmod(0o700)
-        folder = folder.parent
 
 
 def _clear_parts(root: Path) -> None:

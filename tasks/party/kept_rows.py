@@ -26,7 +26,7 @@ from fedmodels.data.tables import write_table
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.file_hash import file_sha256
-from infra.private_files import read_json, write_json
+from infra.private_files import make_private, read_json, write_json
 from infra.settings import Tables
 from tasks.party.kept_columns import COLUMNS, read_columns, write_columns
 
@@ -63,10 +63,7 @@ def drift_folder(workspace: Path, recipe: str) -> Path:
 def private_folder(folder: Path, below: Path) -> Path:
     """Make a folder that only its owner may open, and all above it up to `below`; return it."""
     folder.mkdir(parents=True, exist_ok=True)
-    inner = folder
-    while inner != below:
-        inner.chmod(0o700)
-        inner = inner.parent
+    make_private(folder, below)
     return folder
 
 

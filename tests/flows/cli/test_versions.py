@@ -1,6 +1,7 @@
 """`fedcart data pin | versions | checkout`, at a party with a remote of its own and without a stack."""
 
 import json
+import shutil
 
 import pytest
 
@@ -40,6 +41,24 @@ def fedcart(place, monkeypatch, capsys):
         return call_main(monkeypatch, capsys, called, FEDCART_HOME=str(place / "home"))
 
     return run
+
+
+def test_a_home_that_is_named_from_where_one_stands_is_as_good_and_nothing_above_it_changes(
+    place, monkeypatch, capsys
+):
+    monkeypatch.chdir(place)
+    above = [place, *place.parents]
+    modes = [folder.stat().st_mode for folder in above]
+    words = ["data", "pin", "--party", "shop-a", "--recipe", "mine.yaml"]
+    pinned = call_main(monkeypatch, capsys, words, FEDCART_HOME="home")
+    assert pinned.returncode == 0, pinned.stderr
+    assert "Version 1 of mine at shop-a is new" in pinned.stdout
+    shutil.rmtree(place / "home" / "parties" / "shop-a" / "versions" / ".dvc" / "cache")
+    words = ["data", "checkout", "1", "--out", "then", *words[2:]]
+    back = call_main(monkeypatch, capsys, words, FEDCART_HOME="home")
+    assert back.returncode == 0, back.stderr
+    assert (place / "then" / "train.csv").read_bytes() == (place / "shop-a.csv").read_bytes()
+    assert [folder.stat().st_mode for folder in above] == modes
 
 
 def test_pinned_listed_and_brought_back(fedcart, place):
