@@ -200,6 +200,18 @@ def test_a_parameter_touches_the_stages_that_it_can_change(key, touched):
     assert {stage for stage in pipeline() if key in parameters(stage)} == touched
 
 
+@pytest.mark.parametrize("stage", ["contracts", "federate"])
+def test_the_parties_tables_are_those_of_the_recipe_where_dvc_skips_cutting_them(stage):
+    """It knows the coordinator's sets alone, and brings back those of another time or machine."""
+    commands = pipeline()[stage]["cmd"]
+    cut = commands.index("fedcart data partition --recipe recipes/${name}.yaml")
+    assert cut < next(
+        number
+        for number, words in enumerate(commands)
+        if words.startswith(("fedcart data check", "fedcart train"))
+    )
+
+
 def test_what_is_shown_is_kept_by_dvc():
     """Git ignores `.fedcart`, so without a cache there is nothing of yesterday to compare with."""
     outs = [
