@@ -41,6 +41,37 @@ def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractChec
         raise InputError(error.sentence, fix=error.fix, code=error.code) from None
 
 
+def told_outside(party: str, checked: "ContractCheck") -> dict[str, object]:
+    """What of a verdict may leave the party: verdicts and counts, and neither a value nor a path.
+
+    The same data and expectations give the same document.
+    """
+    verdict = checked.verdict
+    return {
+        "party": party,
+        "passed": verdict.passed,
+        "broken": {
+            "critical": len(verdict.critical),
+            "warnings": len(verdict.failed) - len(verdict.critical),
+        },
+        "rows": {"train": checked.train_rows, "holdout": checked.holdout_rows},
+        "cleaned": checked.cleaned,
+        "failed": list(verdict.failed),
+        "expectations": [
+            {
+                "part": finding.part,
+                "expectation": finding.expectation,
+                "column": finding.column,
+                "severity": finding.severity,
+                "verdict": finding.said,
+                "rows": finding.rows,
+                "unexpected": finding.unexpected,
+            }
+            for finding in verdict.findings
+        ],
+    }
+
+
 def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:
     own = party_settings(recipe, party, settings)
     return party_tables(own.tables, recipe.name, party)

@@ -9,7 +9,7 @@ from fedmodels.protocol.messages import Closed
 from flows.open_store import open_store
 from infra.layout import closed_key
 from infra.locations import kept_model_folder
-from infra.whole_files import check_place, whole_folder
+from infra.whole_files import check_folder_target, whole_folder
 from tasks.exchange import read_message
 from tasks.model_folder import FACTS, write_model_folder
 from tasks.reading import read_plan
@@ -43,18 +43,7 @@ def check_model_target(target: Path) -> None:
         InputError: something else than a model stands there (`folder-taken`), or it cannot be made
             (`target-unusable`).
     """
-    if not target.exists():
-        check_place(target)
-        return
-    if not target.is_dir():
-        raise InputError(f"{target} is a file", fix="choose another folder", code="folder-taken")
-    is_model = all((target / name).exists() for name in ("config.json", "model.safetensors"))
-    if any(target.iterdir()) and not is_model:
-        raise InputError(
-            f"The folder {target} is not empty and holds no model",
-            fix="choose another folder",
-            code="folder-taken",
-        )
+    check_folder_target(target, ("config.json", "model.safetensors"), "model")
 
 
 def copy_model(home: Path, run: str, target: Path) -> None:

@@ -5,7 +5,7 @@ import filecmp
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -79,6 +79,30 @@ def check_file_target(path: Path) -> None:
         raise _unusable(path, f"there is no folder {path.parent}", "make it, or choose another place")
     if not path.exists():
         check_place(path)
+
+
+def check_folder_target(target: Path, marks: Collection[str], what: str) -> None:
+    """See that `whole_folder` could make `target`, and that only such a folder would go for it.
+
+    Args:
+        target: the folder.
+        marks: files by which one that was made before is known.
+        what: such a folder holds: `model`.
+
+    Raises:
+        InputError: something else stands there (`folder-taken`), or it cannot be made (`target-unusable`).
+    """
+    if not target.exists():
+        check_place(target)
+        return
+    if not target.is_dir():
+        raise InputError(f"{target} is a file", fix="choose another folder", code="folder-taken")
+    if any(target.iterdir()) and not all((target / name).exists() for name in marks):
+        raise InputError(
+            f"The folder {target} is not empty and holds no {what}",
+            fix="choose another folder",
+            code="folder-taken",
+        )
 
 
 def check_place(path: Path) -> None:

@@ -125,15 +125,36 @@ def read_records(store: ObjectStore, head: Head) -> list[Record]:
     return [record for record in found if record is not None]
 
 
-def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
-    """The run as one JSON document."""
+@dataclass(frozen=True)
+class RunMessages:
+    """All that a run's coordinator has written of it so far. `closed` is `None` while it is open."""
+
+    plan: Plan
+    head: Head
+    records: tuple[Record, ...]
+    closed: Closed | None
+
+
+def read_run(store: ObjectStore, run: str) -> RunMessages:
+    """A run's own messages.
+
+    Raises:
+        InputError: there is no such run, or its coordinator ended before it had opened it.
+    """
     plan = read_plan(store, run)
     head = read_message(store, head_key(run), Head)
     if head is None:
         raise InputError(
             f"The run {run} was not opened completely", fix="start a new one", code="run-unknown"
         )
-    return run_summary(plan, head, read_records(store, head), read_message(store, closed_key(run), Closed))
+    records = tuple(read_records(store, head))
+    return RunMessages(plan, head, records, read_message(store, closed_key(run), Closed))
+
+
+def read_summary(store: ObjectStore, run: str) -> dict[str, Any]:
+    """The run as one JSON document."""
+    read = read_run(store, run)
+    return run_summary(read.plan, read.head, read.records, read.closed)
 
 
 def list_row(store: ObjectStore, run: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Its versions are in `flows/cli/versions.py`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,7 @@ from flows.cli.output import (
     print_table,
     warn,
     working,
+    write_json_file,
 )
 from flows.cli.plain_help import Commands
 
@@ -79,6 +81,12 @@ def partition(recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> No
 def check(
     party: Annotated[str, typer.Option(metavar="PARTY", help="Whose data are checked, at that party.")],
     recipe: RecipeOption = "reviews",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Also write to this file, as JSON, what of the verdict may leave the party."
+        ),
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Hold a party's data against their contract; exits with 1 when a critical expectation fails.
@@ -87,13 +95,19 @@ def check(
     Shows verdicts and counts; what is wrong with which value stands on a page in the party's own folder.
     Data and expectations that have not changed since are not evaluated again.
     """
-    from flows.data_check import check_party
+    from flows.data_check import check_party, told_outside
     from flows.recipes import load_recipe
     from infra.settings import load_settings
+    from infra.whole_files import check_file_target
 
+    if out:
+        check_file_target(out)
     with working(f"checking the data of {party}"):
         checked = check_party(load_recipe(recipe), party, load_settings())
-    _show_check(checked, party, as_json=as_json)
+    told = told_outside(party, checked)
+    if out:
+        write_json_file(out, told)
+    _show_check(checked, party, told, as_json=as_json)
     if not checked.verdict.passed:
         raise typer.Exit(1)
 
@@ -101,8 +115,6 @@ def check(
 @app.command()
 def remote(as_json: JsonFlag = False) -> None:
     """Point DVC's remote at the object store: address and the coordinator's credentials, kept out of git."""
-    from pathlib import Path
-
     from infra.dvc import REMOTE, configure_remote
     from infra.settings import load_role_settings, load_settings
 
@@ -160,32 +172,10 @@ def _show(manifest: "DataManifest", *, as_json: bool) -> None:
         console.print("Everything was in place already; nothing was changed.")
 
 
-def _show_check(checked: "ContractCheck", party: str, *, as_json: bool) -> None:
+def _show_check(checked: "ContractCheck", party: str, told: dict[str, object], *, as_json: bool) -> None:
     verdict = checked.verdict
     if as_json:
-        print_json(
-            {
-                "party": party,
-                "passed": verdict.passed,
-                "unchanged": checked.unchanged,
-                "rows": {"train": checked.train_rows, "holdout": checked.holdout_rows},
-                "cleaned": checked.cleaned,
-                "failed": list(verdict.failed),
-                "expectations": [
-                    {
-                        "part": finding.part,
-                        "expectation": finding.expectation,
-                        "column": finding.column,
-                        "severity": finding.severity,
-                        "verdict": finding.said,
-                        "rows": finding.rows,
-                        "unexpected": finding.unexpected,
-                    }
-                    for finding in verdict.findings
-                ],
-                "page": str(checked.page),
-            }
-        )
+        print_json({**told, "unchanged": checked.unchanged, "page": str(checked.page)})
         return
     findings = sorted(verdict.findings, key=lambda finding: (finding.passed, finding.severity))
     print_table(f"Contract of {party}", CHECK_COLUMNS, map(_check_row, findings))

@@ -1,6 +1,6 @@
 """`fedcart runs`: what the bucket knows of past and present runs."""
 
-from flows.cli import cancel, sweep, verify
+from flows.cli import cancel, report, sweep, verify
 from flows.cli.follow import kept_report
 from flows.cli.output import JsonFlag, RunArgument, print_json, print_sentence, print_table
 from flows.cli.plain_help import Commands
@@ -72,6 +72,7 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
             print_sentence(f"round {row['round']}: {tuned.in_words()}")
 
 
+app.command("report")(report.report)
 app.command("verify")(verify.verify)
 app.command("cancel")(cancel.cancel)
 app.command("sweep")(sweep.sweep)

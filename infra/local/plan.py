@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fedmodels.errors import StackError
+from fedmodels.errors import InputError, StackError
 from infra.deployments.declaration import COORDINATOR, check_party
 from infra.local import prefect_server, seaweedfs
 from infra.local.ports import (
@@ -24,6 +24,8 @@ from infra.waiting import wait_for
 
 _RELEASE_S = 2.0
 BUCKET = "fedcart"
+_DVC_COPIES = "/.dvc/tmp/exps/"
+"""In which DVC makes a copy of the checkout for each experiment that does not run in it."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,9 @@ def plan_stack(
 
     Raises:
         StackError: a port that was asked for is taken, or a living server has another one or bucket.
-        InputError: a party's name is no id, or a port no port.
+        InputError: a party's name is no id, or a port no port; or `home` lies in a copy that DVC deletes.
     """
+    _refuse_copy(home)
     if server_port is not None:
         check_port(server_port, "Prefect server")
     if s3_port is not None:
@@ -161,6 +164,23 @@ def plan_stack(
         declared=before.declared if before else "",
         database=(before.database if before else "") if database is None else database,
     )
+
+
+def _refuse_copy(home: Path) -> None:
+    """See that the stack's folder stays: what `dvc exp run --temp` and `--queue` work in goes when they end.
+
+    Its servers and workers would go on without a folder, and no command would find them.
+
+    Raises:
+        InputError: it is such a copy (`home-temporary`).
+    """
+    if _DVC_COPIES in home.resolve().as_posix():
+        raise InputError(
+            f"A stack in {home} would be left without its folder: DVC deletes this copy of the checkout when "
+            "the experiment ends",
+            fix="run dvc exp run without --temp and --queue",
+            code="home-temporary",
+        )
 
 
 def _server_port(before: Stack | None, wanted: int | None, lives: bool) -> int:

@@ -12,13 +12,10 @@ from prefect.artifacts import (
 )
 from prefect.utilities.urls import url_for
 
-from fedmodels.protocol.dropping import dropped_in_words
 from fedmodels.protocol.messages import Closed, Record
-from fedmodels.protocol.salvage import NOT_IN_TIME
-from fedmodels.words import plain
+from fedmodels.protocol.pages import gate_markdown, party_table, run_markdown
 from tasks.coordinator.run import CoordinatorRun
 from tasks.coordinator.sets import own_set
-from tasks.coordinator.tuning import LEFT_OUT
 from tasks.policy import LOCAL
 from tasks.showing import best_effort
 from tasks.tagging import tagged
@@ -56,23 +53,6 @@ def show_run(run: CoordinatorRun, closed: Closed) -> None:
     )
 
 
-def party_table(record: Record) -> list[dict[str, object]]:
-    """One row a party, accepted or not."""
-    return [
-        {
-            "party": party,
-            "verdict": verdict(record, party),
-            "examples": row.num_examples,
-            "train loss": _rounded(row.train_loss),
-            "accuracy (own holdout)": _rounded(row.metrics.accuracy if row.metrics else None),
-            "seconds": row.seconds,
-            "MB up": round(row.bytes_up / 1e6, 2),
-            "MB down": round(row.bytes_down / 1e6, 2),
-        }
-        for party, row in sorted(record.parties.items())
-    ]
-
-
 def parties_description(record: Record, sessions: Mapping[str, str]) -> str:
     """What the table shows, and a link to each party's session.
 
@@ -90,36 +70,6 @@ def parties_description(record: Record, sessions: Mapping[str, str]) -> str:
     return f"{said} Sessions: {', '.join(links)}." if links else said
 
 
-def verdict(record: Record, party: str) -> str:
-    """`accepted`, `salvaged` when it is an update of the round before, or the code of the refusal."""
-    codes = [refusal.code for refusal in record.refused if refusal.party == party and refusal.round is None]
-    if party in record.accepted and all(code in NOT_IN_TIME for code in codes):
-        return "salvaged" if codes else "accepted"
-    return codes[0] if codes else "not asked"
-
-
-def gate_markdown(record: Record, *, left_out: bool = False) -> str:
-    """The gate's verdict and a sentence for each of its checks.
-
-    Args:
-        record: of the round.
-        left_out: whether the recipe fine-tunes and there was no public row for it.
-    """
-    lines = [f"## Round {record.round}: {record.outcome}", ""]
-    lines += [f"- {reason}" for reason in record.gate.reasons]
-    if record.fine_tuning:
-        lines.append(f"- {record.fine_tuning.in_words()}")
-    elif left_out:
-        lines.append(f"- {LEFT_OUT}")
-    if record.dropped:
-        lines.append(f"- {dropped_in_words(record.dropped)}")
-    lines += [
-        f"- {refusal.party} does not count ({refusal.code}): {plain(refusal.reason)}"
-        for refusal in record.refused
-    ]
-    return "\n".join(lines)
-
-
 def _left_out(run: CoordinatorRun, record: Record) -> bool:
     """Whether the round's model would have been fine-tuned, had there been a public row."""
     recipe = run.plan.recipe
@@ -127,28 +77,6 @@ def _left_out(run: CoordinatorRun, record: Record) -> bool:
         return False
     pinned = run.plan.sets  # a coordinator that only closes the run may not have its tables any more
     return not (pinned["public"].rows if pinned else len(own_set(run, recipe, "public")))
-
-
-def run_markdown(records: list[Record], closed: Closed) -> str:
-    """A table of rounds, then the kept model."""
-    lines = [
-        "| round | outcome | parties | accuracy | macro F1 | loss | seconds | overhead |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for record in records:
-        scores = record.metrics
-        shown = (
-            f"{scores.accuracy:.3f} | {scores.macro_f1:.3f} | {scores.loss:.3f}" if scores else "– | – | –"
-        )
-        lines.append(
-            f"| {record.round} | {record.outcome} | {len(record.accepted)} | {shown} "
-            f"| {record.seconds.total:.1f} | {record.seconds.overhead:.1f} |"
-        )
-    final = (
-        f"accuracy {closed.final.accuracy:.3f} on the holdout" if closed.final else "no score on the holdout"
-    )
-    lines += ["", f"**{closed.status}**: {closed.reason}. Kept model `{closed.model_sha256[:12]}`, {final}."]
-    return "\n".join(lines)
 
 
 def _show_progress(run: CoordinatorRun) -> None:
@@ -161,7 +89,3 @@ def _show_progress(run: CoordinatorRun) -> None:
         )
         assert isinstance(created, UUID)
         run.progress_artifact = created
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fedmodels.errors import TrainingFailed
 from fedmodels.protocol.messages import Candidate, FineTuningResult, Metrics
+from fedmodels.protocol.pages import LEFT_OUT
 from fedmodels.protocol.progress import improves
 from fedmodels.recipe import FineTuning, LocalTraining, Recipe
 from infra.layout import round_key
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from fedmodels.workbench import Workbench
 
 FILE = "fine-tuned.safetensors"
-LEFT_OUT = "global fine-tuning left out: the coordinator has no public row"
 
 
 class Tuned(BaseModel):

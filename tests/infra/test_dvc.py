@@ -3,6 +3,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import grimp
 import pytest
@@ -106,21 +107,37 @@ def test_what_is_pushed_comes_back_and_no_party_reads_it(running, home, clone, t
             attempt()
 
 
+def pipeline() -> dict[str, dict[str, Any]]:
+    """The stages as they are written; of one for each party, what it does."""
+    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    return {name: stage.get("do", stage) for name, stage in stages.items()}
+
+
+PARTIES = ("dvd-shop", "camera-shop", "phone-shop", "music-shop")
+
+
 def test_the_pipeline_as_dvc_reads_it(clone):
     listed = dvc(clone, "stage", "list", "--name-only")
-    assert listed.stdout.split() == ["fetch", "partition", "federate", "evaluate"], listed.stderr
+    checks = [f"contracts@{party}" for party in PARTIES]
+    assert listed.stdout.split() == ["fetch", "partition", *checks, "federate", "evaluate", "report"], (
+        listed.stderr
+    )
     drawn = dvc(clone, "dag", "--dot").stdout
-    for edge in ('"fetch" -> "partition"', '"partition" -> "federate"', '"federate" -> "evaluate"'):
-        assert edge in drawn
+    edges = ["fetch partition", "partition federate", "federate evaluate", "evaluate report"]
+    edges += [f"partition {check}" for check in checks] + [f"{check} federate" for check in checks]
+    for before, after in map(str.split, edges):
+        assert f'"{before}" -> "{after}"' in drawn
     config = (clone / ".dvc" / "config").read_text()
     assert "analytics = false" in config
     assert "dir = ../.fedcart/coordinator/" in config  # a folder that only its owner can read
 
 
 def test_no_table_of_a_party_can_become_an_output(clone):
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
     places = [
-        str(place) for stage in stages.values() for key in ("deps", "outs") for place in stage.get(key, [])
+        str(place)
+        for stage in pipeline().values()
+        for key in ("deps", "outs", "metrics")
+        for place in stage.get(key, [])
     ]
     assert places
     assert not [place for place in places if "parties" in place]
@@ -132,9 +149,9 @@ def test_no_table_of_a_party_can_become_an_output(clone):
 @pytest.mark.parametrize("recipe", sorted(path.stem for path in (REPOSITORY / "recipes").glob("*.yaml")))
 def test_every_named_parameter_stands_in_the_recipe(recipe):
     """DVC refuses to run a stage of a recipe that lacks one."""
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
     document = yaml.safe_load((REPOSITORY / "recipes" / f"{recipe}.yaml").read_text())
-    entries = [entry for stage in stages.values() for entry in stage.get("params", [])]
+    assert document["name"] == recipe, "by its name dvc.yaml finds its file"
+    entries = [entry for stage in pipeline().values() for entry in stage.get("params", [])]
     for key in [key for entry in entries for keys in entry.values() for key in keys]:
         found = document
         for part in key.split("."):
@@ -152,8 +169,7 @@ DECIDE_IN_PART = {"drift": {"drift.enabled", "drift.columns"}}
 
 
 def test_every_field_that_can_change_the_model_is_a_parameter():
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    ((_, named),) = (entry for params in stages["federate"]["params"] for entry in params.items())
+    named = parameters("federate")
     for field in Recipe.model_fields:
         if field in CANNOT_CHANGE_A_STAGE:
             assert not [key for key in named if key.split(".")[0] == field], f"{field} is on two lists"
@@ -161,18 +177,66 @@ def test_every_field_that_can_change_the_model_is_a_parameter():
             assert DECIDE_IN_PART.get(field, {field}) <= set(named), f"dvc repro does not see {field}"
 
 
+def parameters(stage: str) -> set[str]:
+    """Keys of the recipe whose change runs the stage again."""
+    return {key for entry in pipeline()[stage].get("params", []) for keys in entry.values() for key in keys}
+
+
+@pytest.mark.parametrize(
+    ("key", "touched"),
+    [
+        ("num_rounds", {"federate"}),
+        ("local", {"federate"}),
+        ("contract", {"contracts", "federate"}),
+        ("data", {"partition", "contracts", "federate"}),
+        ("seed", {"partition", "contracts", "federate"}),
+        ("data.source", {"fetch"}),
+        ("release", set()),
+        ("description", set()),
+    ],
+)
+def test_a_parameter_touches_the_stages_that_it_can_change(key, touched):
+    """Of those that come after a training, each has what the training left as a dependency."""
+    assert {stage for stage in pipeline() if key in parameters(stage)} == touched
+
+
+@pytest.mark.parametrize("stage", ["contracts", "federate"])
+def test_the_parties_tables_are_those_of_the_recipe_where_dvc_skips_cutting_them(stage):
+    """It knows the coordinator's sets alone, and brings back those of another time or machine."""
+    commands = pipeline()[stage]["cmd"]
+    cut = commands.index("fedcart data partition --recipe recipes/${name}.yaml")
+    assert cut < next(
+        number
+        for number, words in enumerate(commands)
+        if words.startswith(("fedcart data check", "fedcart train"))
+    )
+
+
+def test_what_is_shown_is_kept_by_dvc():
+    """Git ignores `.fedcart`, so without a cache there is nothing of yesterday to compare with."""
+    outs = [
+        out
+        for stage in pipeline().values()
+        for key in ("outs", "metrics")
+        for out in stage.get(key, [])
+        if isinstance(out, dict)
+    ]
+    assert not [out for out in outs for options in out.values() if options.get("cache") is False]
+
+
 @pytest.mark.parametrize(
     ("stage", "entries"),
     [
         ("fetch", ["infra.packages"]),
         ("partition", ["flows.data_preparation"]),
+        ("contracts", ["flows.data_check"]),
         ("federate", ["flows.data_preparation", "flows.federated_training", "flows.party_session"]),
         ("evaluate", ["flows.prediction"]),
+        ("report", ["flows.run_report", "tasks.reading", "flows.open_store"]),
     ],
 )
 def test_the_code_that_a_stage_runs_is_among_its_dependencies(stage, entries, modules):
-    stages = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text())["stages"]
-    deps = stages[stage]["deps"]
+    deps = pipeline()[stage]["deps"]
     used = {module for entry in entries for module in (entry, *modules.find_upstream_modules(entry))}
     assert len(used) > len(entries)
     files = {Path(*module.split(".")).with_suffix(".py") for module in used}

@@ -7,8 +7,9 @@ import pytest
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.protocol.messages import Metrics
+from fedmodels.protocol.pages import gate_markdown
 from tasks.coordinator import tuning
-from tasks.coordinator.artifacts import _left_out, gate_markdown
+from tasks.coordinator.artifacts import _left_out
 from tasks.coordinator.tuning import fine_tune, helps
 from tests.fedmodels.protocol.builders import plan_for, recipe_for, record
 

@@ -109,6 +109,26 @@ def test_a_critical_failure_exits_with_1_and_tells_no_value(check_alone, place):
     assert SECRET in (Path(json.loads(done.stdout)["page"]).parent / "train.html").read_text()
 
 
+def test_what_may_leave_the_party_is_written_and_has_neither_value_nor_path(check, check_alone, place):
+    expect(place, EXPECTATIONS)
+    out = place / "verdict.json"
+    shown = json.loads(check("--out", str(out), "--json").stdout)
+    first = out.read_bytes()
+    told = json.loads(first)
+    assert told == {key: value for key, value in shown.items() if key not in ("unchanged", "page")}
+    assert (told["passed"], told["broken"]) == (True, {"critical": 0, "warnings": 1})
+    check("--out", str(out))
+    assert out.read_bytes() == first, "the same data give the same bytes, by which DVC tells a change"
+    rows = "".join(f"text {number} for {SECRET},{SECRET}\n" for number in range(60))
+    (place / "shop-a.csv").write_text(f"text,label\n{rows}")
+    assert check_alone("--out", str(out)).returncode == 1
+    broken = out.read_text()
+    assert json.loads(broken)["passed"] is False
+    assert json.loads(broken)["broken"]["critical"] > 0
+    assert SECRET not in broken
+    assert str(place) not in broken
+
+
 def test_a_partys_own_warning_is_shown_and_refuses_nothing(check, place):
     expect(place, EXPECTATIONS)
     done = check("--json")

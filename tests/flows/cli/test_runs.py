@@ -139,6 +139,23 @@ def test_runs_that_are_not_opened_or_damaged_are_listed_as_such_beside_the_other
     assert all(run in shown.stdout for run in rows)
 
 
+def test_a_report_is_a_page_or_a_folder_of_page_and_tables(fedcart, finished, tmp_path):
+    page = fedcart("report", RUN)
+    assert page.exit_code == 0, page.output
+    assert page.stdout.startswith(f"# {RUN}\n")
+    assert "## Round 5: " in page.stdout
+    done = fedcart("report", RUN, "--out", str(tmp_path / "report"), "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert (document["run_id"], len(document["rounds"])) == (RUN, 5)
+    assert sorted(document["parties"]) == sorted(PARTIES)
+    assert (tmp_path / "report" / "report.md").read_text() == page.stdout
+    assert json.loads((tmp_path / "report" / "rounds.json").read_text()) == document["rounds"]
+    unknown = fedcart("report", "nothing-1")
+    assert isinstance(unknown.exception, InputError)
+    assert unknown.exception.code == "run-unknown"
+
+
 def test_verify_of_an_unknown_run_is_one_sentence(fedcart):
     done = fedcart("verify", "nothing-1")
     assert isinstance(done.exception, InputError)

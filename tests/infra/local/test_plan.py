@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from fedmodels.errors import InputError
 from infra.local.plan import BUCKET, Stack, plan_stack, switch_of_bucket, write_stack
 from infra.local.seaweedfs import StorePorts
 
@@ -34,3 +37,15 @@ def test_a_switch_says_how_earlier_runs_are_seen_again(tmp_path):
         "the bucket is other from now on; runs and releases in mine stay there, and are seen again with "
         "FEDCART_BUCKET=mine"
     )
+
+
+def test_a_copy_that_dvc_deletes_gets_no_stack(tmp_path):
+    """Its processes would outlive their folder, and `fedcart down` would not find them."""
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "standalone" / "tmpx" / ".fedcart"
+    copy.mkdir(parents=True)
+    (link := tmp_path / "link").symlink_to(copy)
+    for home in (copy, link):
+        with pytest.raises(InputError, match="without --temp and --queue") as caught:
+            planned(home, None)
+        assert caught.value.code == "home-temporary"
+    assert planned(tmp_path / ".dvc" / ".fedcart", None)

@@ -10,6 +10,7 @@ from fedmodels.data.tables import write_table
 from fedmodels.errors import InputError, RunConflict
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Head
+from fedmodels.protocol.pages import gate_markdown
 from fedmodels.protocol.steps import only_closes
 from fedmodels.recipe import SETS
 from flows import federated_training
@@ -17,7 +18,7 @@ from infra.layout import head_key, plan_key
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
 from tasks.coordinator import closing, sets
-from tasks.coordinator.artifacts import _left_out, gate_markdown
+from tasks.coordinator.artifacts import _left_out
 from tasks.coordinator.closing import close_run
 from tasks.coordinator.opening import move_head, resume_run
 from tasks.coordinator.run import CoordinatorRun
