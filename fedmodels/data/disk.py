@@ -290,7 +290,7 @@ def _clean(batch: RawTable, counts: Counter[str], withdrawn: Withdrawn) -> Itera
     for value, raw_label in zip(batch.texts, batch.labels, strict=True):
         text, label = clean_row(value, raw_label, counts)
         if text and withdrawn.has(text):
-            counts[COUNT] += 1
+            counts[COUNT] += withdrawn.told
         elif text:
             yield text, label
 

@@ -77,7 +77,7 @@ def prepare_party_tables(
     A text that stands in both tables stays in the holdout alone. Rows with an unknown label, or with
     none, stay and are counted: they make the contract fail rather than vanish. Fresh rows join those to
     train on and, by the same share, those held out; of them a row without a label is left out and counted.
-    Withdrawn rows are left out before anything else is decided, as if no table held them, and counted.
+    Withdrawn rows are left out before anything else is decided, as if no table held them.
 
     Args:
         train: the party's table, Parquet or CSV.
@@ -228,7 +228,7 @@ def _standing(
     if not withdrawn:
         return rows
     kept = [row for row in rows if not withdrawn.has(row[0])]
-    counts[COUNT] += len(rows) - len(kept)
+    counts[COUNT] += (len(rows) - len(kept)) * withdrawn.told
     return kept
 
 

@@ -24,6 +24,8 @@ class Withdrawn:
     key: bytes = b""
     """32 bytes of the party's own; empty where nothing was ever withdrawn."""
     hashes: frozenset[str] = frozenset()
+    told: bool = False
+    """Whether what is left out is counted among what cleaning changed, which receipts tell."""
 
     def __repr__(self) -> str:
         return f"Withdrawn({len(self.hashes)} rows)"

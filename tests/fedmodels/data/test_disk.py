@@ -76,7 +76,7 @@ def test_the_same_rows_and_counts_as_in_memory(tmp_path, train, holdout, fresh, 
     first = table(tmp_path / "train.parquet", train)
     second = None if holdout is None else table(tmp_path / "holdout.parquet", holdout)
     third = None if fresh is None else table(tmp_path / "fresh.parquet", fresh)
-    withdrawn = Withdrawn(b"key", keyed_texts(taken_back, b"key"))
+    withdrawn = Withdrawn(b"key", keyed_texts(taken_back, b"key"), told=seed > 0)
     more = {"seed": seed, "fresh": third, "withdrawn": withdrawn}
     expected = prepare_party_tables(first, second, DATA, LABELS, **more)
     assert not withdrawn.among((*expected.train.texts, *expected.holdout.texts))

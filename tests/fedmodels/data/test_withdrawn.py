@@ -1,5 +1,7 @@
 """Rows that were taken back: known again however they come, left out as if no table held them."""
 
+from dataclasses import replace
+
 from fedmodels.data.fresh import read_window
 from fedmodels.data.prepared import prepare_party_tables
 from fedmodels.data.rows import LabelledTexts
@@ -40,13 +42,19 @@ def test_the_tables_are_prepared_as_if_none_held_them(tmp_path, own_tables):
     rest = csv(tmp_path / "rest.csv", *texts)
     fresh = csv(tmp_path / "fresh.csv", "new", "gone  too")
     new = csv(tmp_path / "new.csv", "new")
-    withdrawn = Withdrawn(KEY, keyed_texts(["gone", "gone too"], KEY))
+    withdrawn = Withdrawn(KEY, keyed_texts(["gone", "gone too"], KEY), told=True)
     left = prepare_party_tables(
         whole, None, own_tables(), ("0", "1"), seed=3, fresh=fresh, withdrawn=withdrawn
     )
     never = prepare_party_tables(rest, None, own_tables(), ("0", "1"), seed=3, fresh=new)
     assert (left.train, left.holdout, left.repeated) == (never.train, never.holdout, never.repeated)
     assert left.counts[COUNT] == 3
+    untold = replace(withdrawn, told=False)
+    kept_back = prepare_party_tables(
+        whole, None, own_tables(), ("0", "1"), seed=3, fresh=fresh, withdrawn=untold
+    )
+    assert kept_back.train == left.train
+    assert COUNT not in kept_back.counts
 
 
 def test_a_window_of_fresh_rows_has_none_of_them(tmp_path, own_tables):
