@@ -240,3 +240,19 @@ def no_rows(party: str) -> DataRefused:
         fix="train and release anew, which keeps them",
         code="drift-no-reference",
     )
+
+
+def kept_texts(folder: Path, data_hash: str) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Clean texts that were trained on under this keyed hash, and those that were held out beside them.
+
+    `None` when these rows are not kept, or damaged. Of several holdouts all texts count.
+
+    Raises:
+        InputError: a file of theirs cannot be read.
+    """
+    kept = list(_kept_of(folder, data_hash, ""))
+    if not kept:
+        return None
+    held = (read_prepared(own / _HOLDOUT, "kept holdout").texts for own in kept if (own / _HOLDOUT).exists())
+    train = read_prepared(kept[0] / _TRAIN, "kept train").texts
+    return frozenset(train), frozenset(text for texts in held for text in texts)

@@ -1,7 +1,7 @@
 """What a party keeps of rows that their owners took back, in a folder that only it may open. No Prefect.
 
     withdrawn/key            32 random bytes, of the keyed hashes; they leave the party in no way
-    withdrawn/RECIPE.json    keyed hashes of the texts, and a name of them all under the same key
+    withdrawn/RECIPE.json    keyed hashes of the texts, by withdrawal, and a name of them all under that key
     withdrawn/RECIPE.left    the party has left the recipe: its sessions join no run of it
 
 No text stands there. A list that cannot be read keeps the party from training: else rows that were taken back
@@ -9,7 +9,7 @@ would be learned from again, and nobody would notice.
 """
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,17 +38,29 @@ def read_withdrawn(workspace: Path, recipe: str, *, told: bool = False) -> Withd
     Raises:
         DataRefused: `withdrawn-damaged`: list or key is damaged or gone.
     """
-    path = withdrawn_file(workspace, recipe)
-    if not path.exists():
+    batches = _batches(workspace, recipe)
+    if not batches:
         return NOTHING
-    document = read_json(path) or {}
-    key, hashes = _key(workspace), document.get("hashes")
-    if not isinstance(hashes, list) or len(key) != _KEY_BYTES:
-        raise _damaged(recipe)
-    found = frozenset(map(str, hashes))
-    if keyed_name(found, key) != document.get("name"):
-        raise _damaged(recipe)
-    return Withdrawn(key, found, told)
+    return Withdrawn(_key(workspace), frozenset().union(*batches), told)
+
+
+def lists_so_far(workspace: Path, recipe: str) -> Iterator[Withdrawn]:
+    """What the list of a recipe has been: nothing, then after each withdrawal, up to now.
+
+    Raises:
+        DataRefused: `withdrawn-damaged`.
+    """
+    so_far: frozenset[str] = frozenset()
+    yield NOTHING
+    for batch in _batches(workspace, recipe):
+        so_far |= batch
+        yield Withdrawn(_key(workspace), so_far)
+
+
+def looked_for(workspace: Path, texts: Iterable[str]) -> Withdrawn:
+    """Rows to look for without putting them on a list; under a key that nobody keeps where there is none."""
+    key = _key(workspace) or secrets.token_bytes(_KEY_BYTES)
+    return Withdrawn(key, keyed_texts(texts, key))
 
 
 def withdraw(workspace: Path, recipe: str, texts: Iterable[str]) -> tuple[Withdrawn, int]:
@@ -64,16 +76,16 @@ def withdraw(workspace: Path, recipe: str, texts: Iterable[str]) -> tuple[Withdr
     Raises:
         DataRefused: `withdrawn-damaged`.
     """
-    standing = read_withdrawn(workspace, recipe)
+    batches = _batches(workspace, recipe)
     _make_private(workspace)
     if not (_folder(workspace) / "key").exists():
         write_private(_folder(workspace) / "key", secrets.token_bytes(_KEY_BYTES))
     key = _key(workspace)
     hashes = keyed_texts(texts, key)
-    new = hashes - standing.hashes
+    new = hashes - frozenset().union(*batches)
     if new:
-        together = standing.hashes | new
-        document = {"hashes": sorted(together), "name": keyed_name(together, key)}
+        batches = [*batches, new]
+        document = {"withdrawals": list(map(sorted, batches)), "name": _name(batches, key)}
         write_json(withdrawn_file(workspace, recipe), document)
     return Withdrawn(key, hashes), len(new)
 
@@ -141,6 +153,26 @@ def withdrawing_alone(workspace: Path, party: str) -> Iterator[None]:
                 code="withdrawal-busy",
             )
         yield
+
+
+def _batches(workspace: Path, recipe: str) -> list[frozenset[str]]:
+    """The list by withdrawal, oldest first; none where there is no list."""
+    path = withdrawn_file(workspace, recipe)
+    if not path.exists():
+        return []
+    document, key = read_json(path) or {}, _key(workspace)
+    told = document.get("withdrawals")
+    if not isinstance(told, list) or len(key) != _KEY_BYTES or not all(isinstance(one, list) for one in told):
+        raise _damaged(recipe)
+    batches = [frozenset(map(str, one)) for one in told]
+    if _name(batches, key) != document.get("name"):
+        raise _damaged(recipe)
+    return batches
+
+
+def _name(batches: Sequence[frozenset[str]], key: bytes) -> str:
+    """Of the whole list: whoever changes it, or leaves out a withdrawal, cannot name what is left."""
+    return keyed_name([",".join(sorted(batch)) for batch in batches], key)
 
 
 def _folder(workspace: Path) -> Path:

@@ -2,12 +2,13 @@
 
 import pytest
 
-from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused, PolicyForbids
 from tasks.party.data import data_changed, prepare_data
 from tasks.party.withdrawn import (
     has_left,
     leave,
+    lists_so_far,
+    looked_for,
     read_withdrawn,
     refuse_left,
     refuse_withdrawn,
@@ -33,13 +34,15 @@ def test_rows_are_kept_by_hash_once_and_nobody_else_may_look(tmp_path):
     assert (len(more), new) == (1, 1)
     assert read_withdrawn(tmp_path, "own").among(["fine", "poor", "good"]) == {"fine", "poor"}
     assert not read_withdrawn(tmp_path, "other")
+    assert [len(each) for each in lists_so_far(tmp_path, "own")] == [0, 2, 3]
+    assert looked_for(tmp_path, ["fine"]).has("fine")
 
 
 @pytest.mark.parametrize(
     "damage",
     [
         lambda path: path.write_text("{"),
-        lambda path: path.write_text(path.read_text().replace('"hashes": [', '"hashes": ["00",')),
+        lambda path: path.write_text(path.read_text().replace('"withdrawals": [', '"withdrawals": [["00"],')),
         lambda path: (path.parent / "key").unlink(),
         lambda path: (path.parent / "key").write_bytes(bytes(32)),
     ],
@@ -87,4 +90,3 @@ def test_a_party_that_left_joins_nothing_until_a_person_lets_it(tmp_path):
     assert caught.value.code == "party-left"
     assert has_left(tmp_path, "own")
     assert not has_left(tmp_path, "other")
-    assert LabelledTexts() == read_withdrawn(tmp_path, "own").without(LabelledTexts())
