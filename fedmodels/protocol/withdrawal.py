@@ -71,9 +71,8 @@ class WithdrawnMark(Message):
     """The first round of that run whose model learned from it."""
 
     def in_words(self) -> str:
-        """A clause: `learned, from round 2 of reviews-1 on, from rows that shop-a withdrew`."""
-        what = f"{self.party}, which left" if self.leaves else f"rows that {self.party} withdrew"
-        return f"learned, from round {self.from_round} of {self.run} on, from {what}"
+        """As `Touch.in_words`."""
+        return _in_words(self.party, self.run, self.from_round, leaves=self.leaves)
 
 
 @dataclass(frozen=True)
@@ -92,6 +91,10 @@ class Touch:
     notice: WithdrawalNotice
     run: str
     round: int
+
+    def in_words(self) -> str:
+        """A clause: `learned, from round 2 of reviews-1 on, from rows that shop-a withdrew`."""
+        return _in_words(self.notice.party, self.run, self.round, leaves=self.notice.leaves)
 
     def mark(self, recipe: str, release: int) -> WithdrawnMark:
         """What is put beside a release."""
@@ -200,6 +203,11 @@ def reason_of(notices: Sequence[WithdrawalNotice]) -> str:
 def leaving(notices: Iterable[WithdrawalNotice]) -> frozenset[str]:
     """Parties that left."""
     return frozenset(each.party for each in notices if each.leaves)
+
+
+def _in_words(party: str, run: str, number: int, *, leaves: bool) -> str:
+    what = f"{party}, which left" if leaves else f"rows that {party} withdrew"
+    return f"learned, from round {number} of {run} on, from {what}"
 
 
 def _parties(notices: Iterable[WithdrawalNotice]) -> list[str]:

@@ -29,12 +29,15 @@ def card(
     from infra.settings import load_settings
     from infra.whole_files import write_whole
     from tasks.release.lineage import read_lineage
+    from tasks.release.marks import read_marks
     from tasks.release.reading import read_report
 
     settings = load_settings()
     with open_named_store(settings) as store:
         found = read_report(store, check_identifier("recipe", recipe), release)
-        text = model_card(read_lineage(store, found, coordinator_public_key(settings)), found.report)
+        public = coordinator_public_key(settings)
+        marks = read_marks(store, recipe, release, public)
+        text = model_card(read_lineage(store, found, public), found.report, marks)
     if out is None:
         sys.stdout.write(text)
         return

@@ -84,6 +84,9 @@ def list_releases(
     elif views:
         rows = [(*_list_row(view), tag) for view, tag in zip(views, tags, strict=True)]
         print_table("Releases", LIST_COLUMNS, rows)
+        for view in views:
+            if view.marks and view.standing == "champion":
+                warn(_withdrawn_champion(view))
     else:
         console.print("There is no release" + (f" of {recipe}." if recipe else "."))
 
@@ -128,7 +131,9 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
             say("Its signature was not checked: that takes the coordinator's settings.")
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
-    say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+    say(f"Release {release} of {recipe}, {model}: {view.in_words}.")
+    for learned in dict.fromkeys(mark.in_words() for mark in view.marks):
+        warn(f"its model {learned}.")
     if view.refusal:
         say(f"{view.refusal.code}: {view.refusal.sentence}")
 
@@ -305,7 +310,15 @@ def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
         request.run,
         accuracy,
         checks,
-        view.standing,
+        view.in_words,
+    )
+
+
+def _withdrawn_champion(view: "ReleaseView") -> str:
+    request = view.request
+    return (
+        f"the champion of {request.recipe}, release {request.release}, {view.marks[0].in_words()}; it stays "
+        "the champion until a model that never saw them is released."
     )
 
 
