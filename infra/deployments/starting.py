@@ -14,7 +14,7 @@ from infra.deployments.declaration import (
     Declaration,
     training_name,
 )
-from infra.deployments.services import RELEASE_FLOW
+from infra.deployments.services import RELEASE_FLOW, RETRAINING_FLOW
 from infra.fault_points import fault_effect
 from infra.loopback import is_loopback
 
@@ -114,6 +114,29 @@ def start_release(run: str, reason: str = "", *, api_url: str | None = None) -> 
         {"run": run, "reason": reason},
         [f"run:{run}"],
         api_url,
+    )
+
+
+def start_retraining(recipe: str, reason: dict[str, Any], key: str, *, api_url: str | None = None) -> str:
+    """Schedule the flow that trains the champion's recipe again; return the flow run's id at once.
+
+    Args:
+        recipe: its name.
+        reason: what the flow is given as its reason.
+        key: whoever asks with the same one later is given the same flow run, and none is made.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+
+    Raises:
+        PrefectAway: the server does not answer.
+        StackError: it does not know the deployment, or refuses.
+    """
+    return _start(
+        f"{RETRAINING_FLOW}/{COORDINATOR}",
+        f"retraining · {recipe}",
+        {"recipe": recipe, "reason": reason},
+        [f"recipe:{recipe}"],
+        api_url,
+        idempotency_key=key,
     )
 
 
