@@ -76,13 +76,14 @@ def answer_withdrawals(desk: WatchDesk) -> Answered:
     return Answered(tuple(started), tuple(held), damaged[0] if damaged else None)
 
 
-def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None) -> bool:
+def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, shown: bool = True) -> bool:
     """Start a retraining if the recipe's champion learned from what was withdrawn and none answers that.
 
     Args:
         desk: of the coordinator.
         recipe: name of the recipe.
         api_url: the Prefect API; that of the surrounding settings when not given.
+        shown: whether to say so in an artifact of the surrounding flow run's server.
 
     Returns:
         Whether one was started.
@@ -99,7 +100,8 @@ def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None) -> bo
         return False
     champion, plan = released
     touching = touching_champion(desk.store, champion, notices)
-    show_withdrawn(recipe, champion.release, touching)
+    if shown:
+        show_withdrawn(recipe, champion.release, touching)
     if not touching or held_up(desk.store, recipe, unfinished_retrainings(api_url=api_url)):
         return False
     unfinished = unfinished_trainings(recipe, api_url=api_url)
