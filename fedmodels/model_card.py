@@ -163,7 +163,7 @@ def _origin(lineage: Lineage) -> str:
     facts = [
         ("run", f"{lineage.run}, round {lineage.round}"),
         ("model", f"`{lineage.model_sha256}`"),
-        ("base model", f"{lineage.base_model}, `{lineage.base_model_sha256}`"),
+        ("base model", f"{lineage.start}, `{lineage.base_model_sha256}`"),
         ("recipe", f"`{lineage.training_sha256}`"),
         ("drift that was answered", plain(lineage.drift.reason) if lineage.drift else "none"),
         *([("signature", f"`{lineage.signature_sha256}`")] if lineage.signature_sha256 else []),

@@ -13,7 +13,7 @@ from fedmodels.drift_section import DriftSection
 from fedmodels.errors import RunConflict
 from fedmodels.identifiers import Identifier, PrintableName
 from fedmodels.protocol.drift import MOST_SCORES, SeenNotice
-from fedmodels.protocol.messages import Message, Plan, Sha256
+from fedmodels.protocol.messages import Message, Plan, Sha256, WhereItBegins
 from fedmodels.words import counted
 
 LONGEST_KEY = 1024
@@ -63,6 +63,8 @@ class RetrainingRequest(Message):
     are none, as the next."""
     without: Annotated[tuple[Identifier, ...], Field(exclude_if=lambda parties: not parties)] = ()
     """Parties that left: they take no part."""
+    begins_from: WhereItBegins = None
+    """The last model that never saw what was withdrawn; `None`: the recipe's base model."""
     reason: Annotated[str, Field(max_length=2000)]
 
 

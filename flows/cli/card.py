@@ -85,7 +85,7 @@ def tell_lineage(lineage: "Lineage") -> None:
     print_table("What it learned from", columns, rows)
     commit = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
     say(
-        f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
+        f"From {lineage.start} ({lineage.base_model_sha256[:12]}) in "
         f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
     )
     if lineage.signature_sha256:

@@ -29,6 +29,7 @@ def start_training(
     resume: bool = False,
     parties: Sequence[str] | None = None,
     repeats: str | None = None,
+    begins_from: dict[str, Any] | None = None,
     tags: Sequence[str] = (),
     api_url: str | None = None,
     key: str | None = None,
@@ -42,6 +43,7 @@ def start_training(
         resume: go on with a run that was begun.
         parties: those of the recipe that take part; all of them when not given.
         repeats: the run that this one is to make again.
+        begins_from: the model of an earlier run from which it begins.
         tags: of the flow run, beside those of run and recipe.
         api_url: the Prefect API; that of the surrounding settings when not given.
         key: whoever asks with the same one later is given the same flow run, and none is made.
@@ -56,7 +58,8 @@ def start_training(
         f"{TRAINING_FLOW}/{COORDINATOR}",
         training_name(run),
         {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None}
-        | ({"repeats": repeats} if repeats else {}),
+        | ({"repeats": repeats} if repeats else {})
+        | ({"begins_from": begins_from} if begins_from else {}),
         [f"run:{run}", f"recipe:{name}", *tags],
         api_url,
         idempotency_key=key,

@@ -13,7 +13,7 @@ from itertools import islice
 from fedmodels.errors import RunConflict, UpdateRefused
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.lineage import Lineage
-from fedmodels.protocol.messages import Head, Plan, Signed
+from fedmodels.protocol.messages import Head, Plan, Signed, StartingModel
 from fedmodels.protocol.withdrawal import (
     NOTICE_LIMIT,
     CountedRound,
@@ -108,6 +108,8 @@ def touches_of(
 ) -> tuple[Touch, ...]:
     """Which notices touch the model that a run had after a round, and from which round on.
 
+    So does what touches the model of an earlier run from which it began.
+
     Args:
         store: the bucket.
         recipe: name of the recipe.
@@ -119,15 +121,41 @@ def touches_of(
     Raises:
         IntegrityError: a decision or record of the run is damaged or gone.
     """
-    naming = [notice for notice in notices if any(each.run == run for each in notice.receipts)]
-    if not naming:
+    if not notices:
         return ()
-    rounds = counted_rounds(store, recipe, run, release)
-    return tuple(
+    naming = [notice for notice in notices if any(each.run == run for each in notice.receipts)]
+    rounds = counted_rounds(store, recipe, run, release) if naming else ()
+    own = tuple(
         Touch(notice, run, first)
         for notice in naming
-        if (first := first_touched(notice, run, rounds)) is not None and first <= last_round
+        if (first := _first_touched(notice, run, rounds)) is not None and first <= last_round
     )
+    start = _start_of(store, recipe, run, release)
+    return own if start is None else (*own, *touches_of(store, recipe, start.run, start.round, notices))
+
+
+def _first_touched(notice: WithdrawalNotice, run: str, rounds: Sequence[CountedRound]) -> int | None:
+    """As `first_touched`; of a run of which nothing tells any more, the first round that the notice names."""
+    if rounds:
+        return first_touched(notice, run, rounds)
+    return min(number for named, number in notice.places if named == run)
+
+
+def _start_of(store: ObjectStore, recipe: str, run: str, release: int | None) -> StartingModel | None:
+    """The earlier model from which a run began, if it did."""
+    plan = read_message(store, plan_key(run), Plan)
+    if plan is not None:
+        return plan.begins_from
+    lineage = _lineage_of(store, recipe, release)
+    return lineage.begins_from if lineage else None
+
+
+def _lineage_of(store: ObjectStore, recipe: str, release: int | None) -> Lineage | None:
+    key = release_key(recipe, release, "lineage") if release is not None else None
+    data = store.read(key) if key else None
+    if key is None or data is None:
+        return None
+    return parse(Lineage, parse(Signed, data, key).payload.encode(), key)
 
 
 def counted_rounds(
@@ -150,12 +178,9 @@ def counted_rounds(
             )
             for record in read_records(store, head)
         )
-    key = release_key(recipe, release, "lineage") if release is not None else None
-    data = store.read(key) if key else None
-    if key is None or data is None:
-        return ()
-    lineage = parse(Lineage, parse(Signed, data, key).payload.encode(), key)
-    return tuple(CountedRound(each.round, each.outcome == "passed", each.accepted) for each in lineage.rounds)
+    lineage = _lineage_of(store, recipe, release)
+    told = lineage.rounds if lineage else ()
+    return tuple(CountedRound(each.round, each.outcome == "passed", each.accepted) for each in told)
 
 
 def mark_release(

@@ -93,6 +93,7 @@ def start(desk: RetrainingDesk, request: RetrainingRequest) -> str | None:
         request.run,
         parties=sorted(set(plan.parties) - set(request.without)),
         tags=retraining_tags(request),
+        begins_from=request.begins_from.model_dump(mode="json") if request.begins_from else None,
     )
 
 

@@ -8,12 +8,12 @@ import pytest
 from fedmodels.errors import IntegrityError, RunConflict
 from fedmodels.model_card import model_card
 from fedmodels.protocol.canonical import canonical_json
-from fedmodels.protocol.messages import Signed
+from fedmodels.protocol.messages import Signed, StartingModel
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import load_private_key, public_key
 from infra.layout import head_key, known_withdrawal_key, plan_key, release_key, withdrawal_key
 from infra.settings import load_role_settings
-from tasks.exchange import create_signed
+from tasks.exchange import create_message, create_signed
 from tasks.release.further import withdrawn
 from tasks.release.kept import kept_model
 from tasks.release.lineage import record_lineage
@@ -21,7 +21,7 @@ from tasks.release.marks import read_marks
 from tasks.release.promoting import promote, rollback
 from tasks.release.reading import read_release
 from tasks.release.requesting import open_release
-from tasks.release.withdrawn import hear_withdrawals, mark_release
+from tasks.release.withdrawn import hear_withdrawals, known_notices, mark_release, touches_of
 from tests.tasks.release.released_models import proposed, reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
@@ -217,3 +217,27 @@ def test_the_card_warns(run, key):
     hear(run, key)
     card = model_card(lineage, found.report, read_marks(run.store, recipe_of(run), release))
     assert "**Withdrawn: do not use it.** The model learned, from round 1 of" in card
+
+
+def test_a_run_that_began_from_a_touched_model_is_touched_with_it(run, home, key):
+    tell(run, "shop-c", 2)
+    hear(run, key)
+    notices = known_notices(run.store, recipe_of(run))
+    for round_number, touched in ((2, True), (1, False)):
+        name = f"{run.run}-from-{round_number}"
+        model = run.records[round_number - 1].model_sha256
+        start = StartingModel(run=run.run, round=round_number, model_sha256=model)
+        plan = run.plan.model_copy(update={"run": name, "begins_from": start})
+        create_message(run.store, plan_key(name), plan)
+        found = touches_of(run.store, recipe_of(run), name, 1, notices)
+        assert [touch.run for touch in found] == [run.run] * touched
+
+
+def test_what_nobody_can_tell_of_a_run_counts(run, key):
+    tell(run, "shop-c", 2)
+    hear(run, key)
+    notices = known_notices(run.store, recipe_of(run))
+    for gone in (plan_key(run.run), head_key(run.run)):
+        run.store.delete(gone)
+    assert touches_of(run.store, recipe_of(run), run.run, 2, notices)
+    assert not touches_of(run.store, recipe_of(run), run.run, 1, notices)

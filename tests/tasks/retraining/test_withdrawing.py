@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from fedmodels.errors import QuorumMissed, RunConflict
-from fedmodels.protocol.messages import Closed, Plan
+from fedmodels.protocol.messages import Closed, Plan, StartingModel
 from fedmodels.protocol.retraining import RetrainingRequest, RunAge, retraining_tags
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from fedmodels.protocol.withdrawal_retraining import (
@@ -20,11 +20,12 @@ from infra.settings import load_role_settings
 from tasks.exchange import create_message, create_signed
 from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
+from tasks.release.withdrawn import known_notices
 from tasks.retraining import steps, withdrawing
 from tasks.retraining.steps import start
 from tasks.retraining.watching import WatchDesk
 from tasks.retraining.withdrawing import start_if_due
-from tasks.retraining.without import ask_without_withdrawn
+from tasks.retraining.without import ask_without_withdrawn, last_that_never_saw
 from tests.store_alone import store_alone
 from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.retraining.conftest import NUMBERS
@@ -102,7 +103,7 @@ def tell(scene, party="shop-c", number=1, **facts):
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
-        receipts=({"run": run.run, "round": 2},),
+        receipts=tuple({"run": run.run, "round": each} for each in facts.get("rounds", (2,))),
     )
     create_signed(run.stores[party], withdrawal_key(party, scene.recipe, number), notice, run.keys[party])
 
@@ -127,6 +128,8 @@ def test_a_champion_that_is_touched_is_trained_again_once(scene):
     request = ask(scene)
     assert (request.parties, request.without, request.run) == (("shop-c",), (), "again-1")
     assert request.reason == "withdrawal: shop-c withdrew rows"
+    untouched = StartingModel(run=scene.run.run, round=1, model_sha256=scene.run.records[0].model_sha256)
+    assert request.begins_from == untouched, "the last model that never saw them"
     assert retraining_tags(request) == ["retraining:1", "reason:withdrawal", "withdrawal:shop-c"]
     assert ask(scene) == request, "the same ticket finds it"
     with pytest.raises(RunConflict) as caught:
@@ -160,6 +163,23 @@ def test_a_party_that_left_takes_no_part(scene, monkeypatch):
     monkeypatch.setattr(steps, "start_training", lambda _recipe, _run, **facts: asked.append(facts))
     start.fn(SimpleNamespace(store=scene.store, recipe=scene.recipe), request)
     assert asked[0]["parties"] == ["shop-a", "shop-b"]
+    assert asked[0]["begins_from"] == request.begins_from.model_dump(mode="json")
+
+
+def test_where_every_round_saw_them_an_earlier_release_is_the_start_or_the_base_model(scene):
+    tell(scene, "shop-a", rounds=(1,))
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    plan, notices = scene.run.plan, known_notices(scene.store, scene.recipe)
+    assert last_that_never_saw(scene.store, plan, 1, notices) is None
+    other = FinishedRun(
+        scene.run.home, f"{scene.recipe}-b", seed=900 + next(NUMBERS), changes={"name": scene.recipe}
+    )
+    other.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+    other.close()
+    facts = {"round_number": 1, "model_sha256": other.head.best_model_sha256}
+    reported(other.store, open_release(other.store, scene.recipe, "u", run=other.run, **facts))
+    found = last_that_never_saw(scene.store, plan, 1, notices)
+    assert found == StartingModel(run=other.run, round=1, model_sha256=other.head.best_model_sha256)
 
 
 def test_too_few_left_wait_for_a_person(scene):
