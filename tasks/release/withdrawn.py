@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from fedmodels.errors import RunConflict, UpdateRefused
+from fedmodels.errors import IntegrityError, RunConflict, UpdateRefused
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Head, Plan, Signed, StartingModel
@@ -51,6 +51,8 @@ class Heard:
 
     notices: tuple[WithdrawalNotice, ...] = ()
     refused: tuple[UpdateRefused, ...] = ()
+    damaged: tuple[IntegrityError, ...] = ()
+    """Why a release could not be marked; nothing moves the champion to it all the same."""
 
 
 def hear_withdrawals(store: ObjectStore, key: PrivateKey, party_keys: Mapping[str, str]) -> Heard:
@@ -63,10 +65,9 @@ def hear_withdrawals(store: ObjectStore, key: PrivateKey, party_keys: Mapping[st
         key: the coordinator's, which signs marks.
         party_keys: party id to public key, base64.
 
-    Raises:
-        IntegrityError: the run of a release that a notice names cannot be read.
     """
     heard: list[WithdrawalNotice] = []
+    damaged: list[IntegrityError] = []
     refused: list[UpdateRefused] = []
     for party in sorted({*store.list_folders(parties_prefix()), *party_keys}):
         for place, envelope in islice(_new(store, party), MOST_NEW):
@@ -78,10 +79,13 @@ def hear_withdrawals(store: ObjectStore, key: PrivateKey, party_keys: Mapping[st
                 refused.append(error)
                 continue
             for release in release_numbers(store, notice.recipe):
-                mark_release(store, key, notice.recipe, release, (notice,))
+                try:
+                    mark_release(store, key, notice.recipe, release, (notice,))
+                except IntegrityError as error:  # one run that is damaged holds up nobody's right
+                    damaged.append(error)
             store.create(known_withdrawal_key(party, *place), envelope)
             heard.append(notice)
-    return Heard(tuple(heard), tuple(refused))
+    return Heard(tuple(heard), tuple(refused), tuple(damaged))
 
 
 def known_notices(store: ObjectStore, recipe: str) -> tuple[WithdrawalNotice, ...]:

@@ -51,16 +51,12 @@ def answer_withdrawals(desk: WatchDesk) -> Answered:
         PrefectAway: the server does not answer; the next look goes on.
     """
     log = get_run_logger()
-    damaged: list[IntegrityError] = []
-    try:
-        heard = hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
-    except IntegrityError as error:
-        damaged.append(error)
-    else:
-        for refusal in heard.refused:
-            log.warning("A notice of withdrawal is refused: %s", write_coded(refusal))
-        for notice in heard.notices:
-            log.info("Party %s %s: %s", notice.party, _what(notice), notice.recipe)
+    heard = hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+    damaged = list(heard.damaged)
+    for refusal in heard.refused:
+        log.warning("A notice of withdrawal is refused: %s", write_coded(refusal))
+    for notice in heard.notices:
+        log.info("Party %s %s: %s", notice.party, _what(notice), notice.recipe)
     started: list[str] = []
     held: list[FedcartError] = []
     for recipe in released_recipes(desk.store):

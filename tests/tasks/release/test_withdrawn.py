@@ -11,7 +11,14 @@ from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Signed, StartingModel
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import load_private_key, public_key
-from infra.layout import head_key, known_withdrawal_key, plan_key, release_key, withdrawal_key
+from infra.layout import (
+    head_key,
+    known_withdrawal_key,
+    plan_key,
+    release_key,
+    round_key,
+    withdrawal_key,
+)
 from infra.settings import load_role_settings
 from tasks.exchange import create_message, create_signed
 from tasks.release.further import withdrawn
@@ -179,6 +186,19 @@ def test_what_a_party_did_not_sign_is_refused_and_touches_nothing(run, key):
     assert promote(run.store, recipe_of(run), release, "ann", undocumented).release == release
     for party in ("shop-b", "shop-c"):
         run.stores[party].delete(withdrawal_key(party, recipe_of(run), 1))
+
+
+def test_a_damaged_run_holds_up_nobodys_right(run, key):
+    release = asked(run)
+    tell(run, "shop-a", 2)
+    place = round_key(run.run, 1, "decision")
+    data = run.store.read(place)
+    run.store.put_blob(place, b"{}")
+    heard = hear(run, key)
+    assert len(heard.notices) == 1
+    assert [error.code for error in heard.damaged] == ["chain-broken"]
+    run.store.put_blob(place, data)
+    refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
 
 
 def test_the_lineage_tells_where_the_run_is_gone(run, key):
