@@ -35,8 +35,8 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
         InputError: there is no such release, or no report of it.
         IntegrityError: its model is not in the bucket, its files are not what was signed, its lineage record
             is none, or a champion before it was changed.
-        RunConflict: as `check_promotion`; `release-unsigned`; `release-withdrawn`; or `promotion-lost`: another
-            pointer came first.
+        RunConflict: as `check_promotion`; `release-unsigned`, `release-withdrawn`; or `promotion-lost`:
+            another pointer came first.
     """
     found = read_report(store, recipe, release)
     standing, version = store.read_version(champion_key(recipe)) or (None, "")
