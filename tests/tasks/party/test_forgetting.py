@@ -7,18 +7,24 @@ import shutil
 
 import pytest
 
-from fedmodels.protocol.messages import Signed
+from fedmodels.errors import DataRefused
+from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.messages import Announcement, Signed
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import public_key, verify
-from infra.layout import withdrawal_key
+from infra.layout import receipt_key, withdrawal_key
 from infra.settings import load_role_settings
 from infra.versioning.remote import Remote
+from tasks.party import forgetting
 from tasks.party.forgetting import find_concerned, forget
 from tasks.party.forgetting_desk import ForgettingDesk
 from tasks.party.kept_rows import drift_folder
+from tasks.party.session import PartySession
+from tasks.party.submission import submit_update
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
 from tasks.party.withdrawn import read_withdrawn
+from tasks.reading import read_plan
 from tests.store_alone import store_alone, store_of
 from tests.tasks.drift.champion import PARTIES, REVIEWS, Champion, sentences
 
@@ -177,3 +183,43 @@ def test_a_party_that_leaves_names_every_update(shop):
     done = forget(desk, None)
     assert (done.notice.leaves, done.notice.places, done.notice.rows) == (True, {(shop.run, 1)}, None)
     assert not forget(desk, None).made
+
+
+def test_a_call_that_was_killed_before_its_notice_is_made_again(shop, monkeypatch):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+
+    def killed(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forgetting, "create_signed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(desk, [trained])
+    assert read_withdrawn(desk.workspace, desk.recipe).has(trained), "nothing more is learned from it"
+    done = forget(desk, [trained])
+    assert (done.notice.number, done.made, done.new_rows) == (1, True, 0)
+
+
+def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    session.plan = read_plan(shop.store, shop.run)
+    update = session.round_folder(2) / "update.safetensors"
+    update.parent.mkdir(parents=True, exist_ok=True)
+    update.write_bytes(b"update")
+    forget(desk, [trained])
+    announcement = Announcement(
+        run=shop.run,
+        round=2,
+        passed_rounds=1,
+        model_sha256=session.plan.base_model_sha256,
+        cohort=PARTIES,
+        round_timeout=60.0,
+    )
+    protected = {"sha256": sha256_hex(b"update"), "norm": 1.0}
+    with pytest.raises(DataRefused) as caught:
+        submit_update.fn(session, announcement, {"num_examples": 10.0}, protected, "")
+    assert caught.value.code == "rows-withdrawn"
+    assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
