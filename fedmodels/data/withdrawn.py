@@ -56,7 +56,7 @@ NOTHING = Withdrawn()
 
 def keyed_text(text: str, key: bytes) -> str:
     """HMAC-SHA256 of a clean text, 64 hexadecimal digits."""
-    return hmac.new(key, _ROW_PURPOSE + b"\0" + text.encode(), sha256).hexdigest()
+    return hmac.digest(key, _ROW_PURPOSE + b"\0" + text.encode(), "sha256").hex()
 
 
 def keyed_texts(texts: Iterable[str], key: bytes) -> frozenset[str]:
