@@ -5,7 +5,7 @@ these are not, the coordinator's scheduled watch takes the notice up.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fedmodels.protocol.withdrawal import WithdrawalNotice
     from tasks.party.forgetting import Concerned
     from tasks.party.forgetting_desk import ForgettingDesk
+    from tasks.release.reading import ReleaseView
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,34 @@ def touched_releases(desk: "ForgettingDesk", concerned: "Concerned") -> tuple[To
         is_champion = champion is not None and champion.release == number
         found += [TouchedRelease(number, touch.run, touch.round, is_champion) for touch in touches]
     return tuple(found)
+
+
+def withdrawn_champion(view: "ReleaseView") -> str:
+    """That a release is the champion and learned from what was withdrawn; empty of any other."""
+    if not view.marks or view.standing != "champion":
+        return ""
+    request = view.request
+    return (
+        f"the champion of {request.recipe}, release {request.release}, {view.marks[0].in_words()}; it stays "
+        "the champion until a model that never saw them is released."
+    )
+
+
+def withdrawn_champions(home: Path) -> list[str]:
+    """The same of every recipe of the local stack, whose store runs; none where it does not say."""
+    from flows.following import coordinator_store
+    from tasks.release.reading import read_champion, read_release, released_recipes
+
+    found = []
+    with suppress(
+        FedcartError
+    ):  # whoever asks for the state of the stack is to see it whatever the bucket holds
+        store = coordinator_store(home)
+        for recipe in released_recipes(store):
+            champion = read_champion(store, recipe)
+            if champion is not None:
+                found.append(withdrawn_champion(read_release(store, recipe, champion.release)))
+    return [told for told in found if told]
 
 
 def is_coordinator_here(settings: Settings) -> bool:

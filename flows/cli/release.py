@@ -69,6 +69,7 @@ def list_releases(
     as_json: JsonFlag = False,
 ) -> None:
     """All releases, oldest first, where each stands, and its tag in the models repository."""
+    from flows.forgetting import withdrawn_champion
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.release.reading import list_releases as views_of
@@ -85,8 +86,8 @@ def list_releases(
         rows = [(*_list_row(view), tag) for view, tag in zip(views, tags, strict=True)]
         print_table("Releases", LIST_COLUMNS, rows)
         for view in views:
-            if view.marks and view.standing == "champion":
-                warn(_withdrawn_champion(view))
+            if told := withdrawn_champion(view):
+                warn(told)
     else:
         console.print("There is no release" + (f" of {recipe}." if recipe else "."))
 
@@ -311,14 +312,6 @@ def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
         accuracy,
         checks,
         view.in_words,
-    )
-
-
-def _withdrawn_champion(view: "ReleaseView") -> str:
-    request = view.request
-    return (
-        f"the champion of {request.recipe}, release {request.release}, {view.marks[0].in_words()}; it stays "
-        "the champion until a model that never saw them is released."
     )
 
 

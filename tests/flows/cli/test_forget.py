@@ -80,6 +80,9 @@ def test_rows_are_withdrawn_and_the_champion_is_marked(fedcart, home, champion):
     listed = fedcart("release", "list", "rights")
     assert "champion, withdrawn" in " ".join(listed.stdout.split())
     assert "the champion of rights, release 1, learned, from round 2 of rights-1 on" in listed.stderr
+    state = json.loads(fedcart("status", "--json").stdout)
+    assert [told[:43] for told in state["withdrawn"]] == ["the champion of rights, release 1, learned,"]
+    assert "the champion of rights, release 1, learned" in fedcart("status").stderr
     shown = fedcart("release", "show", "rights", "1")
     assert "champion, withdrawn." in shown.stdout
     assert "its model learned, from round 2 of rights-1 on, from rows that shop-c withdrew." in shown.stderr
