@@ -5,7 +5,7 @@ from typing import Any
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
-from fedmodels.errors import InputError
+from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.messages import Plan, Record, StartingModel
 from infra.layout import model_key, plan_key, round_key
 from tasks.coordinator.run import CoordinatorRun
@@ -44,7 +44,13 @@ def begun_from(run: CoordinatorRun, plan: Plan, start: StartingModel | None) -> 
     """
     if start is None:
         return plan
-    if why := _hindered(run, plan, start):
+    try:
+        why = _hindered(run, plan, start)
+        if not why:
+            fetch_model(run.store, start.model_sha256, run.models)
+    except IntegrityError as error:
+        why = error.sentence
+    if why:
         get_run_logger().warning(
             "The run begins from the recipe's base model, not from that of %s after round %d: %s",
             start.run,
@@ -52,7 +58,6 @@ def begun_from(run: CoordinatorRun, plan: Plan, start: StartingModel | None) -> 
             why,
         )
         return plan
-    fetch_model(run.store, start.model_sha256, run.models)
     return plan.model_copy(update={"base_model_sha256": start.model_sha256, "begins_from": start})
 
 

@@ -7,7 +7,7 @@ import pytest
 from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Plan, StartingModel
-from infra.layout import model_key, plan_key
+from infra.layout import model_key, plan_key, round_key
 from infra.settings import load_role_settings
 from tasks.coordinator import beginning
 from tasks.coordinator.beginning import begun_from, start_of, starting_model
@@ -86,6 +86,18 @@ def test_a_model_that_is_gone(run, played):
     assert begun_from(run, plan_of(played), start(played)).begins_from is None
     run.store.put_blob(key, data)
     assert run.said == ["that model is gone"]
+
+
+@pytest.mark.parametrize("place", ["record", "model"])
+def test_what_is_damaged_keeps_nobody_waiting(run, played, place):
+    model = played.records[0].model_sha256
+    key = model_key(model) if place == "model" else round_key(played.run, 1, "record")
+    data = run.store.read(key)
+    run.store.put_blob(key, b"{}")
+    model_file(run.models, model).unlink(missing_ok=True)
+    assert begun_from(run, plan_of(played), start(played)).begins_from is None
+    run.store.put_blob(key, data)
+    assert len(run.said) == 1
 
 
 def test_what_a_flow_run_is_given(played):
