@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedmodels.errors import FedcartError, InputError, QuorumMissed, RunConflict
+from fedmodels.errors import FedcartError, InputError, IntegrityError, QuorumMissed, RunConflict
 from fedmodels.recipe import Recipe
 from flows.open_store import names_a_store
 from flows.own_settings import party_settings, party_workspace
@@ -105,24 +105,30 @@ def party_desk(recipe: Recipe, party: str, settings: Settings) -> "Iterator[Forg
         )
 
 
-def touched_releases(desk: "ForgettingDesk", concerned: "Concerned") -> tuple[TouchedRelease, ...]:
+def touched_releases(
+    desk: "ForgettingDesk", concerned: "Concerned"
+) -> tuple[tuple[TouchedRelease, ...], tuple[IntegrityError, ...]]:
     """Releases that a notice of these receipts marks, as the party sees the coordinator's messages.
 
-    Raises:
-        FedcartError: a run's messages are damaged, or the store is away.
+    And what is damaged of the runs of others, of which nobody can say it: that keeps no one from withdrawing.
     """
     from tasks.release.reading import read_champion, read_request, release_numbers
     from tasks.release.withdrawn import touches_of
 
     champion = read_champion(desk.store, desk.recipe)
-    found = []
+    found: list[TouchedRelease] = []
+    damaged: list[IntegrityError] = []
     for number in release_numbers(desk.store, desk.recipe):
         request = read_request(desk.store, desk.recipe, number)
         notices = (_as_notice(concerned),)
-        touches = touches_of(desk.store, desk.recipe, request.run, request.round, notices, number)
+        try:
+            touches = touches_of(desk.store, desk.recipe, request.run, request.round, notices, number)
+        except IntegrityError as error:
+            damaged.append(error)
+            continue
         is_champion = champion is not None and champion.release == number
         found += [TouchedRelease(number, touch.run, touch.round, is_champion) for touch in touches]
-    return tuple(found)
+    return tuple(found), tuple(damaged)
 
 
 def withdrawn_champion(view: "ReleaseView") -> str:

@@ -69,7 +69,9 @@ def forget(
     with party_desk(asked, party, settings) as desk:
         with _looking(party) as report:
             concerned = find_concerned(desk, texts, report)
-            touched = touched_releases(desk, concerned)
+            touched, damaged = touched_releases(desk, concerned)
+        for error in damaged:
+            warn(str(error))
         if not as_json:
             _show(concerned, touched)
         if dry_run:

@@ -1,7 +1,9 @@
 """Asking for a retraining without what was withdrawn: hold the champion against it, take a number."""
 
 from collections.abc import Set
+from contextlib import suppress
 
+from fedmodels.errors import IntegrityError
 from fedmodels.protocol.messages import Plan, Record, StartingModel
 from fedmodels.protocol.releases import Champion
 from fedmodels.protocol.retraining import PrivacyBudget, RetrainingRequest
@@ -131,9 +133,10 @@ def last_that_never_saw(
         if record is not None:
             return StartingModel(run=plan.run, round=record.round, model_sha256=record.model_sha256)
     for number in reversed(release_numbers(store, recipe)):
-        found = _released_before(store, plan, number, notices)
-        if found is not None:
-            return found
+        with suppress(IntegrityError):  # a release whose run is damaged is none to begin from
+            found = _released_before(store, plan, number, notices)
+            if found is not None:
+                return found
     return None
 
 

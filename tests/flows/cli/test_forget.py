@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.layout import known_withdrawal_key, withdrawal_key
+from infra.layout import known_withdrawal_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
 from tasks.party.withdrawn import has_left, read_withdrawn
 from tasks.release.promoting import promote
@@ -63,6 +63,16 @@ def test_what_would_be_marked_is_shown_and_nothing_changed(fedcart, home, champi
     assert (nobody.returncode, "confirmation-missing" in nobody.stderr) == (2, True)
     assert not champion.store.exists(withdrawal_key("shop-c", "rights", 1))
     assert not read_withdrawn(load_role_settings(home, "shop-c").workspace, "rights")
+
+
+def test_a_damaged_run_keeps_nobody_from_withdrawing(fedcart, champion):
+    place = round_key("rights-1", 1, "decision")
+    data = champion.store.read(place)
+    champion.store.put_blob(place, b"{}")
+    shown = fedcart("forget", "--party", "shop-c", "--dry-run")
+    champion.store.put_blob(place, data)
+    assert shown.returncode == 0
+    assert "The decision of round 1 of run rights-1 was changed" in " ".join(shown.stderr.split())
 
 
 def test_rows_are_withdrawn_and_the_champion_is_marked(fedcart, home, champion):
