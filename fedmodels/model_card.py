@@ -3,30 +3,33 @@
 M. Mitchell et al., *Model cards for model reporting*, FAT* 2019.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from huggingface_hub import EvalResult, ModelCardData
 
 from fedmodels.protocol.lineage import DataVersion, Lineage, LineageRound, environments_of
 from fedmodels.protocol.messages import Environment, Metrics
 from fedmodels.protocol.releases import ReleaseReport
+from fedmodels.protocol.withdrawal import WithdrawnMark
 from fedmodels.words import counted, plain, short_number
 
 NOT_STATED = "not stated"
 
 
-def model_card(lineage: Lineage, report: ReleaseReport) -> str:
+def model_card(lineage: Lineage, report: ReleaseReport, withdrawn: Sequence[WithdrawnMark] = ()) -> str:
     """The card as Markdown with its YAML header.
 
     Args:
         lineage: of the release.
         report: of the release.
+        withdrawn: marks of what was withdrawn since.
     """
     recipe = lineage.training
     parts = [
         f"---\n{_header(lineage, report).to_yaml()}\n---",
         f"# {lineage.recipe}, release {lineage.release}",
         recipe.description.rstrip(".") + "." if recipe.description else "",
+        *_warning(withdrawn),
         _summary(lineage),
         "## Use",
         _use(lineage),
@@ -42,6 +45,11 @@ def model_card(lineage: Lineage, report: ReleaseReport) -> str:
         _origin(lineage),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _warning(withdrawn: Sequence[WithdrawnMark]) -> Iterator[str]:
+    for told in dict.fromkeys(mark.in_words() for mark in withdrawn):
+        yield f"**Withdrawn: do not use it.** The model {told}."
 
 
 def _summary(lineage: Lineage) -> str:
@@ -155,7 +163,7 @@ def _origin(lineage: Lineage) -> str:
     facts = [
         ("run", f"{lineage.run}, round {lineage.round}"),
         ("model", f"`{lineage.model_sha256}`"),
-        ("base model", f"{lineage.base_model}, `{lineage.base_model_sha256}`"),
+        ("base model", f"{lineage.start}, `{lineage.base_model_sha256}`"),
         ("recipe", f"`{lineage.training_sha256}`"),
         ("drift that was answered", plain(lineage.drift.reason) if lineage.drift else "none"),
         *([("signature", f"`{lineage.signature_sha256}`")] if lineage.signature_sha256 else []),

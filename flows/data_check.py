@@ -8,7 +8,7 @@ from fedmodels.recipe import Recipe
 from flows.data_preparation import data_folder
 from flows.own_settings import party_settings, party_workspace
 from infra.private_files import read_json
-from infra.settings import Settings, Tables, party_tables
+from infra.settings import Settings, party_tables
 
 if TYPE_CHECKING:
     from tasks.party.kept_contract import ContractCheck
@@ -28,11 +28,15 @@ def check_party(recipe: Recipe, party: str, settings: Settings) -> "ContractChec
     """
     from tasks.party.contract import Terms, check_tables
     from tasks.party.kept_contract import check_unless_kept, contract_folder, contract_key
+    from tasks.party.withdrawn import read_withdrawn
 
-    terms = Terms(recipe, _labels(recipe, settings.home), _tables(recipe, party, settings))
+    own = party_settings(recipe, party, settings)
+    tables, workspace = party_tables(own.tables, recipe.name, party), party_workspace(party, settings)
     try:
+        withdrawn = read_withdrawn(workspace, recipe.name, told=own.policy.tell_withdrawn)
+        terms = Terms(recipe, _labels(recipe, settings.home), tables, withdrawn)
         return check_unless_kept(
-            contract_folder(party_workspace(party, settings), recipe.name),
+            contract_folder(workspace, recipe.name),
             terms,
             contract_key(terms),
             lambda now, scratch: check_tables(terms, now, scratch),
@@ -70,11 +74,6 @@ def told_outside(party: str, checked: "ContractCheck") -> dict[str, object]:
             for finding in verdict.findings
         ],
     }
-
-
-def _tables(recipe: Recipe, party: str, settings: Settings) -> Tables:
-    own = party_settings(recipe, party, settings)
-    return party_tables(own.tables, recipe.name, party)
 
 
 def _labels(recipe: Recipe, home: Path) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The coordinator's watch: notices of drift in the bucket become events of its Prefect server."""
+"""The coordinator's watch: notices of drift become events of its Prefect server, withdrawals trainings."""
 
 from collections import Counter
 from typing import Any
@@ -11,6 +11,7 @@ from fedmodels.errors import FedcartError, IntegrityError, write_coded
 from fedmodels.protocol.drift import SeenNotice
 from infra.settings import load_settings
 from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
+from tasks.retraining.withdrawing import answer_withdrawals
 from tasks.tracebacks import silence_tracebacks
 
 
@@ -18,27 +19,33 @@ from tasks.tracebacks import silence_tracebacks
 def drift_watch() -> dict[str, Any] | State[Any]:
     """Note new drift notices of all parties; emit `fedcart.drift.detected` for what is to be told of them.
 
+    Before that, notices of withdrawal are heard, and a champion that they touch is trained again without what
+    was withdrawn.
+
     That is one event a party and recipe: for a new valid notice about the champion, and again while no
     retraining has answered it and none of the rules forbids one.
 
     Returns:
-        Recipes and parties of which an event told, and how many new notices were refused, by code. The state
-        is *HeldUp* while drift waits for an open run that nobody conducts, and says what to do.
+        Recipes and parties of which an event told, how many new notices were refused, by code, and recipes
+        that are trained again without what was withdrawn. The state is *HeldUp* while drift or a withdrawal
+        waits for a person, and says what to do.
     """
     silence_tracebacks()
     try:
         desk = WatchDesk(load_settings())
+        answered = answer_withdrawals(desk)
         noted, damaged = noted_of(desk)
         told = tell_of_drift(desk)
-        if damaged:
-            raise damaged
-        if told.held_up:
-            return Completed(name="HeldUp", message=" ".join(map(write_coded, told.held_up)))
+        if fault := damaged or answered.damaged:
+            raise fault
+        if held_up := (*answered.held_up, *told.held_up):
+            return Completed(name="HeldUp", message=" ".join(map(write_coded, held_up)))
     except FedcartError as error:
         return Failed(message=write_coded(error))
     return {
         "told": [f"{each.recipe}/{each.party}" for each in told.notices],
         "refused": dict(Counter(each.code for each in noted if not each.valid)),
+        "without_withdrawn": list(answered.started),
     }
 
 

@@ -27,7 +27,7 @@ from fedmodels.errors import (
 )
 from fedmodels.full_disk import is_disk_full
 from fedmodels.identifiers import check_identifier, new_run_id
-from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision
+from fedmodels.protocol.messages import Announcement, Candidate, Closed, Decision, StartingModel
 from fedmodels.protocol.recording import NO_FINITE_AVERAGE
 from fedmodels.protocol.resting import may_drop
 from fedmodels.protocol.retraining import TRAINING_OPEN
@@ -58,6 +58,7 @@ from tasks.coordinator.aggregating import aggregate
 from tasks.coordinator.alone import check_no_training, start_scheduled
 from tasks.coordinator.announcing import announce_round
 from tasks.coordinator.artifacts import show_round, show_run
+from tasks.coordinator.beginning import starting_model
 from tasks.coordinator.closing import close_round, close_run
 from tasks.coordinator.collecting import (
     collect_evaluation,
@@ -114,6 +115,7 @@ def federated_training(
     resume: bool = False,
     parties: list[str] | None = None,
     repeats: str | None = None,
+    begins_from: dict[str, Any] | None = None,
 ) -> dict[str, Any] | State[Any]:
     """Train the recipe's model across its parties; return the run's id, status and kept model.
 
@@ -124,6 +126,8 @@ def federated_training(
         resume: go on with a run whose coordinator died, from HEAD.
         parties: those of the recipe that take part; all of them when it is not given.
         repeats: the run that this one is to make again, on the tables that its parties kept of it.
+        begins_from: run, round and hash of the model from which it begins; the recipe's base model when it is
+            not given.
     """
     silence_tracebacks()
     try:
@@ -135,7 +139,8 @@ def federated_training(
     try:
         if run is None:
             return start_alone(conductor, recipe, agreed, chosen)
-        return conduct(conductor, agreed, chosen, resume=resume, repeats=repeats)
+        start = starting_model(begins_from)
+        return conduct(conductor, agreed, chosen, resume=resume, repeats=repeats, start=start)
     except FedcartError as error:
         said = write_coded(error)
         left_out = isinstance(error, RunConflict) and error.code == TRAINING_OPEN
@@ -174,6 +179,7 @@ def conduct(
     *,
     resume: bool,
     repeats: str | None = None,
+    start: StartingModel | None = None,
 ) -> dict[str, Any]:
     """Start the parties' sessions, open or resume the run, and play it to its end.
 
@@ -192,7 +198,7 @@ def conduct(
             load_workbench(run)
     else:
         start_sessions(run, parties)  # they import their libraries while the plan is made
-        open_run(run, recipe, parties, repeats)
+        open_run(run, recipe, parties, repeats, start)
         load_workbench(run)
     closed = play(run)
     leave_closed_run(run.store_for_looks, run.workspace, run)

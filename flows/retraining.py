@@ -28,13 +28,22 @@ RULES = frozenset(
         "drift-run-open",
         "drift-cool-down",
         "drift-budget",
+        "withdrawal-run-open",
     }
 )
-TOO_LATE = frozenset({"drift-notice-outdated", "drift-notice-late", "drift-answered"})
+TOO_LATE = frozenset(
+    {
+        "drift-notice-outdated",
+        "drift-notice-late",
+        "drift-answered",
+        "withdrawal-nothing",
+        "withdrawal-answered",
+    }
+)
 NOT_STARTED = RULES | TOO_LATE
 """Codes with which nothing is wrong: it is not the time to train, or another event came first.
 
-`drift-run-stopped` is none of them: the drift waits until a person acts.
+`drift-run-stopped` and `withdrawal-run-stopped` are none of them: drift or right wait until a person acts.
 """
 
 
@@ -42,12 +51,15 @@ NOT_STARTED = RULES | TOO_LATE
 def retraining(recipe: str, reason: dict[str, Any] | None = None) -> dict[str, Any] | State[Any]:
     """Train the champion's recipe again because its parties' data have drifted, and release what comes of it.
 
+    Or because the champion learned from what was withdrawn: then without that, and with no cool-down.
+
     Before anything starts, the event is held against the notices that the coordinator found valid, and
     against cool-down, quorum, open runs and privacy budget.
 
     Args:
         recipe: name of the recipe.
-        reason: the words of the event `fedcart.drift.detected`; none when a person asks.
+        reason: the words of the event `fedcart.drift.detected`; none when a person asks; `{"cause":
+            "withdrawal"}` for a retraining without what was withdrawn.
     """
     silence_tracebacks()
     try:

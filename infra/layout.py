@@ -118,7 +118,8 @@ def releases_prefix(recipe: str) -> str:
 
 
 def release_key(recipe: str, release: int, message: str) -> str:
-    """Create-only: `request`, `taken-N`, `report`, `signature`, `approval`, `lineage` or `spoilt`."""
+    """Create-only: `request`, `report`, `signature`, `approval`, `lineage`, `spoilt`; `taken-N`, and
+    `withdrawn-PARTY-N`."""
     return f"{releases_prefix(recipe)}{release:04d}/{message}.json"
 
 
@@ -190,3 +191,23 @@ def retrainings_prefix(recipe: str) -> str:
 def retraining_key(recipe: str, number: int) -> str:
     """Create-only: takes the number for one retraining, and names its run."""
     return f"{retrainings_prefix(recipe)}{number:04d}.json"
+
+
+def own_withdrawals_prefix(party: str) -> str:
+    """Below it, a party's notices of withdrawal, one folder a recipe."""
+    return f"parties/{party}/withdrawals/"
+
+
+def withdrawal_key(party: str, recipe: str, number: int) -> str:
+    """Create-only, signed: a party's notice that rows were withdrawn, or that it leaves."""
+    return f"{own_withdrawals_prefix(party)}{recipe}/{number:04d}.json"
+
+
+def known_withdrawals_prefix(recipe: str) -> str:
+    """Notices of a recipe that the coordinator found valid, one folder a party."""
+    return f"{COORDINATOR}/withdrawals/{recipe}/"
+
+
+def known_withdrawal_key(party: str, recipe: str, number: int) -> str:
+    """Create-only: a notice that was found valid, byte for byte; its party cannot take it back."""
+    return f"{known_withdrawals_prefix(recipe)}{party}/{number:04d}.json"

@@ -89,6 +89,10 @@ class PartyPolicy(BaseModel):
         description="what its receipts say of that version: its keyed hash, rows by table, names and types"
         " of columns; empty: nothing",
     )
+    tell_withdrawn: bool = Field(
+        False,
+        description="counts rows that their owners took back, in receipts and in notices of withdrawal",
+    )
     drift_features: tuple[str, ...] | None = Field(
         None,
         description="features that its drift notices may speak of; empty: it leaves no notice; not set: any",

@@ -30,6 +30,7 @@ from fedmodels.data.fresh import labelled_fresh_rows
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.splits import is_held_out
 from fedmodels.data.tables import RawTable, read_row_batches, reading_of
+from fedmodels.data.withdrawn import COUNT, NOTHING, Withdrawn
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import DataConfig
 
@@ -92,6 +93,7 @@ def prepare_on_disk(
     *,
     seed: int,
     fresh: Path | None = None,
+    withdrawn: Withdrawn = NOTHING,
 ) -> TableCounts:
     """Read, clean and split a party's tables into the views `train` and `holdout` of a file.
 
@@ -105,6 +107,7 @@ def prepare_on_disk(
         labels: the classes of the plan.
         seed: the recipe's seed.
         fresh: rows that came in since; there need be no such file.
+        withdrawn: rows that their owners took back.
 
     Raises:
         DataRefused: as `prepare_party_tables`.
@@ -116,11 +119,12 @@ def prepare_on_disk(
 
     with _open(path) as file:
         file.executescript(_SCHEMA)
-        _fill(file, _reading(train, data, "train"), side_of if holdout is None else lambda _text: 0, counts)
+        side = side_of if holdout is None else lambda _text: 0
+        _fill(file, _reading(train, data, "train"), side, counts, withdrawn)
         if holdout is not None:
-            _fill(file, _reading(holdout, data, "holdout"), lambda _text: 1, counts)
+            _fill(file, _reading(holdout, data, "holdout"), lambda _text: 1, counts, withdrawn)
         for batch in labelled_fresh_rows(fresh, data, counts):
-            _insert(file, batch, side_of, counts)
+            _insert(file, batch, side_of, counts, withdrawn)
         for part in (0, 1):
             counts["conflicting_labels"] += file.execute(_DROP_CONFLICTS, (part, part)).rowcount
         counts["train_texts_in_holdout"] += file.execute(_DROP_HELD_OUT).rowcount
@@ -255,29 +259,39 @@ def _reading(path: Path, data: DataConfig, table: str) -> Reading:
 
 
 def _fill(
-    file: sqlite3.Connection, reading: Reading, side_of: Callable[[str], int], counts: Counter[str]
+    file: sqlite3.Connection,
+    reading: Reading,
+    side_of: Callable[[str], int],
+    counts: Counter[str],
+    withdrawn: Withdrawn,
 ) -> None:
     filled = False
     for batch in read_row_batches(reading):
-        _insert(file, batch, side_of, counts)
+        _insert(file, batch, side_of, counts, withdrawn)
         filled = True
     if not filled:
         raise reading.fault("has no rows", "give a table with rows", "table-empty")
 
 
 def _insert(
-    file: sqlite3.Connection, batch: RawTable, side_of: Callable[[str], int], counts: Counter[str]
+    file: sqlite3.Connection,
+    batch: RawTable,
+    side_of: Callable[[str], int],
+    counts: Counter[str],
+    withdrawn: Withdrawn,
 ) -> None:
-    rows = list(_clean(batch, counts))
+    rows = list(_clean(batch, counts, withdrawn))
     before = file.total_changes
     file.executemany(_INSERT, ((side_of(text), *_row(text, label)) for text, label in rows))
     counts["exact_duplicates"] += len(rows) - (file.total_changes - before)
 
 
-def _clean(batch: RawTable, counts: Counter[str]) -> Iterator[tuple[str, str]]:
+def _clean(batch: RawTable, counts: Counter[str], withdrawn: Withdrawn) -> Iterator[tuple[str, str]]:
     for value, raw_label in zip(batch.texts, batch.labels, strict=True):
         text, label = clean_row(value, raw_label, counts)
-        if text:
+        if text and withdrawn.has(text):
+            counts[COUNT] += withdrawn.told
+        elif text:
             yield text, label
 
 

@@ -14,6 +14,7 @@ from fedmodels.data.cleaning import as_table, clean_each, clean_text
 from fedmodels.data.columns import Reading, column_batches, column_names
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import RawTable, read_row_batches, reading_of
+from fedmodels.data.withdrawn import NOTHING, Withdrawn
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import DataConfig
 from fedmodels.spelling import clean_label
@@ -67,6 +68,7 @@ def read_window(
     without: frozenset[str] = frozenset(),
     only: frozenset[str] | None = None,
     all_kinds: bool = True,
+    withdrawn: Withdrawn = NOTHING,
 ) -> Window:
     """The clean rows of a table, with or without labels, and further columns of it; repeated rows repeat.
 
@@ -78,6 +80,7 @@ def read_window(
         without: clean texts whose rows are left out.
         only: clean texts whose rows are kept; all of them when not given.
         all_kinds: whether a further column that the table lacks is refused; else the window lacks it.
+        withdrawn: rows that their owners took back, which are left out as well.
 
     Raises:
         DataRefused: the table is missing or damaged, or lacks a column.
@@ -87,7 +90,7 @@ def read_window(
     for batch in _batches(path, data, table):
         texts += batch.texts
         labels += batch.labels
-    rows = as_table(clean_each(texts, labels, Counter())).without_texts(without)
+    rows = withdrawn.without(as_table(clean_each(texts, labels, Counter())).without_texts(without))
     if only is not None:
         rows = rows.take(place for place, text in enumerate(rows.texts) if text in only)
     if not all_kinds:

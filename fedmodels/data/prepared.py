@@ -8,6 +8,7 @@ import hashlib
 import hmac
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from fedmodels.data.cleaning import clean_each, clean_text, distinct_rows
@@ -17,6 +18,7 @@ from fedmodels.data.recurring import repeated_texts
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.splits import is_held_out, split_by_text
 from fedmodels.data.tables import RawTable, read_table
+from fedmodels.data.withdrawn import COUNT, NOTHING, Withdrawn
 from fedmodels.errors import DataRefused, FedcartError, InputError
 from fedmodels.recipe import DataConfig
 from fedmodels.spelling import clean_label
@@ -68,12 +70,14 @@ def prepare_party_tables(
     *,
     seed: int,
     fresh: Path | None = None,
+    withdrawn: Withdrawn = NOTHING,
 ) -> PreparedTables:
     """Read and clean a party's tables. Without `holdout`, a share of the rows is split off by their texts.
 
     A text that stands in both tables stays in the holdout alone. Rows with an unknown label, or with
     none, stay and are counted: they make the contract fail rather than vanish. Fresh rows join those to
     train on and, by the same share, those held out; of them a row without a label is left out and counted.
+    Withdrawn rows are left out before anything else is decided, as if no table held them.
 
     Args:
         train: the party's table, Parquet or CSV.
@@ -82,6 +86,7 @@ def prepare_party_tables(
         labels: the classes of the plan.
         seed: the recipe's seed.
         fresh: rows that came in since; there need be no such file.
+        withdrawn: rows that their owners took back.
 
     Raises:
         DataRefused: a table is missing, damaged, of a wrong form or without rows.
@@ -92,13 +97,14 @@ def prepare_party_tables(
         )
     counts: Counter[str] = Counter()
     repeated: set[str] = set()
+    read = partial(_read_clean, repeated=repeated, withdrawn=withdrawn)
     joining = _read_fresh(fresh, data, seed, counts)
     if holdout is None:
-        rows = _read_clean(train, data, "train", DataRefused, counts, *joining, repeated=repeated)
+        rows = read(train, data, "train", DataRefused, counts, *joining)
         held, rows = split_by_text(rows, [data.holdout_share], seed, "holdout")
     else:
-        rows = _read_clean(train, data, "train", DataRefused, counts, joining[0], repeated=repeated)
-        held = _read_clean(holdout, data, "holdout", DataRefused, counts, joining[1], repeated=repeated)
+        rows = read(train, data, "train", DataRefused, counts, joining[0])
+        held = read(holdout, data, "holdout", DataRefused, counts, joining[1])
         repeated |= frozenset(rows.texts) & frozenset(held.texts)
         before = len(rows)
         rows = rows.without_texts(frozenset(held.texts))
@@ -205,13 +211,25 @@ def _read_clean(
     counts: Counter[str],
     *joining: RawTable,
     repeated: set[str] | None = None,
+    withdrawn: Withdrawn = NOTHING,
 ) -> LabelledTexts:
     """The clean rows of a table and of what joins it; texts that one of them repeats go into `repeated`."""
     parts = (read_table(path, data.text, data.label, table=table, error=error), *joining)
-    cleaned = [clean_each(part.texts, part.labels, counts) for part in parts]
+    cleaned = [_standing(clean_each(part.texts, part.labels, counts), withdrawn, counts) for part in parts]
     if repeated is not None:
         repeated.update(*(repeated_texts(text for text, _ in rows) for rows in cleaned))
     return distinct_rows((row for rows in cleaned for row in rows), counts)
+
+
+def _standing(
+    rows: list[tuple[str, str]], withdrawn: Withdrawn, counts: Counter[str]
+) -> list[tuple[str, str]]:
+    """The clean rows that nobody took back."""
+    if not withdrawn:
+        return rows
+    kept = [row for row in rows if not withdrawn.has(row[0])]
+    counts[COUNT] += (len(rows) - len(kept)) * withdrawn.told
+    return kept
 
 
 def _read_fresh(

@@ -93,13 +93,18 @@ def reading_of(path: Path, text: str, label: str, *, table: str, error: type[Fed
     return Reading(path, (text, label), f"The {table} table", error)
 
 
-def read_texts(path: Path, column: str) -> list[str]:
+def read_texts(path: Path, column: str, option: str = "--column") -> list[str]:
     """One text column of a Parquet or CSV file, in order; a missing text is the empty string.
+
+    Args:
+        path: the file.
+        column: name of the column.
+        option: with which a person names it.
 
     Raises:
         InputError: as `read_table`.
     """
-    return [text or "" for text in _read_filled(_named(path, column)).texts]
+    return [text or "" for text in _read_filled(_named(path, column, option)).texts]
 
 
 def read_text_table(path: Path, column: str) -> TextTable:
@@ -120,8 +125,8 @@ def read_text_table(path: Path, column: str) -> TextTable:
     return TextTable(columns, rows, column)
 
 
-def _named(path: Path, column: str) -> Reading:
-    return Reading(path, (column, column), f"The file {path}", InputError, option="--column")
+def _named(path: Path, column: str, option: str = "--column") -> Reading:
+    return Reading(path, (column, column), f"The file {path}", InputError, option=option)
 
 
 def _read_filled(reading: Reading) -> RawTable:

@@ -31,6 +31,7 @@ from fedmodels.protocol.messages import (
     Record,
     Refusal,
     Sha256,
+    WhereItBegins,
 )
 from fedmodels.protocol.releases import (
     Approval,
@@ -119,6 +120,8 @@ class Lineage(Message):
     base_model: str
     """The recipe's name of it: a package, a hub id, or that it was a folder or random."""
     base_model_sha256: Sha256
+    begins_from: WhereItBegins = None
+    """The model of an earlier run that is meant by that hash, where it is not the recipe's base model."""
     architecture_sha256: Sha256
     parties: tuple[Identifier, ...]
     sets: dict[str, PinnedSet]
@@ -137,6 +140,12 @@ class Lineage(Message):
     """Of `signature.json`, which signs the model's files; `None` of a release of before there were any."""
     missing: tuple[str, ...] = ()
     """Keys of what the run's messages name and the bucket no longer holds."""
+
+    @property
+    def start(self) -> str:
+        """What the first round started from, for people."""
+        start = self.begins_from
+        return f"the model of {start.run} after round {start.round}" if start else self.base_model
 
     @property
     def code(self) -> str:
@@ -187,6 +196,7 @@ def lineage_of(
         labels=plan.labels,
         base_model=plan.recipe.model.source if plan.recipe.model.init == "pretrained" else "random",
         base_model_sha256=plan.base_model_sha256,
+        begins_from=plan.begins_from,
         architecture_sha256=plan.architecture_sha256,
         parties=tuple(sorted(plan.parties)),
         sets=plan.sets or {},

@@ -80,6 +80,19 @@ EnvironmentWhereKnown = Annotated[Environment | None, Field(exclude_if=lambda fo
 """Not written where it is `None`: in messages of before the field, and of parties that do not tell it."""
 
 
+class StartingModel(Message):
+    """A model of an earlier run, from which one begins instead of the recipe's base model."""
+
+    run: Identifier
+    round: Annotated[int, Field(ge=1)]
+    """The passed round after which it was that run's model."""
+    model_sha256: Sha256
+
+
+WhereItBegins = Annotated[StartingModel | None, Field(exclude_if=lambda model: model is None)]
+"""Not written where it is `None`: in messages of before the field, and of runs that begin from a base one."""
+
+
 class Plan(Message):
     """`plan.json`: what is fixed for the whole run. The recipe in it holds no path."""
 
@@ -93,6 +106,7 @@ class Plan(Message):
     architecture_sha256: Sha256
     """Blob with the model's configuration and tokenizer files, without weights."""
     base_model_sha256: Sha256
+    """What the first round starts from: the recipe's base model, or `begins_from`."""
     sets: Annotated[dict[str, PinnedSet] | None, Field(exclude_if=lambda sets: sets is None)] = None
     """The coordinator's own sets: those that judge the first round judge the last. `None`, and then not
     written: of a plan of before the field."""
@@ -101,6 +115,7 @@ class Plan(Message):
     """Of the coordinator that opened the run."""
     repeats: Annotated[Identifier | None, Field(exclude_if=lambda run: run is None)] = None
     """The run that this one is to make again: a party that kept the tables of that one trains on them."""
+    begins_from: WhereItBegins = None
 
 
 class Head(Message):

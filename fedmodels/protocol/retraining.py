@@ -13,10 +13,11 @@ from fedmodels.drift_section import DriftSection
 from fedmodels.errors import RunConflict
 from fedmodels.identifiers import Identifier, PrintableName
 from fedmodels.protocol.drift import MOST_SCORES, SeenNotice
-from fedmodels.protocol.messages import Message, Plan, Sha256
+from fedmodels.protocol.messages import Message, Plan, Sha256, WhereItBegins
 from fedmodels.words import counted
 
 LONGEST_KEY = 1024
+LongKey = Annotated[str, Field(max_length=LONGEST_KEY)]
 MOST_NAMED = 12
 """Features, and parties, that the sentence of a reason names."""
 START_TIMEOUT = 600.0
@@ -53,10 +54,17 @@ class RetrainingRequest(Message):
     champion_sha256: Sha256
     parties: tuple[Identifier, ...]
     """Parties with a valid notice."""
-    notices: tuple[Annotated[str, Field(max_length=LONGEST_KEY)], ...] = ()
+    notices: tuple[LongKey, ...] = ()
     """Keys of those notices: this is the answer to them, unless the run fails or is cancelled."""
     drifts: tuple[Sha256, ...] = ()
     """What they tell of: this answers notices that renew them, too."""
+    withdrawals: Annotated[tuple[LongKey, ...], Field(exclude_if=lambda keys: not keys)] = ()
+    """Keys of the notices of withdrawal that this is the answer to, and not to drift; not written where there
+    are none, as the next."""
+    without: Annotated[tuple[Identifier, ...], Field(exclude_if=lambda parties: not parties)] = ()
+    """Parties that left: they take no part."""
+    begins_from: WhereItBegins = None
+    """The last model that never saw what was withdrawn; `None`: the recipe's base model."""
     reason: Annotated[str, Field(max_length=2000)]
 
 
@@ -263,4 +271,7 @@ def reason_in_words(given: RetrainingReason | None, parties: Sequence[str]) -> s
 
 def retraining_tags(request: RetrainingRequest) -> list[str]:
     """Tags of the flow run that trains."""
+    if request.withdrawals:
+        named = (f"withdrawal:{party}" for party in request.parties)
+        return [f"retraining:{request.number}", "reason:withdrawal", *named]
     return [f"retraining:{request.number}", "reason:drift", *(f"drift:{party}" for party in request.parties)]

@@ -29,12 +29,15 @@ def card(
     from infra.settings import load_settings
     from infra.whole_files import write_whole
     from tasks.release.lineage import read_lineage
+    from tasks.release.marks import read_marks
     from tasks.release.reading import read_report
 
     settings = load_settings()
     with open_named_store(settings) as store:
         found = read_report(store, check_identifier("recipe", recipe), release)
-        text = model_card(read_lineage(store, found, coordinator_public_key(settings)), found.report)
+        public = coordinator_public_key(settings)
+        marks = read_marks(store, recipe, release, public)
+        text = model_card(read_lineage(store, found, public), found.report, marks)
     if out is None:
         sys.stdout.write(text)
         return
@@ -82,7 +85,7 @@ def tell_lineage(lineage: "Lineage") -> None:
     print_table("What it learned from", columns, rows)
     commit = f"commit {lineage.code[:12]}" if lineage.code else "a commit that is not known"
     say(
-        f"From {lineage.base_model} ({lineage.base_model_sha256[:12]}) in "
+        f"From {lineage.start} ({lineage.base_model_sha256[:12]}) in "
         f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
     )
     if lineage.signature_sha256:

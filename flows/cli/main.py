@@ -15,6 +15,7 @@ from flows.cli import (
     doctor,
     drift,
     follow,
+    forget,
     predict,
     release,
     reproduce,
@@ -60,6 +61,7 @@ app.command("status")(stack.status)
 app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("reproduce")(reproduce.reproduce)
+app.command("forget")(forget.forget)
 app.command("evaluate")(predict.evaluate)
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")

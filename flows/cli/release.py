@@ -69,6 +69,7 @@ def list_releases(
     as_json: JsonFlag = False,
 ) -> None:
     """All releases, oldest first, where each stands, and its tag in the models repository."""
+    from flows.forgetting import withdrawn_champion
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.release.reading import list_releases as views_of
@@ -84,6 +85,9 @@ def list_releases(
     elif views:
         rows = [(*_list_row(view), tag) for view, tag in zip(views, tags, strict=True)]
         print_table("Releases", LIST_COLUMNS, rows)
+        for view in views:
+            if told := withdrawn_champion(view):
+                warn(told)
     else:
         console.print("There is no release" + (f" of {recipe}." if recipe else "."))
 
@@ -128,7 +132,9 @@ def show(recipe: RecipeArgument, release: ReleaseArgument, as_json: JsonFlag = F
             say("Its signature was not checked: that takes the coordinator's settings.")
     asked = f" ({request.reason})" if request.reason else ""
     model = f"model {request.model_sha256[:12]} of run {request.run}{asked}"
-    say(f"Release {release} of {recipe}, {model}: {view.standing}.")
+    say(f"Release {release} of {recipe}, {model}: {view.in_words}.")
+    for learned in dict.fromkeys(mark.in_words() for mark in view.marks):
+        warn(f"its model {learned}.")
     if view.refusal:
         say(f"{view.refusal.code}: {view.refusal.sentence}")
 
@@ -305,7 +311,7 @@ def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
         request.run,
         accuracy,
         checks,
-        view.standing,
+        view.in_words,
     )
 
 

@@ -93,11 +93,14 @@ def status(as_json: JsonFlag = False) -> None:
 
 
 def _show(as_json: bool) -> str:
+    from flows.forgetting import withdrawn_champions
     from infra.local.status import status as look
     from infra.settings import load_settings
 
-    found = look(load_settings().home)
+    home = load_settings().home
+    found = look(home)
     document = found.document()
+    document["withdrawn"] = withdrawn_champions(home) if document["s3_endpoint"] else []
     if as_json:
         print_json(document)
         return found.state
@@ -107,6 +110,8 @@ def _show(as_json: bool) -> str:
     print_table(f"Stack of {document['home']}", COLUMNS, map(_cells, document["processes"]))
     ui, store = (document[name] or "down" for name in ("ui_url", "s3_endpoint"))
     console.print(f"Prefect UI {ui}   object store {store}", soft_wrap=True)
+    for told in document["withdrawn"]:
+        warn(told)
     for process in document["processes"]:
         if process["last_lines"]:
             console.print(

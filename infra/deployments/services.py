@@ -45,7 +45,7 @@ def services(
         schedules: when; `off` leaves a deployment without one.
     """
     coordinator = ("fedcart", COORDINATOR)
-    (release,) = declare_release().deployments
+    (release,), (retraining,) = declare_release().deployments, declare_retraining().deployments
     return (
         Deployment(
             TRAINING_FLOW,
@@ -81,18 +81,7 @@ def services(
             schedule=_cron(schedules.drift_watch, DRIFT_WATCH_FLOW),
             at_once=1,
         ),
-        Deployment(
-            RETRAINING_FLOW,
-            COORDINATOR,
-            "flows.retraining.retraining",
-            pool_name(COORDINATOR),
-            "Started by the automation for drift: sees whether a training may begin, trains, and has the "
-            "model released. It waits for a training in its own pool, so few run at once, and further ones "
-            "wait.",
-            coordinator,
-            at_once=RETRAININGS_AT_ONCE,
-            above="ENQUEUE",
-        ),
+        retraining,
         *(
             Deployment(
                 DRIFT_FLOW,
@@ -146,6 +135,23 @@ def declare_release() -> Declaration:
         ("fedcart", COORDINATOR),
     )
     return Declaration((), (release,), ())
+
+
+def declare_retraining() -> Declaration:
+    """What a retraining needs by itself, beside what a training does."""
+    retraining = Deployment(
+        RETRAINING_FLOW,
+        COORDINATOR,
+        "flows.retraining.retraining",
+        pool_name(COORDINATOR),
+        "Started by the automation for drift, and for withdrawn rows: sees whether a training may begin, "
+        "trains, and has the model released. It waits for a training in its own pool, so few run at once, "
+        "and further ones wait.",
+        ("fedcart", COORDINATOR),
+        at_once=RETRAININGS_AT_ONCE,
+        above="ENQUEUE",
+    )
+    return Declaration((), (retraining,), ())
 
 
 def _cron(schedule: str, flow: str) -> str | None:

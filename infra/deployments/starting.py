@@ -14,7 +14,7 @@ from infra.deployments.declaration import (
     Declaration,
     training_name,
 )
-from infra.deployments.services import RELEASE_FLOW
+from infra.deployments.services import RELEASE_FLOW, RETRAINING_FLOW
 from infra.fault_points import fault_effect
 from infra.loopback import is_loopback
 
@@ -29,6 +29,7 @@ def start_training(
     resume: bool = False,
     parties: Sequence[str] | None = None,
     repeats: str | None = None,
+    begins_from: dict[str, Any] | None = None,
     tags: Sequence[str] = (),
     api_url: str | None = None,
     key: str | None = None,
@@ -42,6 +43,7 @@ def start_training(
         resume: go on with a run that was begun.
         parties: those of the recipe that take part; all of them when not given.
         repeats: the run that this one is to make again.
+        begins_from: the model of an earlier run from which it begins.
         tags: of the flow run, beside those of run and recipe.
         api_url: the Prefect API; that of the surrounding settings when not given.
         key: whoever asks with the same one later is given the same flow run, and none is made.
@@ -56,7 +58,8 @@ def start_training(
         f"{TRAINING_FLOW}/{COORDINATOR}",
         training_name(run),
         {"recipe": recipe, "run": run, "resume": resume, "parties": list(parties) if parties else None}
-        | ({"repeats": repeats} if repeats else {}),
+        | ({"repeats": repeats} if repeats else {})
+        | ({"begins_from": begins_from} if begins_from else {}),
         [f"run:{run}", f"recipe:{name}", *tags],
         api_url,
         idempotency_key=key,
@@ -114,6 +117,29 @@ def start_release(run: str, reason: str = "", *, api_url: str | None = None) -> 
         {"run": run, "reason": reason},
         [f"run:{run}"],
         api_url,
+    )
+
+
+def start_retraining(recipe: str, reason: dict[str, Any], key: str, *, api_url: str | None = None) -> str:
+    """Schedule the flow that trains the champion's recipe again; return the flow run's id at once.
+
+    Args:
+        recipe: its name.
+        reason: what the flow is given as its reason.
+        key: whoever asks with the same one later is given the same flow run, and none is made.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+
+    Raises:
+        PrefectAway: the server does not answer.
+        StackError: it does not know the deployment, or refuses.
+    """
+    return _start(
+        f"{RETRAINING_FLOW}/{COORDINATOR}",
+        f"retraining · {recipe}",
+        {"recipe": recipe, "reason": reason},
+        [f"recipe:{recipe}"],
+        api_url,
+        idempotency_key=key,
     )
 
 

@@ -17,6 +17,7 @@ from fedmodels.protocol.messages import (
     Head,
     Plan,
     Record,
+    StartingModel,
 )
 from fedmodels.protocol.progress import opening_head, refuse_closed, takeover
 from fedmodels.protocol.state import RunState, advance
@@ -33,6 +34,7 @@ from infra.layout import (
 )
 from infra.packages import MODEL_PREFIX, fetch_model
 from infra.store_checks import refuse_unfit
+from tasks.coordinator.beginning import begun_from, start_of
 from tasks.coordinator.interrupting import epoch_lost, interrupted
 from tasks.coordinator.run import CoordinatorRun, RoundWatch
 from tasks.coordinator.sets import own_sets, refuse_changed_sets
@@ -59,7 +61,11 @@ def race_store(run: CoordinatorRun) -> None:
 @task(task_run_name="open_run · {run.run}", **STORE)
 @tagged
 def open_run(
-    run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], repeats: str | None = None
+    run: CoordinatorRun,
+    recipe: Recipe,
+    parties: tuple[str, ...],
+    repeats: str | None = None,
+    start: StartingModel | None = None,
 ) -> str:
     """Build the base model, publish it, and write plan and HEAD; return the base model's SHA-256.
 
@@ -68,12 +74,13 @@ def open_run(
         recipe: what is trained.
         parties: those of the recipe that take part.
         repeats: the run that this one is to make again.
+        start: the model of an earlier run from which this one begins, where it can.
 
     Raises:
         RunConflict: a run of this name exists with another plan.
         InputError: the model cannot be loaded, or a party's public key is unknown.
     """
-    plan, archive = _build_plan(run, recipe, parties, repeats)
+    plan, archive = _build_plan(run, recipe, parties, repeats, start)
     with damage_told(plan_key(run.run)):
         stored = run.store.create(plan_key(run.run), canonical_json(plan))
     standing, run.plan_sha256 = parse(Plan, stored, plan_key(run.run)), sha256_hex(stored)
@@ -210,7 +217,11 @@ def _standing_record(run: CoordinatorRun, number: int) -> Record:
 
 
 def _build_plan(
-    run: CoordinatorRun, recipe: Recipe, parties: tuple[str, ...], repeats: str | None
+    run: CoordinatorRun,
+    recipe: Recipe,
+    parties: tuple[str, ...],
+    repeats: str | None,
+    start: StartingModel | None,
 ) -> tuple[Plan, bytes]:
     """The plan, and the architecture's archive; archive and base model are in the store."""
     from fedmodels.architecture import pack_architecture
@@ -250,7 +261,7 @@ def _build_plan(
         environment=this_environment(run.threads),
         repeats=repeats,
     )
-    return plan, archive
+    return begun_from(run, plan, start or start_of(run, repeats)), archive
 
 
 def _model_source(run: CoordinatorRun, recipe: Recipe) -> Path | str:

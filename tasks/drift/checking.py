@@ -122,7 +122,15 @@ def fresh_window(desk: DriftDesk, released: Released, rows: TrainedRows) -> Wind
         window = Window(LabelledTexts())
     else:
         kinds = dict(recipe.drift.columns)
-        window = read_window(path, recipe.data, kinds, table=name, without=rows.met, all_kinds=False)
+        window = read_window(
+            path,
+            recipe.data,
+            kinds,
+            table=name,
+            without=rows.met,
+            all_kinds=False,
+            withdrawn=desk.withdrawn,
+        )
     found, least = len(frozenset(window.rows.texts)), recipe.drift.min_rows
     if not found:
         raise InputError(
@@ -153,7 +161,8 @@ def new_labelled(desk: DriftDesk, released: Released, rows: TrainedRows) -> int:
         for batch in labelled_fresh_rows(path, data, Counter())
         for row in clean_each(batch.texts, batch.labels, Counter())
     )
-    return len(frozenset(distinct_rows(labelled, Counter()).texts) - rows.met)
+    new = frozenset(distinct_rows(labelled, Counter()).texts) - rows.met
+    return len(new - desk.withdrawn.among(new))
 
 
 def _keyed(key: bytes, named: list[str]) -> str:

@@ -5,11 +5,13 @@ Neither a dataclass nor a pydantic model, for the reason given in `tasks/party/s
 
 from pathlib import Path
 
+from fedmodels.data.withdrawn import Withdrawn
 from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_from_settings
 from tasks.party.kept_rows import drift_folder
+from tasks.party.withdrawn import read_withdrawn
 
 
 class DriftDesk:
@@ -32,7 +34,17 @@ class DriftDesk:
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"
         self.folder: Path = drift_folder(settings.workspace, recipe)
+        self.workspace: Path = settings.workspace
         self._tables = settings.tables
+
+    @property
+    def withdrawn(self) -> Withdrawn:
+        """Rows of the recipe that their owners took back.
+
+        Raises:
+            DataRefused: `withdrawn-damaged`.
+        """
+        return read_withdrawn(self.workspace, self.recipe)
 
     @property
     def tables(self) -> Tables:

@@ -1,11 +1,13 @@
 """The champion as a party sees it: its plan, the round that made it, and the rows that this party gave it."""
 
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from fedmodels.data.prepared import keyed_data_hash, prepare_party_tables
+from fedmodels.data.withdrawn import NOTHING
 from fedmodels.errors import InputError
 from fedmodels.protocol.messages import Plan, Receipt, Signed
 from fedmodels.protocol.releases import Champion
@@ -14,7 +16,7 @@ from infra.layout import receipt_key
 from tasks.drift.desk import DriftDesk
 from tasks.exchange import read_message
 from tasks.models import fetch_model, forget_models
-from tasks.party.kept_rows import TrainedRows, keep_rows, no_rows, read_rows
+from tasks.party.kept_rows import TrainedRows, keep_rows, no_rows, read_rows, rows_without
 from tasks.reading import read_plan
 from tasks.release.reading import read_champion, read_request
 from tasks.workbenches import open_workbench
@@ -91,6 +93,16 @@ def trained_hash(desk: DriftDesk, released: Released) -> str:
 
 
 def trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> TrainedRows:
+    """The rows of this hash, without those that their owners took back since.
+
+    Raises:
+        DataRefused: `drift-no-reference`, or `withdrawn-damaged`; or the table is damaged.
+        InputError: the party's settings name no table.
+    """
+    return rows_without(_trained_rows(desk, released, data_hash), desk.withdrawn)
+
+
+def _trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> TrainedRows:
     """The rows of this hash: those that were kept, or the party's table if it is still the same.
 
     Rows that were kept without a watched column serve the other features where the table has changed.
@@ -103,7 +115,8 @@ def trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> Trained
     watched = plan.recipe.drift.columns
     if kept := read_rows(desk.folder, data_hash, run, watched):
         return kept
-    for fresh in dict.fromkeys((tables.fresh, None)):  # it may have come after the training
+    possible = product(dict.fromkeys((NOTHING, desk.withdrawn)), dict.fromkeys((tables.fresh, None)))
+    for withdrawn, fresh in possible:  # both may have come after the training
         prepared = prepare_party_tables(
             tables.train,
             tables.holdout,
@@ -111,6 +124,7 @@ def trained_rows(desk: DriftDesk, released: Released, data_hash: str) -> Trained
             plan.labels,
             seed=plan.recipe.seed,
             fresh=fresh,
+            withdrawn=withdrawn,
         )
         if keyed_data_hash(prepared.train, data_hash_key(desk.signing_key)) == data_hash:
             keep_rows(desk.folder, data_hash, prepared, tables, plan.recipe, run)

@@ -11,6 +11,7 @@ from fedmodels.data.counts import TableCounts
 from fedmodels.data.disk import prepare_on_disk, row_file, rows_to_disk
 from fedmodels.data.prepared import PreparedTables, prepare_party_tables
 from fedmodels.data.times import newest_time
+from fedmodels.data.withdrawn import NOTHING, Withdrawn
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.settings import Tables
@@ -32,6 +33,8 @@ class Terms:
     """The classes of the plan."""
     tables: Tables
     """The party's own tables, and its own expectations."""
+    withdrawn: Withdrawn = NOTHING
+    """Rows of them that their owners took back: they are left out."""
 
     @property
     def paths(self) -> "dict[OwnTable, Path]":
@@ -87,12 +90,25 @@ def check_tables(terms: Terms, now: datetime, scratch: Path) -> Outcome:
     train, holdout, fresh = tables.train, tables.holdout, tables.fresh
     if train is None or _most_rows(terms) <= recipe.contract.rows_in_memory:
         prepared = prepare_party_tables(
-            train, holdout, recipe.data, terms.labels, seed=recipe.seed, fresh=fresh
+            train,
+            holdout,
+            recipe.data,
+            terms.labels,
+            seed=recipe.seed,
+            fresh=fresh,
+            withdrawn=terms.withdrawn,
         )
         return check_rows(terms, prepared, now, scratch)
     with row_file(scratch) as path:
         counts = prepare_on_disk(
-            path, train, holdout, recipe.data, terms.labels, seed=recipe.seed, fresh=fresh
+            path,
+            train,
+            holdout,
+            recipe.data,
+            terms.labels,
+            seed=recipe.seed,
+            fresh=fresh,
+            withdrawn=terms.withdrawn,
         )
         return _check_on_disk(terms, path, counts, now, scratch)
 

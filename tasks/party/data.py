@@ -38,6 +38,8 @@ def prepare_data(session: PartySession) -> dict[str, int]:
     session.contract_key = contract_key(session.terms)
     session.report, session.contract = None, None
     session.prepared = None
+    withdrawn = session.withdrawn
+    session.left_out = withdrawn.name
     session.prepared = prepare_party_tables(
         tables.train,
         tables.holdout,
@@ -45,6 +47,7 @@ def prepare_data(session: PartySession) -> dict[str, int]:
         plan.labels,
         seed=plan.recipe.seed,
         fresh=tables.fresh,
+        withdrawn=withdrawn,
     )
     session.data_hash = keyed_data_hash(session.prepared.train, data_hash_key(session.signing_key))
     return dict(session.prepared.counts)

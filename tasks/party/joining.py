@@ -18,6 +18,7 @@ from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
 from tasks.party.watchdog import ended_after, ended_by_kernel
+from tasks.party.withdrawn import refuse_left
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 from tasks.workbenches import open_workbench
@@ -37,7 +38,8 @@ def join_run(session: PartySession, session_id: str) -> str:
 
     Raises:
         InputError: there is no such run, or its plan names this party with another key.
-        PolicyForbids: the party's own policy forbids what the plan proposes; names every rule it breaks.
+        PolicyForbids: the party's own policy forbids what the plan proposes; names every rule it breaks. Or
+            the party has left the recipe (`party-left`).
     """
     key = plan_key(session.run)
     data = wait_for(lambda: read_bytes(session.store, key), timeout=PLAN_TIMEOUT)
@@ -65,6 +67,7 @@ def join_run(session: PartySession, session_id: str) -> str:
             f"The policy of party {session.party} forbids the run {session.run}: {'; '.join(forbidden)}",
             fix="change the recipe, or [policy] in the party's fedcart.toml",
         )
+    refuse_left(session.workspace, found.recipe.name, session.party)
     session.plan, session.plan_sha256 = found, sha256_hex(data)
     _take_lease(session, Session(run=session.run, party=session.party, session=session_id))
     session.predecessor = None

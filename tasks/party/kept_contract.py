@@ -66,7 +66,7 @@ def contract_key(terms: Terms) -> str:
     tables = terms.tables
     recipe = terms.recipe.without_paths()
     files = (tables.train, tables.holdout, tables.fresh, tables.expectations)
-    decisive = {
+    decisive: dict[str, object] = {
         "format": _FORMAT,
         "versions": [version("fedcart"), version("great-expectations")],
         "data": recipe.data.model_dump(mode="json"),
@@ -75,6 +75,8 @@ def contract_key(terms: Terms) -> str:
         "labels": list(terms.labels),
         "files": [_sha256(path) for path in files],
     }
+    if terms.withdrawn:
+        decisive["withdrawn"] = [terms.withdrawn.name, terms.withdrawn.told]
     return sha256_hex(canonical_json(decisive))
 
 

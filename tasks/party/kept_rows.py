@@ -17,12 +17,15 @@ is no longer what its sums say, and is written anew by the next training.
 import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from fedmodels.data.fresh import Column, ColumnKind, Window, read_window
 from fedmodels.data.prepared import LabelledTexts, PreparedTables, read_prepared
+from fedmodels.data.recurring import places_without
 from fedmodels.data.tables import write_table
+from fedmodels.data.withdrawn import Withdrawn
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.file_hash import file_sha256
@@ -58,6 +61,27 @@ class TrainedRows:
 def drift_folder(workspace: Path, recipe: str) -> Path:
     """Where everything about drift of a recipe lies in a party's folder."""
     return workspace / "drift" / recipe
+
+
+def rows_without(rows: TrainedRows, withdrawn: Withdrawn) -> TrainedRows:
+    """Kept rows without those that their owners took back since: nothing fresh is held against them.
+
+    They stay among what the model has met, and `rows` says on how many it was trained.
+    """
+    taken_back = withdrawn.among({*rows.train.rows.texts, *rows.holdout.texts})
+    if not taken_back:
+        return rows
+    places = places_without(rows.train.rows.texts, taken_back)
+    columns = {
+        name: cast("Column", [values[place] for place in places])
+        for name, values in rows.train.columns.items()
+    }
+    return replace(
+        rows,
+        train=Window(rows.train.rows.take(places), columns, rows.train.unreadable),
+        holdout=rows.holdout.without_texts(taken_back),
+        name=f"{rows.name}-{withdrawn.name}",
+    )
 
 
 def private_folder(folder: Path, below: Path) -> Path:
@@ -216,3 +240,19 @@ def no_rows(party: str) -> DataRefused:
         fix="train and release anew, which keeps them",
         code="drift-no-reference",
     )
+
+
+def kept_texts(folder: Path, data_hash: str) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Clean texts that were trained on under this keyed hash, and those that were held out beside them.
+
+    `None` when these rows are not kept, or damaged. Of several holdouts all texts count.
+
+    Raises:
+        InputError: a file of theirs cannot be read.
+    """
+    kept = list(_kept_of(folder, data_hash, ""))
+    if not kept:
+        return None
+    held = (read_prepared(own / _HOLDOUT, "kept holdout").texts for own in kept if (own / _HOLDOUT).exists())
+    train = read_prepared(kept[0] / _TRAIN, "kept train").texts
+    return frozenset(train), frozenset(text for texts in held for text in texts)

@@ -17,11 +17,13 @@ from infra.stores import store_for_looks, store_from_settings
 from infra.versioning.remote import remote_of
 from tasks.party.contract import Terms
 from tasks.party.versions.desk import VersionDesk
+from tasks.party.withdrawn import read_withdrawn, withdrawn_file
 from tasks.round_folder import WithOwnFolder
 
 if TYPE_CHECKING:
     from fedmodels.data.prepared import LabelledTexts, PreparedTables
     from fedmodels.data.versions import PinnedVersion
+    from fedmodels.data.withdrawn import Withdrawn
     from fedmodels.workbench import Workbench
     from tasks.party.kept_contract import ContractCheck
     from tasks.party.versions.bringing_back import BroughtBack
@@ -63,6 +65,8 @@ class PartySession(WithOwnFolder):
         """The session that had the party's lease when this one began, until this one takes it."""
         self.workbench: Workbench | None = None
         self.prepared: PreparedTables | None = None
+        self.left_out = ""
+        """Names the withdrawn rows without which the prepared ones are."""
         self.data_hash = ""
         """Of the prepared training rows, under the party's own key."""
         self.report: DataReport | None = None
@@ -105,15 +109,26 @@ class PartySession(WithOwnFolder):
     @property
     def terms(self) -> Terms:
         """The contract of this run, and the tables that it is about."""
-        return Terms(self.joined_plan.recipe, self.joined_plan.labels, self.tables)
+        return Terms(self.joined_plan.recipe, self.joined_plan.labels, self.tables, self.withdrawn)
+
+    @property
+    def withdrawn(self) -> "Withdrawn":
+        """Rows of the recipe that their owners took back.
+
+        Raises:
+            DataRefused: `withdrawn-damaged`.
+        """
+        told = self.policy.tell_withdrawn
+        return read_withdrawn(self.workspace, self.joined_plan.recipe.name, told=told)
 
     def table_fingerprint(self) -> tuple[tuple[int, int], ...]:
-        """Size and time of change of the party's tables, and of what it expects of them.
+        """Size and time of change of the party's tables, its expectations, and its list of withdrawn rows.
 
         Equal means that nothing was rewritten.
         """
-        tables = self.tables
-        paths = [path for path in (tables.train, tables.holdout, tables.fresh, tables.expectations) if path]
+        tables, withdrawn = self.tables, withdrawn_file(self.workspace, self.joined_plan.recipe.name)
+        files = (tables.train, tables.holdout, tables.fresh, tables.expectations, withdrawn)
+        paths = [path for path in files if path]
         return tuple(
             (path.stat().st_size, path.stat().st_mtime_ns) if path.exists() else (0, 0) for path in paths
         )

@@ -13,6 +13,7 @@ from tasks.party.boundary import sealed
 from tasks.party.pinned import told_version
 from tasks.party.session import PartySession
 from tasks.party.watchdog import ended_after
+from tasks.party.withdrawn import refuse_withdrawn
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -32,6 +33,9 @@ def submit_update(
 
     An update that is the same as one of an earlier run may be an old blob, which the party's sweep is about
     to take: once the receipt names it, it is looked for, and put again.
+
+    Raises:
+        PartyError: rows that it learned from were withdrawn meanwhile, or the party has left.
     """
     path = session.round_folder(announcement.round) / "update.safetensors"
     sha256: str = protected["sha256"]
@@ -57,6 +61,7 @@ def submit_update(
         environment=this_environment(session.threads) if session.policy.tell_environment else None,
         flow_run_id=flow_run_id,
     )
+    refuse_withdrawn(session.workspace, session.joined_plan.recipe.name, session.party, session.left_out)
     _commit(session, receipt)
     if not session.store.exists(key):
         session.store.upload(key, path, sha256)

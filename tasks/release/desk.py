@@ -30,6 +30,7 @@ class ReleaseDesk:
         self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
         self.model_key: ModelKey = role_model_key(settings.model_signing_key, settings.role)
         self.tables: dict[str, Tables] = settings.tables
+        self.party_keys = dict(settings.party_keys)
         self.recorder: Recorder = recorder_from_settings(settings, self.store, self.signing_key)
         self.threads = settings.torch_threads
         self.cache: Path = settings.workspace / "cache"

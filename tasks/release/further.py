@@ -12,7 +12,8 @@ from fedmodels.protocol.releases import ReleaseCheck
 from tasks.release.desk import ReleaseDesk
 from tasks.release.kept import KeptModel
 from tasks.release.lineage import gather_messages
-from validation.release.provenance import check_lineage
+from tasks.release.withdrawn import hear_withdrawals, known_notices, touches_of
+from validation.release.provenance import check_lineage, check_withdrawn
 
 FurtherCheck = Callable[[ReleaseDesk, KeptModel], Iterable[ReleaseCheck]]
 
@@ -22,7 +23,15 @@ def lineage(desk: ReleaseDesk, kept: KeptModel) -> Iterable[ReleaseCheck]:
     return check_lineage(gather_messages(desk.store, kept))
 
 
-FURTHER: tuple[FurtherCheck, ...] = (lineage,)
+def withdrawn(desk: ReleaseDesk, kept: KeptModel) -> Iterable[ReleaseCheck]:
+    """Whether the model learned from rows that were withdrawn, or from a party that left."""
+    hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+    recipe = kept.plan.recipe.name
+    notices = known_notices(desk.store, recipe)
+    return check_withdrawn(touches_of(desk.store, recipe, kept.run, kept.round, notices))
+
+
+FURTHER: tuple[FurtherCheck, ...] = (lineage, withdrawn)
 """In the order in which people read them."""
 
 

@@ -15,6 +15,7 @@ from infra.object_store import ObjectStore
 from tasks.exchange import parse
 from tasks.release.reading import StandingReport, read_history, read_report
 from tasks.release.signing import check_unaltered
+from tasks.release.withdrawn import refuse_withdrawn
 
 Document = Callable[[StandingReport], object]
 
@@ -34,8 +35,8 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
         InputError: there is no such release, or no report of it.
         IntegrityError: its model is not in the bucket, its files are not what was signed, its lineage record
             is none, or a champion before it was changed.
-        RunConflict: as `check_promotion`; `release-unsigned`; or `promotion-lost`: another pointer came
-            first.
+        RunConflict: as `check_promotion`; `release-unsigned`, `release-withdrawn`; or `promotion-lost`:
+            another pointer came first.
     """
     found = read_report(store, recipe, release)
     standing, version = store.read_version(champion_key(recipe)) or (None, "")
@@ -44,6 +45,7 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
         _document_late(store, history[-1], document)
         return history[-1]
     check_promotion(found.report, found.approval, found.waited, found.sha256, history)
+    refuse_withdrawn(store, recipe, release)
     _check_model(store, found.report.model_sha256, release)
     document(found)
     pointer = next_champion(
@@ -77,7 +79,8 @@ def rollback(
 
     Raises:
         InputError: there is no champion, or `to` never was one.
-        RunConflict: `rollback-nothing`: there is nothing to return to; `promotion-lost`; `release-unsigned`.
+        RunConflict: `rollback-nothing`: there is nothing to return to; `promotion-lost`; `release-unsigned`;
+            `release-withdrawn`.
         IntegrityError: its model is not in the bucket, it is not what was promoted, or a champion before it
             was changed.
     """
@@ -90,6 +93,7 @@ def rollback(
         )
     history = read_history(store, recipe, standing)
     target = rollback_target(history, to)
+    refuse_withdrawn(store, recipe, target.release)
     _check_model(store, target.model_sha256, target.release)
     check_unaltered(store, target, public)
     return _move(store, returned_champion(target, history[-1], sha256_hex(standing), by, reason), version)

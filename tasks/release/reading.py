@@ -1,6 +1,6 @@
 """Reading releases from the bucket, as a person's command does: no Prefect, no model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fedmodels.errors import InputError, IntegrityError
@@ -14,6 +14,7 @@ from fedmodels.protocol.releases import (
     Unreleasable,
 )
 from fedmodels.protocol.releasing import Standing, standing_of
+from fedmodels.protocol.withdrawal import WithdrawnMark
 from infra.layout import (
     all_releases_prefix,
     champion_key,
@@ -25,6 +26,7 @@ from infra.layout import (
 )
 from infra.object_store import ObjectStore
 from tasks.exchange import parse, read_message
+from tasks.release.marks import read_marks
 from tasks.release.taking import tickets
 
 
@@ -50,6 +52,13 @@ class ReleaseView:
     standing: Standing | str
     refusal: Unreleasable | None = None
     """Why its checks can never be made, or nothing can promote it any more."""
+    marks: tuple[WithdrawnMark, ...] = ()
+    """One for each notice of withdrawal that touches its model."""
+
+    @property
+    def in_words(self) -> str:
+        """Where it stands; `champion, withdrawn` of one that learned from what was withdrawn."""
+        return f"{self.standing}, withdrawn" if self.marks else self.standing
 
     def document(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -63,6 +72,7 @@ class ReleaseView:
             "approval": approval.model_dump(mode="json") if approval else None,
             "waited": self.found.waited if self.found else None,
             "refusal": self.refusal.model_dump(mode="json") if self.refusal else None,
+            "withdrawn": [mark.model_dump(mode="json") for mark in self.marks],
         }
 
 
@@ -186,6 +196,12 @@ def read_release(
     Raises:
         InputError: there is no such release.
     """
+    return replace(_read_unmarked(store, recipe, release, history), marks=read_marks(store, recipe, release))
+
+
+def _read_unmarked(
+    store: ObjectStore, recipe: str, release: int, history: list[Champion] | None
+) -> ReleaseView:
     request = read_request(store, recipe, release)
     found = find_report(store, recipe, release)
     if found is None:

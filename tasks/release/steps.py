@@ -26,6 +26,7 @@ from tasks.release.requesting import is_open, open_release, propose
 from tasks.release.signing import document_release
 from tasks.release.signing import sign_release as sign
 from tasks.release.taking import refuse_for_good, take_up
+from tasks.release.withdrawn import known_notices, mark_release
 from tasks.tagging import tagged
 
 
@@ -64,9 +65,12 @@ def note_refusal(desk: ReleaseDesk, error: FedcartError) -> None:
 @task(task_run_name="check_release · {request.recipe} {request.release}", **STORE)
 @tagged
 def check_release(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
-    """Make all checks and leave the report, or adopt the one that stands."""
+    """Make all checks and leave the report, or adopt the one that stands; mark what was withdrawn."""
     found = find_report(desk.store, request.recipe, request.release)
-    return found.report if found else propose(desk.store, build_report(desk, request))
+    report = found.report if found else propose(desk.store, build_report(desk, request))
+    notices = known_notices(desk.store, request.recipe)
+    mark_release(desk.store, desk.signing_key, request.recipe, request.release, notices)
+    return report
 
 
 @task(task_run_name="show_report · {report.recipe} {report.release}", **LOCAL)

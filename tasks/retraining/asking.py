@@ -82,7 +82,7 @@ def ask_for_retraining(
         known = read_retrainings(store, recipe, unfinished)
         if begun := known.of(ticket):
             return begun
-        champion, plan = _champion(store, recipe)
+        champion, plan = champion_of(store, recipe)
         valid = heard(Notes(store), plan, champion)
         if reason is not None:
             check_event(store, plan, champion, reason, known)
@@ -195,10 +195,10 @@ def champions_plan(store: ObjectStore, recipe: str) -> Plan:
     Raises:
         InputError: `drift-no-champion`.
     """
-    return _champion(store, recipe)[1]
+    return champion_of(store, recipe)[1]
 
 
-def _champion(store: ObjectStore, recipe: str) -> tuple[Champion, Plan]:
+def champion_of(store: ObjectStore, recipe: str) -> tuple[Champion, Plan]:
     """The champion, and the plan of its run.
 
     Raises:

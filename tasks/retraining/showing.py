@@ -1,4 +1,4 @@
-"""Drift that waits for a person, in the Prefect UI: what it waits for, and what to do.
+"""Drift that waits for a person, and withdrawn champions, in the Prefect UI: what it is, and what to do.
 
 Written when it begins and when it ends, not at each look, so that the artifact's own time says since when.
 """
@@ -8,6 +8,7 @@ from typing import cast
 
 from prefect.artifacts import Artifact, create_markdown_artifact
 
+from fedmodels.protocol.withdrawal import WithdrawalNotice, reason_of
 from tasks.showing import best_effort
 
 
@@ -24,6 +25,40 @@ def show_held_up(recipe: str, run: str | None, parties: Sequence[str]) -> None:
             )
 
     best_effort(show)
+
+
+def show_withdrawn(recipe: str, release: int, touching: Sequence[WithdrawalNotice]) -> None:
+    """Say that the champion learned from what was withdrawn; without notices that it did not, if it had."""
+    key = f"{recipe}-withdrawn"
+
+    def show() -> None:
+        standing = cast("Artifact | None", Artifact.get(key))
+        text = withdrawn_markdown(recipe, release, touching)
+        if text != standing.data if standing else bool(touching):
+            create_markdown_artifact(
+                markdown=text, key=key, description=f"Whether the champion of {recipe} was withdrawn."
+            )
+
+    best_effort(show)
+
+
+def withdrawn_markdown(recipe: str, release: int, touching: Sequence[WithdrawalNotice]) -> str:
+    """That the champion is to be replaced, and by what; or that nothing is the matter."""
+    if not touching:
+        return f"## The champion of {recipe} learned from nothing that was withdrawn\n"
+    return "\n".join(
+        [
+            f"## The champion of {recipe}, release {release}, is withdrawn",
+            "",
+            f"It learned from what is not to be used any more ({reason_of(touching)}). It stays the champion "
+            "until a model that never saw that is released; a retraining without it begins by itself.",
+            "",
+            f"- See `fedcart release show {recipe} {release}` and `fedcart release list {recipe}`.",
+            f"- Should its gate refuse that model: release another one, or train by hand "
+            f"with `fedcart train --recipe {recipe}`.",
+            "",
+        ]
+    )
 
 
 def held_up_markdown(recipe: str, run: str, parties: Sequence[str]) -> str:

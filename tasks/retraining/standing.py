@@ -75,6 +75,11 @@ class Retrainings:
             if each.answers
         )
 
+    def answer_all(self, withdrawals: Set[str]) -> bool:
+        """Whether those that begin, or began and did not end in vain, answer all these withdrawals."""
+        told = (key for each in self.begun if each.answers for key in each.request.withdrawals)
+        return withdrawals <= set(told)
+
     def of(self, ticket: str) -> RetrainingRequest | None:
         """What this ticket began."""
         return next((each.request for each in self.begun if each.request.ticket == ticket), None)
@@ -103,7 +108,11 @@ def read_retrainings(store: ObjectStore, recipe: str, unfinished: Set[str]) -> R
             return None
         planned = store.age(plan_key(request.run))
         starting = planned is None and (ages[number] <= START_TIMEOUT or request.run in unfinished)
-        closed = read_from_party(store, closed_key(request.run), Closed, CLOSED_LIMIT) if planned else None
+        closed = (
+            read_from_party(store, closed_key(request.run), Closed, CLOSED_LIMIT)
+            if planned is not None
+            else None
+        )
         in_vain = closed is not None and closed.status != "finished"
         return BegunRetraining(request, ages[number], planned, starting, in_vain, closed is not None)
 

@@ -8,6 +8,7 @@ from prefect import task
 from fedmodels.errors import RunError
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import PrivacyBudget, RetrainingRequest, retraining_tags
+from fedmodels.protocol.withdrawal_retraining import is_withdrawal
 from infra.deployments.looking import flow_run_outcome
 from infra.deployments.observing import unfinished_trainings
 from infra.deployments.starting import find_training, start_training
@@ -19,6 +20,7 @@ from infra.waiting import wait_for
 from tasks.exchange import read_message
 from tasks.policy import STORE
 from tasks.retraining.asking import NO_BUDGET, ask_for_retraining, champions_plan, read_reason
+from tasks.retraining.without import ask_without_withdrawn
 from tasks.tagging import tagged
 
 LONGEST_RUN = 7 * 24 * 3600.0
@@ -46,10 +48,20 @@ def ask(desk: RetrainingDesk, ticket: str, run: str, reason: dict[str, Any] | No
     """Hold the event against the bucket and the rules; take a number, or find the one that was taken.
 
     Raises:
+        QuorumMissed: a party has left, and too few are.
         InputError: the event is of no valid notice, or there is no champion.
         RunConflict: a rule forbids it, or the event comes too late; its code says which.
         PrefectAway: the server does not say which trainings wait there.
     """
+    if is_withdrawal(reason):
+        return ask_without_withdrawn(
+            desk.store,
+            desk.recipe,
+            ticket,
+            run,
+            unfinished=unfinished_trainings(desk.recipe),
+            budget=desk.budget,
+        )
     return ask_for_retraining(
         desk.store,
         desk.recipe,
@@ -64,7 +76,7 @@ def ask(desk: RetrainingDesk, ticket: str, run: str, reason: dict[str, Any] | No
 @task(task_run_name="start_training · {request.run}", **STORE)
 @tagged
 def start(desk: RetrainingDesk, request: RetrainingRequest) -> str | None:
-    """Start the champion's recipe again, with the same parties, unless that was done; the flow run's id.
+    """Start the champion's recipe again, with the parties that have not left, unless that was done; its id.
 
     `None` when the run is in the bucket and the Prefect server, whose database may have been lost, knows
     none of it.
@@ -79,8 +91,9 @@ def start(desk: RetrainingDesk, request: RetrainingRequest) -> str | None:
     return start_training(
         plan.recipe.model_dump(mode="json"),
         request.run,
-        parties=sorted(plan.parties),
+        parties=sorted(set(plan.parties) - set(request.without)),
         tags=retraining_tags(request),
+        begins_from=request.begins_from.model_dump(mode="json") if request.begins_from else None,
     )
 
 

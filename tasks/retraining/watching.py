@@ -29,6 +29,7 @@ from infra.deployments.observing import (
     unfinished_trainings,
 )
 from infra.deployments.starting import server_answers
+from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
@@ -49,6 +50,7 @@ class WatchDesk:
     def __init__(self, settings: Settings) -> None:
         self.store: ObjectStore = store_from_settings(settings)
         self.party_keys = dict(settings.party_keys)
+        self.signing_key: PrivateKey = role_key(settings.signing_key, settings.role)
 
 
 @task(task_run_name="note_notices", **STORE)

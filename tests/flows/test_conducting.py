@@ -38,7 +38,7 @@ def steps(monkeypatch):
     monkeypatch.setattr(federated_training, "race_store", lambda run: taken.append("race"))
     monkeypatch.setattr(federated_training, "start_session", lambda run, party: taken.append(party))
     monkeypatch.setattr(
-        federated_training, "open_run", lambda run, recipe, parties, repeats: taken.append("open")
+        federated_training, "open_run", lambda run, recipe, parties, *_where: taken.append("open")
     )
     monkeypatch.setattr(federated_training, "resume_run", lambda run: taken.append("resume"))
     monkeypatch.setattr(federated_training, "only_closes", lambda state: state == "all rounds are closed")

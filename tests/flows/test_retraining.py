@@ -6,11 +6,20 @@ from types import SimpleNamespace
 import pytest
 from prefect.states import Completed
 
-from fedmodels.errors import InputError, PrefectAway, RunConflict, RunError, StoreUnavailable, read_coded
+from fedmodels.errors import (
+    InputError,
+    PrefectAway,
+    QuorumMissed,
+    RunConflict,
+    RunError,
+    StoreUnavailable,
+    read_coded,
+)
 from fedmodels.protocol.drift import SeenNotice
 from fedmodels.protocol.retraining import DRIFT_STOPPED, RetrainingRequest
 from flows import drift_watch, retraining
 from tasks.retraining.watching import Told
+from tasks.retraining.withdrawing import Answered
 
 REQUEST = RetrainingRequest(
     recipe="tiny",
@@ -129,9 +138,16 @@ def test_the_watch_says_who_told_and_what_was_refused(monkeypatch):
     )
     monkeypatch.setattr(drift_watch, "load_settings", lambda: None)
     monkeypatch.setattr(drift_watch, "WatchDesk", lambda _: None)
+    answered = Answered(("tiny",))
+    monkeypatch.setattr(drift_watch, "answer_withdrawals", lambda _: answered)
     monkeypatch.setattr(drift_watch, "note_notices", lambda _: seen)
     monkeypatch.setattr(drift_watch, "tell_of_drift", lambda _: Told(seen[:1]))
-    assert drift_watch.drift_watch.fn() == {"told": ["tiny/a"], "refused": {"drift-signature": 2}}
+    said = {"told": ["tiny/a"], "refused": {"drift-signature": 2}}
+    assert drift_watch.drift_watch.fn() == {**said, "without_withdrawn": ["tiny"]}
+    answered = Answered(held_up=(QuorumMissed("1 party is left", code="withdrawal-parties"),))
+    state = drift_watch.drift_watch.fn()
+    assert (state.name, state.message) == ("HeldUp", "withdrawal-parties: 1 party is left.")
+    answered = Answered()
 
     def away(_desk):
         raise PrefectAway("The Prefect server does not answer")

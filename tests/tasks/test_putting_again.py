@@ -61,7 +61,7 @@ def test_base_model_and_architecture_of_a_new_run(played, sweeping, monkeypatch)
     changes = {"run": "fresh-1", "base_model_sha256": base, "architecture_sha256": architecture}
     plan = played.plan.model_copy(update=changes)
 
-    def build(run, recipe, parties):
+    def build(run, recipe, parties, *_where):
         path = model_file(run.models, base)
         put_local(path, BASE)
         run.publisher.publish(path, base)

@@ -1,9 +1,10 @@
 """Whether it can be said where a candidate comes from. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fedmodels.protocol.lineage import RunMessages
 from fedmodels.protocol.releases import ReleaseCheck
+from fedmodels.protocol.withdrawal import Touch
 from fedmodels.words import counted
 
 
@@ -27,6 +28,18 @@ def check_lineage(messages: RunMessages) -> Iterator[ReleaseCheck]:
         bound=None,
         verdict="reported",
         sentence=_code_in_words(messages),
+    )
+
+
+def check_withdrawn(touches: Sequence[Touch]) -> Iterator[ReleaseCheck]:
+    """`withdrawn`: no update that the model learned from is one that its party has withdrawn."""
+    told = "; ".join(dict.fromkeys(touch.in_words() for touch in touches))
+    yield ReleaseCheck(
+        name="withdrawn",
+        value=float(len(touches)),
+        bound=0.0,
+        verdict="failed" if touches else "passed",
+        sentence=f"The model {told}." if touches else "It learned from nothing that was withdrawn.",
     )
 
 

@@ -26,6 +26,7 @@ from fedmodels.data.disk import (
 )
 from fedmodels.data.prepared import prepare_party_tables
 from fedmodels.data.rows import LabelledTexts
+from fedmodels.data.withdrawn import Withdrawn, keyed_texts
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import CoordinatorData, DataConfig, PartyData
 
@@ -64,14 +65,23 @@ def in_memory(rows):
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(train=ROWS, holdout=st.none() | ROWS, fresh=st.none() | ROWS, seed=st.integers(0, 3))
-def test_the_same_rows_and_counts_as_in_memory(tmp_path, train, holdout, fresh, seed):
+@given(
+    train=ROWS,
+    holdout=st.none() | ROWS,
+    fresh=st.none() | ROWS,
+    seed=st.integers(0, 3),
+    taken_back=st.frozensets(st.sampled_from(["fine", "it is", "ok"])),
+)
+def test_the_same_rows_and_counts_as_in_memory(tmp_path, train, holdout, fresh, seed, taken_back):
     first = table(tmp_path / "train.parquet", train)
     second = None if holdout is None else table(tmp_path / "holdout.parquet", holdout)
     third = None if fresh is None else table(tmp_path / "fresh.parquet", fresh)
-    expected = prepare_party_tables(first, second, DATA, LABELS, seed=seed, fresh=third)
+    withdrawn = Withdrawn(b"key", keyed_texts(taken_back, b"key"), told=seed > 0)
+    more = {"seed": seed, "fresh": third, "withdrawn": withdrawn}
+    expected = prepare_party_tables(first, second, DATA, LABELS, **more)
+    assert not withdrawn.among((*expected.train.texts, *expected.holdout.texts))
     with row_file(tmp_path) as file:
-        counts = prepare_on_disk(file, first, second, DATA, LABELS, seed=seed, fresh=third)
+        counts = prepare_on_disk(file, first, second, DATA, LABELS, **more)
         assert rows_of(file, "train") == in_memory(expected.train)
         assert rows_of(file, "holdout") == in_memory(expected.holdout)
     wanted = count_rows(expected.train, expected.holdout, expected.counts)

@@ -6,12 +6,21 @@ import pytest
 
 from fedmodels.data.fresh import read_window
 from fedmodels.data.prepared import LabelledTexts, PreparedTables, prepare_party_tables
+from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_texts
 from fedmodels.drift_section import DriftSection
 from fedmodels.errors import DataRefused
 from fedmodels.recipe import Recipe
 from infra.settings import Tables
 from tasks.party.data import keep_trained_rows, prepare_data
-from tasks.party.kept_rows import KEPT_TRAININGS, drift_folder, keep_rows, let_rows_go, read_rows
+from tasks.party.kept_rows import (
+    KEPT_TRAININGS,
+    drift_folder,
+    keep_rows,
+    kept_texts,
+    let_rows_go,
+    read_rows,
+    rows_without,
+)
 from tests.tasks.party.test_data import make_session, write
 
 ROWS = PreparedTables(LabelledTexts(("a", "b"), ("x", "y")), LabelledTexts(("c",), ("x",)))
@@ -55,6 +64,25 @@ def test_texts_that_recur_are_met_and_stand_in_no_reference(folder, tmp_path):
     assert found.train.columns["price"] == [prices[text] for text in found.train.rows.texts], "each row once"
     window = read_window(fresh, made.data, {}, table="fresh", without=found.met)
     assert len(window.rows) == 0
+
+
+def test_rows_that_were_withdrawn_since_stand_in_no_reference(folder, tmp_path):
+    table = tmp_path / "train.csv"
+    table.write_text("text,label,price\n" + "".join(f"row {n},x,{n}\n" for n in range(30)))
+    made, tables = recipe(price="number"), Tables(train=table)
+    prepared = prepare_party_tables(table, None, made.data, ("x", "y"), seed=4)
+    keep_rows(folder, "h", prepared, tables, made, "r")
+    found = read_rows(folder, "h", "r")
+    trained, held = prepared.train.texts[1], prepared.holdout.texts[0]
+    left = rows_without(found, Withdrawn(b"key", keyed_texts([trained, held], b"key")))
+    assert left.train.rows.texts == tuple(text for text in found.train.rows.texts if text != trained)
+    assert left.train.columns["price"] == [float(text.split()[1]) for text in left.train.rows.texts]
+    assert held not in left.holdout.texts
+    assert left.name != found.name, "so that its reference is built anew"
+    assert (left.met, left.rows) == (found.met, found.rows)
+    assert rows_without(found, NOTHING) is found
+    assert kept_texts(folder, "h") == (frozenset(prepared.train.texts), frozenset(prepared.holdout.texts))
+    assert kept_texts(folder, "other") is None
 
 
 def keep(folder, data_hash, run="r", tables=None, of=None):

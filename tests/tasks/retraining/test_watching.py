@@ -14,6 +14,7 @@ from fedmodels.protocol.retraining import START_TIMEOUT, TELL_AGAIN, RetrainingR
 from flows import drift_watch
 from infra.deployments.drift_automation import EVENT
 from infra.deployments.observing import GoingRetraining
+from infra.keys import load_private_key
 from infra.layout import (
     champion_key,
     closed_key,
@@ -28,9 +29,10 @@ from infra.settings import load_role_settings
 from tasks.reading import read_plan
 from tasks.release.answering import approve, reject
 from tasks.release.requesting import open_release
-from tasks.retraining import notices, told, watching
+from tasks.retraining import notices, told, watching, withdrawing
 from tasks.retraining.notices import Notes
 from tasks.retraining.watching import WatchDesk, note_notices, tell_of_drift
+from tasks.retraining.withdrawing import answer_withdrawals
 from tests.store_alone import store_of
 from tests.tasks.release.released_models import reported
 
@@ -40,7 +42,7 @@ def watch(home, monkeypatch):
     """One look; returns what was noted, and keeps the events that were emitted."""
     store = store_of(home, "coordinator")
     log = logging.getLogger("watch")
-    for module in (watching, told):
+    for module in (watching, told, withdrawing):
         monkeypatch.setattr(module, "get_run_logger", lambda: log)
     shown = {}
     monkeypatch.setattr(watching, "show_held_up", lambda recipe, *what: shown.update({recipe: what}))
@@ -68,7 +70,10 @@ def watch(home, monkeypatch):
     def flow():
         """The flow over the same two steps."""
         desk = WatchDesk.__new__(WatchDesk)
-        desk.store, desk.party_keys = store, load_role_settings(home, "coordinator").party_keys
+        own = load_role_settings(home, "coordinator")
+        desk.store, desk.party_keys = store, own.party_keys
+        desk.signing_key = load_private_key(own.signing_key)
+        monkeypatch.setattr(drift_watch, "answer_withdrawals", answer_withdrawals.fn)
         monkeypatch.setattr(drift_watch, "load_settings", lambda: None)
         monkeypatch.setattr(drift_watch, "WatchDesk", lambda _settings: desk)
         monkeypatch.setattr(drift_watch, "note_notices", note_notices.fn)

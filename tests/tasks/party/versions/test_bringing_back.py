@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
+from dvc.repo import Repo
 
 from fedmodels.errors import FedcartError
-from tasks.party.versions.bringing_back import check_out
+from tasks.party.versions.bringing_back import check_out, list_versions
 
 
 @pytest.fixture
@@ -98,3 +99,15 @@ def test_nothing_that_lies_there_is_written_over(shop, pinned):
     (shop.place / "link").symlink_to(shop.place / "nowhere")
     refused(shop, "folder-taken", out=shop.place / "link")
     refused(shop, "target-unusable", out=shop.place / "train.csv" / "below")
+
+
+@pytest.mark.usefixtures("pinned")
+def test_dvc_gc_lets_go_of_all_contents_but_the_newest_and_of_no_history(shop):
+    """What docs/releases.md says of rows that were withdrawn."""
+    with Repo(str(shop.desk.root)) as repo:
+        repo.gc(workspace=True, cloud=True)
+    assert [each.version.number for each in list_versions(shop.desk, "mine")] == [1, 2]
+    assert out_of(shop, "2").number == 2
+    refused(shop, "version-damaged", out=shop.place / "old")
+    shop.write("train", 40)
+    assert shop.pin().push_error is None

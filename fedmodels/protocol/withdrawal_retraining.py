@@ -1,0 +1,90 @@
+"""Whether a withdrawal is answered with a training now: pure rules, one sentence each.
+
+A right does not wait: neither `drift.enabled` nor a quorum, new rows or a cool-down are asked for. What is
+left are a champion that is touched, parties enough to train, and one run of a recipe at a time.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fedmodels.errors import QuorumMissed, RunConflict
+from fedmodels.protocol.retraining import RunAge
+from fedmodels.words import counted
+
+WITHDRAWAL = {"cause": "withdrawal"}
+"""What the flow `retraining` is given as its reason."""
+WITHDRAWAL_STOPPED = "withdrawal-run-stopped"
+
+
+@dataclass(frozen=True)
+class WithdrawalFacts:
+    """What stands in the bucket when a retraining without withdrawn rows is asked for."""
+
+    recipe: str
+    touching: tuple[str, ...]
+    """Keys of the notices that touch the champion."""
+    answered: bool
+    """Whether a retraining that begins, or began and did not fail, is the answer to all of them."""
+    left: tuple[str, ...]
+    """Parties of the champion's run that have not left."""
+    needed: int
+    """`min_available_parties`."""
+    runs: Sequence[RunAge] = ()
+    """Open runs of the recipe, and trainings that have been asked for."""
+    budget: str = ""
+    """Why the privacy budget allows no further run, as a clause; empty when it does."""
+
+
+def is_withdrawal(reason: object) -> bool:
+    """Whether the flow `retraining` was asked because of a withdrawal."""
+    return reason == WITHDRAWAL
+
+
+def check_withdrawal(facts: WithdrawalFacts) -> None:
+    """Hold a retraining without withdrawn rows against what stands.
+
+    Raises:
+        RunConflict: `withdrawal-nothing`, `withdrawal-answered`, `withdrawal-run-stopped`,
+            `withdrawal-run-open` or `drift-budget`.
+        QuorumMissed: `withdrawal-parties`: too few parties are left.
+    """
+    name = facts.recipe
+    if not facts.touching:
+        raise RunConflict(
+            f"The champion of {name} has learned from nothing that was withdrawn",
+            fix="do nothing",
+            code="withdrawal-nothing",
+        )
+    if facts.answered:
+        raise RunConflict(
+            f"A retraining of {name} without what was withdrawn has begun",
+            fix="see fedcart runs list, and fedcart release list",
+            code="withdrawal-answered",
+        )
+    if len(facts.left) < facts.needed:
+        raise QuorumMissed(
+            f"{counted(len(facts.left), 'party')} of {name} {'is' if len(facts.left) == 1 else 'are'} left, "
+            f"and min_available_parties is {facts.needed}, so that no model can be trained without what was "
+            "withdrawn",
+            fix="let further parties join, or train by hand with a recipe that takes fewer",
+            code="withdrawal-parties",
+        )
+    if stopped := next((run for run in facts.runs if run.open and not run.conducted), None):
+        raise RunConflict(
+            f"The run {stopped.run} of {name} has been open for {stopped.age:.0f} s and nobody conducts it "
+            "any more, so no training without what was withdrawn begins",
+            fix=f"end it with fedcart runs cancel {stopped.run}: it may have learned from that, too",
+            code=WITHDRAWAL_STOPPED,
+        )
+    if open_run := next((run for run in facts.runs if run.open), None):
+        raise RunConflict(
+            f"The run {open_run.run} of {name} is open",
+            fix=f"wait for its end, or run fedcart runs cancel {open_run.run}",
+            code="withdrawal-run-open",
+        )
+    if facts.budget:
+        raise RunConflict(
+            f"A retraining of {name} would break the privacy budget: {facts.budget}",
+            fix="raise the budget, or do without",
+            code="drift-budget",
+        )

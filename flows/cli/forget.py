@@ -1,0 +1,193 @@
+"""`fedcart forget`: rows that their owners take back, or a party that leaves, and the models they touch."""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedmodels.words import counted
+from flows.cli.output import JsonFlag, RecipeOption, notes, print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from flows.forgetting import CoordinatorsAnswer, TouchedRelease
+    from tasks.party.forgetting import Concerned, Withdrawal
+
+_COLUMNS = [
+    ("release", "right"),
+    ("run", "left"),
+    ("learned from round", "right"),
+    ("standing", "left"),
+]
+
+
+def forget(
+    party: Annotated[str, typer.Option(metavar="PARTY", help="Whose rows they are, at that party.")],
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV or Parquet with the rows to withdraw, by the recipe's text column. Without it the "
+            "whole party leaves the recipe.",
+        ),
+    ] = None,
+    recipe: RecipeOption = "reviews",
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which models are touched.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Withdraw rows, or a whole party, from a recipe: mark the models that learned from them, train anew.
+
+    The rows are matched at the party by keyed hashes of their texts, and
+    left out of all its trainings from now on, though a table still holds
+    them. Which updates learned from them is found in the rows that the party
+    kept, its tables and its pinned versions; an update of whose rows nothing
+    is left counts as one that did. What leaves the party is a signed notice
+    that names updates, and no row.
+
+    A release that learned from them is marked, and never promoted or
+    returned to; a champion stays until the retraining that this starts
+    replaces it. Twice is harmless. To undo it for a party that left, remove
+    the file that the refusal of its sessions names.
+    """
+    from flows.forgetting import (
+        answer_here,
+        is_coordinator_here,
+        party_desk,
+        touched_releases,
+        withdrawn_texts,
+    )
+    from flows.recipes import load_recipe
+    from infra.settings import load_settings
+    from tasks.party.forgetting import find_concerned
+    from tasks.party.forgetting import forget as withdraw
+
+    settings, asked = load_settings(), load_recipe(recipe)
+    texts = withdrawn_texts(rows, asked) if rows else None
+    with party_desk(asked, party, settings) as desk:
+        with _looking(party) as report:
+            concerned = find_concerned(desk, texts, report)
+            touched, damaged = touched_releases(desk, concerned)
+        for error in damaged:
+            warn(str(error))
+        if not as_json:
+            _show(concerned, touched)
+        if dry_run:
+            if as_json:
+                print_json({**_document(concerned, touched), "dry_run": True})
+            return
+        if not yes and not _confirmed(concerned):
+            say("Nothing was changed.")
+            raise typer.Exit(1)
+        done = withdraw(desk, texts, concerned)
+        answer = answer_here(asked.name, settings.home) if is_coordinator_here(settings) else None
+    if as_json:
+        print_json(
+            {
+                **_document(done.concerned, touched),
+                "dry_run": False,
+                "new_rows": done.new_rows,
+                "notice": done.notice.number if done.notice else None,
+                "made": done.made,
+                "retraining": answer.retraining if answer else None,
+                "waits_for": answer.why.code if answer and answer.why else None,
+            }
+        )
+    else:
+        _tell(done, answer)
+
+
+def _document(concerned: "Concerned", touched: "Sequence[TouchedRelease]") -> dict[str, Any]:
+    return {**concerned.document(), "releases": [each.document() for each in touched]}
+
+
+def _show(concerned: "Concerned", touched: "Sequence[TouchedRelease]") -> None:
+    """Which updates and releases are concerned."""
+    if touched:
+        rows = [
+            (each.release, each.run, each.from_round, "champion" if each.champion else None)
+            for each in touched
+        ]
+        print_table(f"Releases of {concerned.recipe} that learned from it", _COLUMNS, rows)
+    of = f"{counted(concerned.rows, 'row')}" if not concerned.leaves else f"the data of {concerned.party}"
+    if not (concerned.places or concerned.scored):
+        say(f"No update that {concerned.party} ever gave to {concerned.recipe} learned from {of}.")
+    else:
+        learned = f"{counted(len(concerned.places), 'update')} of {concerned.party} learned from {of}"
+        say(f"{learned}{_runs(sorted(concerned.places))}.")
+    if concerned.unknown:
+        say(
+            f"Of the rows behind {len(concerned.unknown)} of these updates nothing is kept any more, so that "
+            "they count."
+        )
+    if concerned.scored:
+        held = f"{counted(len(concerned.scored), 'further update')} only held such rows out"
+        say(
+            f"{held}{_runs(concerned.scored)}: they were scored on and not learned from, and no model is "
+            "marked for that."
+        )
+
+
+def _runs(places: "Sequence[tuple[str, int]]") -> str:
+    runs = sorted({run for run, _ in places})
+    shown = ", ".join(runs[:5]) + (f" and {len(runs) - 5} more" if len(runs) > 5 else "")
+    return f", in {shown}" if runs else ""
+
+
+def _confirmed(concerned: "Concerned") -> bool:
+    """Whether whoever sits at the terminal says so.
+
+    Raises:
+        InputError: nobody does (`confirmation-missing`).
+    """
+    from fedmodels.errors import InputError
+
+    if not sys.stdin.isatty():
+        raise InputError(
+            "Nobody is there to be asked whether this is to be done",
+            fix="give --yes, or --dry-run to look only",
+            code="confirmation-missing",
+        )
+    what = (
+        f"{concerned.party} leaves {concerned.recipe}, and joins no run of it any more"
+        if concerned.leaves
+        else f"withdraw {counted(concerned.rows, 'row')} of {concerned.party} from {concerned.recipe}"
+    )
+    return typer.confirm(f"{what[0].upper()}{what[1:]}?", err=True)
+
+
+def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
+    """What was done."""
+    concerned, notice = done.concerned, done.notice
+    if concerned.leaves:
+        say(f"{concerned.party} has left {concerned.recipe}: its sessions join no run of it any more.")
+    else:
+        said = f"{counted(done.new_rows, 'row')} more {'is' if done.new_rows == 1 else 'are'}"
+        say(f"{said} left out of every training of {concerned.recipe} at {concerned.party} from now on.")
+    if notice is None:
+        say("Nobody needs to be told: no model learned from them.")
+        return
+    say(f"Notice {notice.number} {'tells' if done.made else 'told before, and tells'} the coordinator of it.")
+    if answer is None:
+        say("Its scheduled watch marks the releases and begins the retraining.")
+    elif answer.retraining == "started":
+        say(f"A retraining of {concerned.recipe} without them begins; see fedcart runs list.")
+    elif answer.retraining == "waits":
+        why = f": {answer.why}" if answer.why else ", for one is under way, or a run has to end first."
+        warn(f"the retraining waits{why}")
+        say("The scheduled watch begins it, or this command once more.")
+    else:
+        say("The champion never learned from them, so that nothing is trained again.")
+
+
+@contextmanager
+def _looking(party: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal while the rows of each training are looked at."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
+        bar = progress.add_task(f"looking through the trainings of {party}", total=None)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)

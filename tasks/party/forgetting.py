@@ -1,0 +1,187 @@
+"""Withdrawing rows at a party, or leaving: the list first, then the receipts concerned, then a signed notice.
+
+Each step can be taken again: whoever dies between two of them is followed by the next call, which finds what
+stands. What is on the list is left out of every later training, whether or not anybody hears of it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_name
+from fedmodels.errors import RunConflict
+from fedmodels.protocol.messages import Signed
+from fedmodels.protocol.withdrawal import (
+    NOTICE_LIMIT,
+    ConcernedReceipt,
+    WithdrawalNotice,
+    notice_place,
+    told_before,
+)
+from infra.keys import data_hash_key
+from infra.layout import own_withdrawals_prefix, withdrawal_key
+from tasks.exchange import create_signed, read_from_party
+from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts
+from tasks.party.trained_on import Report, Side, sides_of
+from tasks.party.withdrawn import leave, looked_for, withdraw, withdrawing_alone
+
+Place = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Concerned:
+    """Which of a party's updates are concerned. It holds no value of a row."""
+
+    party: str
+    recipe: str
+    leaves: bool
+    rows: int
+    """Different rows that are withdrawn."""
+    trained: tuple[Place, ...]
+    """Run and round of receipts whose updates learned from them."""
+    scored: tuple[Place, ...]
+    """Of those whose trainings only held them out: scored on, and not learned from."""
+    unknown: tuple[Place, ...]
+    """Of those of whose rows nothing is kept any more; they count as having learned from them."""
+    sides: Mapping[str, Side] = field(default_factory=dict, repr=False)
+
+    @property
+    def places(self) -> frozenset[Place]:
+        """What a notice names."""
+        return frozenset((*self.trained, *self.unknown))
+
+    def document(self) -> dict[str, Any]:
+        """As one JSON document."""
+        lists = {"trained": self.trained, "scored": self.scored, "unknown": self.unknown}
+        return {
+            "party": self.party,
+            "recipe": self.recipe,
+            "leaves": self.leaves,
+            "rows": self.rows,
+            **{
+                name: [{"run": run, "round": number} for run, number in found]
+                for name, found in lists.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """What came of withdrawing. `notice` is `None` where nothing has learned from the rows."""
+
+    concerned: Concerned
+    new_rows: int
+    """Rows that were not on the list before."""
+    notice: WithdrawalNotice | None
+    made: bool
+
+
+def find_concerned(
+    desk: ForgettingDesk,
+    texts: Iterable[str] | None,
+    report: Report = lambda _done, _total: None,
+    known: Concerned | None = None,
+) -> Concerned:
+    """Which updates are concerned; changes nothing.
+
+    Args:
+        desk: of the party.
+        texts: of the rows; `None`: the party leaves.
+        report: told of the progress.
+        known: what an earlier call with the same rows found, which is not looked for again.
+
+    Raises:
+        FedcartError: as `sides_of`, or the store is away.
+    """
+    receipts = own_receipts(desk)
+    if texts is None:
+        return _concerned(desk, receipts, {}, NOTHING, leaves=True)
+    rows = looked_for(desk.workspace, texts)
+    sides = sides_of(desk, receipts, rows, known.sides if known else {}, report)
+    return _concerned(desk, receipts, sides, rows, leaves=False)
+
+
+def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned | None = None) -> Withdrawal:
+    """Put the rows on the list, or leave; then tell which updates are concerned, unless that was told.
+
+    Raises:
+        FedcartError: as `find_concerned`; or `withdrawal-busy`; or `withdrawal-lost`.
+    """
+    with withdrawing_alone(desk.workspace, desk.party):
+        new = 0
+        if texts is None:
+            leave(desk.workspace, desk.recipe)
+        else:
+            _, new = withdraw(desk.workspace, desk.recipe, texts)
+        concerned = find_concerned(desk, texts, known=known)
+        if not (concerned.places or concerned.leaves):
+            return Withdrawal(concerned, new, None, made=False)
+        name = _name(desk, texts)
+        standing = own_notices(desk)
+        told = told_before(standing, leaves=concerned.leaves, withdrawal=name, receipts=concerned.places)
+        if told is not None:
+            return Withdrawal(concerned, new, told, made=False)
+        notice = WithdrawalNotice(
+            party=desk.party,
+            recipe=desk.recipe,
+            number=max((each.number for each in standing), default=0) + 1,
+            leaves=concerned.leaves,
+            withdrawal=name,
+            receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),
+            rows=concerned.rows if desk.tells_rows and not concerned.leaves else None,
+        )
+        key = withdrawal_key(desk.party, desk.recipe, notice.number)
+        create_signed(desk.store, key, notice, desk.signing_key)
+        if notice not in own_notices(desk):
+            raise RunConflict(
+                f"Another object stands where notice {notice.number} of {desk.party} was to be put",
+                fix="run the command again, on the machine where the party's folder is",
+                code="withdrawal-lost",
+            )
+    return Withdrawal(concerned, new, notice, made=True)
+
+
+def own_notices(desk: ForgettingDesk) -> list[WithdrawalNotice]:
+    """The party's notices of the recipe, in order; what else lies there is none."""
+    found = []
+    prefix = own_withdrawals_prefix(desk.party)
+    for key in desk.store.list_keys(f"{prefix}{desk.recipe}/"):
+        signed = read_from_party(desk.store, key, Signed, NOTICE_LIMIT)
+        if notice_place(key.removeprefix(prefix)) is None or signed is None:
+            continue
+        try:
+            found.append(WithdrawalNotice.model_validate_json(signed.payload))
+        except ValidationError:
+            continue
+    return sorted(found, key=lambda each: each.number)
+
+
+def _name(desk: ForgettingDesk, texts: Sequence[str] | None) -> str:
+    """Names the rows of a notice, the same each time that they are withdrawn."""
+    if texts is None:
+        return keyed_name((), data_hash_key(desk.signing_key))
+    return looked_for(desk.workspace, texts).name
+
+
+def _concerned(
+    desk: ForgettingDesk,
+    receipts: Sequence[OwnReceipt],
+    sides: Mapping[str, Side],
+    rows: Withdrawn,
+    *,
+    leaves: bool,
+) -> Concerned:
+    def of(side: Side) -> tuple[Place, ...]:
+        return tuple(
+            sorted(
+                each.place
+                for each in receipts
+                if (sides[each.data_hash] if not leaves else "trained") == side
+            )
+        )
+
+    return Concerned(
+        desk.party, desk.recipe, leaves, len(rows), of("trained"), of("scored"), of("unknown"), sides
+    )

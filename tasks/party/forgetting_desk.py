@@ -1,0 +1,93 @@
+"""What a party needs to say which of its updates learned from what is withdrawn."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fedmodels.identifiers import ID_PATTERN
+from fedmodels.protocol.messages import Plan, Receipt, Signed
+from infra.keys import PrivateKey
+from infra.layout import plan_key, role_prefix
+from infra.object_store import ObjectStore
+from infra.settings import Tables
+from tasks.exchange import read_from_party, read_message
+from tasks.party.versions.desk import VersionDesk
+from tasks.reading import planned_run
+from validation.admission import RECEIPT_LIMIT
+
+_RECEIPT = re.compile(rf"runs/({ID_PATTERN[1:-1]})/rounds/[0-9]+/receipt\.json")
+
+
+@dataclass(frozen=True, repr=False)
+class ForgettingDesk:
+    """One party's store, folder, key and tables, for the rows of one recipe."""
+
+    party: str
+    recipe: str
+    store: ObjectStore
+    """With the party's own credentials."""
+    signing_key: PrivateKey
+    workspace: Path
+    tables: Tables
+    versions: VersionDesk
+    tells_rows: bool
+    """Whether its policy lets it say how many rows are withdrawn."""
+
+
+@dataclass(frozen=True)
+class OwnReceipt:
+    """A receipt of the party's that came with an update."""
+
+    run: str
+    round: int
+    data_hash: str
+    version: str | None
+    """Keyed hash of the tables, where the party told it."""
+    plan: Plan
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Run and round."""
+        return self.run, self.round
+
+
+def own_receipts(desk: ForgettingDesk) -> tuple[OwnReceipt, ...]:
+    """The party's receipts with an update, of all runs of the recipe.
+
+    A run whose plan is gone has no model that could be released: its receipts are passed over.
+
+    Raises:
+        IntegrityError: a plan cannot be read.
+    """
+    prefix = role_prefix(desk.party)
+    plans: dict[str, Plan | None] = {}
+    found = []
+    for key in desk.store.list_keys(f"{prefix}runs/"):
+        place = _RECEIPT.fullmatch(key.removeprefix(prefix))
+        if place is None:
+            continue
+        run = place[1]
+        if run not in plans:
+            plans[run] = _plan(desk, run)
+        plan, receipt = plans[run], _receipt(desk, key)
+        if plan is not None and receipt is not None and receipt.update_sha256:
+            version = receipt.version.keyed_hash if receipt.version else None
+            found.append(OwnReceipt(run, receipt.round, receipt.data_hash, version, plan))
+    return tuple(found)
+
+
+def _plan(desk: ForgettingDesk, run: str) -> Plan | None:
+    planned = planned_run(desk.store, run)
+    if planned is None or planned.recipe != desk.recipe:
+        return None
+    return read_message(desk.store, plan_key(run), Plan)
+
+
+def _receipt(desk: ForgettingDesk, key: str) -> Receipt | None:
+    signed = read_from_party(desk.store, key, Signed, RECEIPT_LIMIT)
+    try:
+        return Receipt.model_validate_json(signed.payload) if signed else None
+    except ValidationError:
+        return None

@@ -1,0 +1,123 @@
+"""Withdrawals as the watch sees them: heard, shown, and answered with a training without them.
+
+Nothing is remembered beside the bucket: a champion that is touched, and that no retraining answers, is reason
+enough at each look. Prefect is given the same key for some minutes, so that looks in between start one.
+"""
+
+import time
+from dataclasses import dataclass
+
+from prefect import task
+from prefect.logging import get_run_logger
+
+from fedmodels.errors import FedcartError, IntegrityError, QuorumMissed, RunConflict, write_coded
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.retraining import TELL_AGAIN
+from fedmodels.protocol.withdrawal import WithdrawalNotice
+from fedmodels.protocol.withdrawal_retraining import (
+    WITHDRAWAL,
+    WITHDRAWAL_STOPPED,
+    WithdrawalFacts,
+    check_withdrawal,
+)
+from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
+from infra.deployments.starting import start_retraining
+from tasks.policy import STORE
+from tasks.release.reading import read_released, released_recipes
+from tasks.release.withdrawn import hear_withdrawals, known_notices
+from tasks.retraining.showing import show_withdrawn
+from tasks.retraining.standing import read_retrainings
+from tasks.retraining.watching import WatchDesk, held_up
+from tasks.retraining.without import gather_withdrawal, touching_champion
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a look did about withdrawals."""
+
+    started: tuple[str, ...] = ()
+    """Recipes of which a retraining was started."""
+    held_up: tuple[FedcartError, ...] = ()
+    """What a person has to act on before one can be."""
+    damaged: IntegrityError | None = None
+    """What of a recipe cannot be read; it holds up no other one."""
+
+
+@task(task_run_name="answer_withdrawals", **STORE)
+def answer_withdrawals(desk: WatchDesk) -> Answered:
+    """Hear what parties have withdrawn, and start a retraining of each recipe whose champion that touches.
+
+    Raises:
+        PrefectAway: the server does not answer; the next look goes on.
+    """
+    log = get_run_logger()
+    heard = hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+    damaged = list(heard.damaged)
+    for refusal in heard.refused:
+        log.warning("A notice of withdrawal is refused: %s", write_coded(refusal))
+    for notice in heard.notices:
+        log.info("Party %s %s: %s", notice.party, _what(notice), notice.recipe)
+    started: list[str] = []
+    held: list[FedcartError] = []
+    for recipe in released_recipes(desk.store):
+        try:
+            if start_if_due(desk, recipe):
+                started.append(recipe)
+        except IntegrityError as error:
+            damaged.append(error)
+        except (RunConflict, QuorumMissed) as error:
+            held.append(error)
+    for each in damaged:
+        log.warning("%s", write_coded(each))
+    return Answered(tuple(started), tuple(held), damaged[0] if damaged else None)
+
+
+def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, shown: bool = True) -> bool:
+    """Start a retraining if the recipe's champion learned from what was withdrawn and none answers that.
+
+    Args:
+        desk: of the coordinator.
+        recipe: name of the recipe.
+        api_url: the Prefect API; that of the surrounding settings when not given.
+        shown: whether to say so in an artifact of the surrounding flow run's server.
+
+    Returns:
+        Whether one was started.
+
+    Raises:
+        RunConflict: a run stands in its way that nobody conducts (`withdrawal-run-stopped`).
+        QuorumMissed: too few parties are left (`withdrawal-parties`).
+        IntegrityError: champion, run or a retraining's record cannot be read.
+        PrefectAway: the server does not answer.
+    """
+    notices = known_notices(desk.store, recipe)
+    released = read_released(desk.store, recipe) if notices else None
+    if released is None:
+        return False
+    champion, plan = released
+    touching = touching_champion(desk.store, champion, notices)
+    if shown:
+        show_withdrawn(recipe, champion.release, touching)
+    if not touching or held_up(desk.store, recipe, unfinished_retrainings(api_url=api_url)):
+        return False
+    unfinished = unfinished_trainings(recipe, api_url=api_url)
+    known = read_retrainings(desk.store, recipe, unfinished)
+    facts = gather_withdrawal(desk.store, plan, notices, touching, known, unfinished, desk.budget)
+    try:
+        check_withdrawal(facts)
+    except RunConflict as error:
+        if error.code == WITHDRAWAL_STOPPED:
+            raise
+        return False
+    start_retraining(recipe, WITHDRAWAL, _key(facts, known.next_number), api_url=api_url)
+    return True
+
+
+def _key(facts: WithdrawalFacts, number: int) -> str:
+    """The same for some minutes, unless something begins: then a retraining may be started once more."""
+    told = [*facts.touching, str(number), str(int(time.time() // TELL_AGAIN))]
+    return f"withdrawal-{facts.recipe}-{sha256_hex(canonical_json(told))[:32]}"
+
+
+def _what(notice: WithdrawalNotice) -> str:
+    return "leaves" if notice.leaves else "withdrew rows"

@@ -1,0 +1,225 @@
+"""Which updates learned from withdrawn rows, and the one notice that says so."""
+
+import functools
+import itertools
+import json
+import shutil
+
+import pytest
+
+from fedmodels.errors import DataRefused
+from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.messages import Announcement, Signed
+from fedmodels.protocol.withdrawal import WithdrawalNotice
+from infra.keys import public_key, verify
+from infra.layout import receipt_key, withdrawal_key
+from infra.settings import load_role_settings
+from infra.versioning.remote import Remote
+from tasks.party import forgetting
+from tasks.party.forgetting import find_concerned, forget
+from tasks.party.forgetting_desk import ForgettingDesk
+from tasks.party.kept_rows import drift_folder
+from tasks.party.session import PartySession
+from tasks.party.submission import submit_update
+from tasks.party.versions.desk import VersionDesk
+from tasks.party.versions.pinning import pin_tables
+from tasks.party.withdrawn import read_withdrawn
+from tasks.reading import read_plan
+from tests.store_alone import store_alone, store_of
+from tests.tasks.drift.champion import PARTIES, REVIEWS, Champion, sentences
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("tests.tasks.drift.champion.store_of", functools.cache(store_of))
+        yield
+
+
+@pytest.fixture
+def shop(home, tmp_path):
+    """A released model to which shop-a gave 80 rows; a test makes the desk of shop-a."""
+    made = Champion(home, f"rights-{next(NUMBERS)}", tmp_path)
+    made.rows = sentences(REVIEWS, 80, seed=1)
+    made.write("shop-a", "train", made.rows)
+    return made
+
+
+def desk_of(made, *, tells_rows=False) -> ForgettingDesk:
+    own = load_role_settings(made.home, "shop-a")
+    (made.folder / "remote").mkdir(exist_ok=True)
+    return ForgettingDesk(
+        party="shop-a",
+        recipe=made.recipe.name,
+        store=store_of(made.home, "shop-a"),
+        signing_key=made.keys["shop-a"],
+        workspace=own.workspace,
+        tables=own.tables[made.recipe.name],
+        versions=VersionDesk("shop-a", made.folder / "own", Remote(str(made.folder / "remote"), {})),
+        tells_rows=tells_rows,
+    )
+
+
+def trained_and_held(made):
+    """A text that was trained on, and one that was held out."""
+    from fedmodels.data.splits import is_held_out
+
+    held = [is_held_out(text, made.recipe.data, made.recipe.seed) for text in made.rows.texts]
+    return made.rows.texts[held.index(False)], made.rows.texts[held.index(True)]
+
+
+def test_rows_that_were_learned_from_make_one_notice_without_a_word_of_them(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    done = forget(desk, [f"<b>{trained}</b>"])
+    assert (done.concerned.trained, done.concerned.unknown, done.made) == (((shop.run, 1),), (), True)
+    stored = desk.store.read(withdrawal_key("shop-a", desk.recipe, 1))
+    signed = Signed.model_validate_json(stored)
+    assert verify(public_key(shop.keys["shop-a"]), signed.payload.encode(), signed.signature)
+    assert WithdrawalNotice.model_validate_json(signed.payload) == done.notice
+    assert "rows" not in json.loads(signed.payload), "the policy does not say that they may be counted"
+    assert trained.split()[0] not in signed.payload
+    again = forget(desk, [trained, trained])
+    assert (again.notice, again.made, again.new_rows) == (done.notice, False, 0)
+    assert read_withdrawn(desk.workspace, desk.recipe).has(trained)
+
+
+def test_a_preview_changes_nothing_and_spares_the_second_look(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    seen = []
+    concerned = find_concerned(desk, [trained], lambda done, total: seen.append((done, total)))
+    assert concerned.trained == ((shop.run, 1),)
+    assert seen == [(0, 1), (1, 1)]
+    assert not read_withdrawn(desk.workspace, desk.recipe)
+    assert desk.store.read(withdrawal_key("shop-a", desk.recipe, 1)) is None
+    shutil.rmtree(drift_folder(desk.workspace, desk.recipe))
+    shop.path("shop-a", "train").unlink()
+    assert forget(desk, [trained], known=concerned).concerned.trained == ((shop.run, 1),)
+
+
+def test_rows_that_were_only_held_out_are_told_and_not_marked(shop):
+    shop.release()
+    desk, (_, held) = desk_of(shop), trained_and_held(shop)
+    done = forget(desk, [held])
+    assert (done.concerned.trained, done.concerned.scored, done.notice) == ((), ((shop.run, 1),), None)
+    assert read_withdrawn(desk.workspace, desk.recipe).has(held), "and are left out from now on"
+
+
+def test_rows_that_nothing_has_seen_are_left_out_all_the_same(shop):
+    shop.release()
+    desk = desk_of(shop)
+    done = forget(desk, ["a stranger"])
+    assert (done.concerned.places, done.concerned.scored, done.notice) == (frozenset(), (), None)
+    assert done.new_rows == 1
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_table_of_then_tells_where_no_rows_were_kept(shop, kept):
+    shop.release(keep=False)
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    if not kept:
+        shop.write("shop-a", "train", shop.rows.take(range(1, 80)))
+    found = find_concerned(desk, [trained])
+    assert (found.trained if kept else found.unknown) == ((shop.run, 1),)
+    assert found.places == {(shop.run, 1)}, "what nobody knows counts"
+    assert find_concerned(desk, ["a stranger"]).places == (frozenset() if kept else {(shop.run, 1)})
+
+
+def test_a_pinned_version_tells_when_the_table_has_changed(shop):
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    plan_run = f"{shop.recipe.name}-run-1"
+    pin_tables(desk.versions, shop.recipe, desk.tables, plan_run)
+    shop.release(keep=False)
+    shop.write("shop-a", "train", sentences(REVIEWS, 60, seed=9, start=1000))
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),)
+    assert find_concerned(desk, [held]).scored == ((shop.run, 1),)
+    assert find_concerned(desk, ["a stranger"]).places == frozenset()
+    shutil.rmtree(desk.versions.root / ".dvc" / "cache")
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),), "the remote has it"
+    shutil.rmtree(desk.versions.root / ".dvc" / "cache")
+    shutil.rmtree(shop.folder / "remote")
+    (shop.folder / "remote").mkdir()
+    assert find_concerned(desk, ["a stranger"]).unknown == ((shop.run, 1),)
+    assert list(desk.workspace.glob("forget-*")) == []
+
+
+def test_a_training_without_the_rows_is_not_concerned_by_them(shop):
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    shop.release(keep=False)
+    forget(desk, [trained])
+    shop.write("shop-a", "train", shop.rows.without_texts(frozenset({trained})))
+    shop.release(keep=False)
+    shop.write("shop-a", "train", shop.rows)
+    found = find_concerned(desk, [trained])
+    assert found.trained == ((f"{shop.recipe.name}-run-1", 1),), "the second one left it out"
+    assert found.unknown == ()
+
+
+def test_a_training_that_was_under_way_is_told_by_a_further_notice(shop):
+    desk, (trained, _) = desk_of(shop, tells_rows=True), trained_and_held(shop)
+    assert forget(desk, [trained]).notice is None
+    shop.release()
+    first = forget(desk, [trained])
+    assert (first.notice.number, first.notice.rows) == (1, 1)
+    shop.release()
+    second = forget(desk, [trained])
+    assert (second.notice.number, second.made) == (2, True)
+    assert second.notice.places == {(f"{shop.recipe.name}-run-{n}", 1) for n in (1, 2)}
+    assert not forget(desk, [trained]).made
+
+
+def test_a_party_that_leaves_names_every_update(shop):
+    shop.release()
+    desk = desk_of(shop)
+    done = forget(desk, None)
+    assert (done.notice.leaves, done.notice.places, done.notice.rows) == (True, {(shop.run, 1)}, None)
+    assert not forget(desk, None).made
+
+
+def test_a_call_that_was_killed_before_its_notice_is_made_again(shop, monkeypatch):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+
+    def killed(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forgetting, "create_signed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(desk, [trained])
+    assert read_withdrawn(desk.workspace, desk.recipe).has(trained), "nothing more is learned from it"
+    done = forget(desk, [trained])
+    assert (done.notice.number, done.made, done.new_rows) == (1, True, 0)
+
+
+def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    session.plan = read_plan(shop.store, shop.run)
+    update = session.round_folder(2) / "update.safetensors"
+    update.parent.mkdir(parents=True, exist_ok=True)
+    update.write_bytes(b"update")
+    forget(desk, [trained])
+    announcement = Announcement(
+        run=shop.run,
+        round=2,
+        passed_rounds=1,
+        model_sha256=session.plan.base_model_sha256,
+        cohort=PARTIES,
+        round_timeout=60.0,
+    )
+    protected = {"sha256": sha256_hex(b"update"), "norm": 1.0}
+    with pytest.raises(DataRefused) as caught:
+        submit_update.fn(session, announcement, {"num_examples": 10.0}, protected, "")
+    assert caught.value.code == "rows-withdrawn"
+    assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))

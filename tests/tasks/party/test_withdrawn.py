@@ -1,0 +1,92 @@
+"""A party's list of withdrawn rows: no text, no doubt about it, and no training past it."""
+
+import pytest
+
+from fedmodels.errors import DataRefused, PolicyForbids
+from tasks.party.data import data_changed, prepare_data
+from tasks.party.withdrawn import (
+    has_left,
+    leave,
+    lists_so_far,
+    looked_for,
+    read_withdrawn,
+    refuse_left,
+    refuse_withdrawn,
+    withdraw,
+    withdrawn_file,
+)
+from tests.tasks.party.test_data import make_session
+
+
+def test_rows_are_kept_by_hash_once_and_nobody_else_may_look(tmp_path):
+    assert not read_withdrawn(tmp_path, "own")
+    first, new = withdraw(tmp_path, "own", ["so  bad", "fine", ""])
+    assert (len(first), new) == (2, 2)
+    written = withdrawn_file(tmp_path, "own").read_bytes()
+    again, new = withdraw(tmp_path, "own", ["fine", "so bad"])
+    assert (again.name, new) == (first.name, 0)
+    assert withdrawn_file(tmp_path, "own").read_bytes() == written
+    assert b"bad" not in written
+    folder = tmp_path / "withdrawn"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+    more, new = withdraw(tmp_path, "own", ["poor"])
+    assert (len(more), new) == (1, 1)
+    assert read_withdrawn(tmp_path, "own").among(["fine", "poor", "good"]) == {"fine", "poor"}
+    assert not read_withdrawn(tmp_path, "other")
+    assert [len(each) for each in lists_so_far(tmp_path, "own")] == [0, 2, 3]
+    assert looked_for(tmp_path, ["fine"]).has("fine")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("{"),
+        lambda path: path.write_text(path.read_text().replace('"withdrawals": [', '"withdrawals": [["00"],')),
+        lambda path: (path.parent / "key").unlink(),
+        lambda path: (path.parent / "key").write_bytes(bytes(32)),
+    ],
+)
+def test_a_list_that_is_damaged_keeps_the_party_from_training(tmp_path, damage):
+    withdraw(tmp_path, "own", ["fine"])
+    damage(withdrawn_file(tmp_path, "own"))
+    with pytest.raises(DataRefused, match="restore the party's folder") as caught:
+        read_withdrawn(tmp_path, "own")
+    assert caught.value.code == "withdrawn-damaged"
+
+
+def test_a_session_prepares_its_rows_anew_without_them(tmp_path):
+    session = make_session(tmp_path)
+    prepare_data.fn(session)
+    before, first = session.prepared.train, session.data_hash
+    taken_back = before.texts[0]
+    withdraw(session.workspace, "own", [f" {taken_back} "])
+    assert data_changed(session)
+    with pytest.raises(DataRefused) as caught:
+        refuse_withdrawn(session.workspace, "own", session.party, session.left_out)
+    assert caught.value.code == "rows-withdrawn"
+    counts = prepare_data.fn(session)
+    assert session.prepared.train == before.without_texts(frozenset({taken_back}))
+    assert session.data_hash != first
+    assert "withdrawn" not in counts, "the policy does not let it be told"
+    assert not data_changed(session)
+    refuse_withdrawn(session.workspace, "own", session.party, session.left_out)
+
+
+def test_the_contract_is_checked_without_them_too(tmp_path):
+    session = make_session(tmp_path)
+    before = session.terms
+    withdraw(session.workspace, "own", ["text number 3"])
+    assert session.terms.withdrawn.has("text number 3")
+    assert session.terms.withdrawn != before.withdrawn
+
+
+def test_a_party_that_left_joins_nothing_until_a_person_lets_it(tmp_path):
+    refuse_left(tmp_path, "own", "shop-a")
+    leave(tmp_path, "own")
+    leave(tmp_path, "own")
+    with pytest.raises(PolicyForbids, match=r"remove withdrawn/own\.left") as caught:
+        refuse_left(tmp_path, "own", "shop-a")
+    assert caught.value.code == "party-left"
+    assert has_left(tmp_path, "own")
+    assert not has_left(tmp_path, "other")

@@ -1,0 +1,215 @@
+"""A withdrawal is answered with a training without it, once, as long as there are parties and room for it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from fedmodels.errors import QuorumMissed, RunConflict
+from fedmodels.protocol.messages import Closed, Plan, StartingModel
+from fedmodels.protocol.retraining import RetrainingRequest, RunAge, retraining_tags
+from fedmodels.protocol.withdrawal import WithdrawalNotice
+from fedmodels.protocol.withdrawal_retraining import (
+    WITHDRAWAL,
+    WithdrawalFacts,
+    check_withdrawal,
+    is_withdrawal,
+)
+from infra.keys import load_private_key
+from infra.layout import closed_key, plan_key, retraining_key, withdrawal_key
+from infra.settings import load_role_settings
+from tasks.exchange import create_message, create_signed
+from tasks.release.promoting import promote
+from tasks.release.requesting import open_release
+from tasks.release.withdrawn import known_notices
+from tasks.retraining import steps, withdrawing
+from tasks.retraining.steps import start
+from tasks.retraining.watching import WatchDesk
+from tasks.retraining.withdrawing import start_if_due
+from tasks.retraining.without import ask_without_withdrawn, last_that_never_saw
+from tests.store_alone import store_alone
+from tests.tasks.release.released_models import reported, undocumented
+from tests.tasks.retraining.conftest import NUMBERS
+from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+
+FACTS = {"recipe": "tiny", "touching": ("k",), "answered": False, "left": ("a", "b"), "needed": 2}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"touching": ()}, "withdrawal-nothing"),
+        ({"answered": True}, "withdrawal-answered"),
+        ({"runs": (RunAge("r", 5.0, open=True),)}, "withdrawal-run-open"),
+        ({"runs": (RunAge("r", 5.0, open=True, conducted=False),)}, "withdrawal-run-stopped"),
+        ({"budget": "ε would be 9"}, "drift-budget"),
+    ],
+)
+def test_what_keeps_one_from_beginning(changes, code):
+    check_withdrawal(WithdrawalFacts(**FACTS))
+    with pytest.raises(RunConflict) as caught:
+        check_withdrawal(WithdrawalFacts(**{**FACTS, **changes}))
+    assert caught.value.code == code
+
+
+def test_too_few_parties_are_one_sentence():
+    with pytest.raises(
+        QuorumMissed, match=r"1 party of tiny is left, and min_available_parties is 2"
+    ) as caught:
+        check_withdrawal(WithdrawalFacts(**{**FACTS, "left": ("a",)}))
+    assert caught.value.code == "withdrawal-parties"
+    assert is_withdrawal({"cause": "withdrawal"}) and not is_withdrawal({"party": "a"})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    with store_alone(tmp_path_factory.mktemp("home"), PARTIES) as folder:
+        yield folder
+
+
+@pytest.fixture
+def scene(home, monkeypatch):
+    """A champion of two rounds, of which shop-c had a part in the second; Prefect's server, played."""
+    number = next(NUMBERS)
+    run = FinishedRun(home, f"rights-{number}", seed=number, changes={"name": f"rights-{number}"})
+    run.play(1, {"shop-a": 1, "shop-b": 1}, {"shop-c": "contract-failed"}, accuracy=0.7)
+    run.play(2, dict.fromkeys(PARTIES, 2), accuracy=0.75)
+    run.close()
+    recipe = run.plan.recipe.name
+    facts = {"round_number": 2, "model_sha256": run.head.best_model_sha256}
+    request = open_release(run.store, recipe, "t", run=run.run, **facts)
+    reported(run.store, request)
+    promote(run.store, recipe, 1, "ann", undocumented)
+    made = SimpleNamespace(run=run, recipe=recipe, store=run.store, started=[], going=(), shown=[])
+    made.desk = WatchDesk(load_role_settings(home, "coordinator"))
+    made.key = load_private_key(load_role_settings(home, "coordinator").signing_key)
+
+    def start_retraining(name, reason, key, api_url=None):
+        made.started.append((name, reason, key))
+
+    monkeypatch.setattr(withdrawing, "start_retraining", start_retraining)
+    monkeypatch.setattr(withdrawing, "unfinished_trainings", lambda _recipe, api_url=None: frozenset())
+    monkeypatch.setattr(withdrawing, "unfinished_retrainings", lambda api_url=None: made.going)
+    monkeypatch.setattr(
+        withdrawing, "show_withdrawn", lambda *shown: made.shown.append((*shown[:2], len(shown[2])))
+    )
+    return made
+
+
+def tell(scene, party="shop-c", number=1, **facts):
+    run = scene.run
+    notice = WithdrawalNotice(
+        party=party,
+        recipe=scene.recipe,
+        number=number,
+        leaves=facts.get("leaves", False),
+        withdrawal="a" * 64,
+        receipts=tuple({"run": run.run, "round": each} for each in facts.get("rounds", (2,))),
+    )
+    create_signed(run.stores[party], withdrawal_key(party, scene.recipe, number), notice, run.keys[party])
+
+
+def look(scene):
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    return start_if_due(scene.desk, scene.recipe)
+
+
+def ask(scene, ticket="ticket", run="again-1"):
+    return ask_without_withdrawn(scene.store, scene.recipe, ticket, run, unfinished=frozenset())
+
+
+def test_a_champion_that_is_touched_is_trained_again_once(scene):
+    assert not look(scene), "nothing was withdrawn"
+    tell(scene)
+    assert look(scene) and look(scene)
+    assert scene.shown[-1] == (scene.recipe, 1, 1)
+    ((name, reason, key), (_, _, same)) = scene.started
+    assert (name, reason) == (scene.recipe, WITHDRAWAL)
+    assert key == same, "Prefect makes one of the two"
+    request = ask(scene)
+    assert (request.parties, request.without, request.run) == (("shop-c",), (), "again-1")
+    assert request.reason == "withdrawal: shop-c withdrew rows"
+    untouched = StartingModel(run=scene.run.run, round=1, model_sha256=scene.run.records[0].model_sha256)
+    assert request.begins_from == untouched, "the last model that never saw them"
+    assert retraining_tags(request) == ["retraining:1", "reason:withdrawal", "withdrawal:shop-c"]
+    assert ask(scene) == request, "the same ticket finds it"
+    with pytest.raises(RunConflict) as caught:
+        ask(scene, ticket="another")
+    assert caught.value.code == "withdrawal-answered"
+    assert not look(scene)
+
+
+def test_one_whose_run_failed_has_answered_nothing(scene):
+    tell(scene)
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    request = ask(scene, run=f"{scene.recipe}-x")
+    plan = scene.run.plan.model_copy(update={"run": request.run})
+    create_message(scene.store, plan_key(request.run), plan)
+    assert not look(scene), "its run is open"
+    closed = Closed(
+        run=request.run, status="failed", model_sha256="0" * 64, rounds=0, final=None, seconds=1.0
+    )
+    create_message(scene.store, closed_key(request.run), closed)
+    assert look(scene)
+    assert ask(scene, ticket="next", run="again-2").number == 2
+
+
+def test_a_party_that_left_takes_no_part(scene, monkeypatch):
+    tell(scene, leaves=True)
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    request = ask(scene)
+    assert request.without == ("shop-c",)
+    asked = []
+    monkeypatch.setattr(steps, "find_training", lambda _run: None)
+    monkeypatch.setattr(steps, "start_training", lambda _recipe, _run, **facts: asked.append(facts))
+    start.fn(SimpleNamespace(store=scene.store, recipe=scene.recipe), request)
+    assert asked[0]["parties"] == ["shop-a", "shop-b"]
+    assert asked[0]["begins_from"] == request.begins_from.model_dump(mode="json")
+
+
+def test_where_every_round_saw_them_an_earlier_release_is_the_start_or_the_base_model(scene):
+    tell(scene, "shop-a", rounds=(1,))
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    plan, notices = scene.run.plan, known_notices(scene.store, scene.recipe)
+    assert last_that_never_saw(scene.store, plan, 1, notices) is None
+    other = FinishedRun(
+        scene.run.home, f"{scene.recipe}-b", seed=900 + next(NUMBERS), changes={"name": scene.recipe}
+    )
+    other.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+    other.close()
+    facts = {"round_number": 1, "model_sha256": other.head.best_model_sha256}
+    reported(other.store, open_release(other.store, scene.recipe, "u", run=other.run, **facts))
+    found = last_that_never_saw(scene.store, plan, 1, notices)
+    assert found == StartingModel(run=other.run, round=1, model_sha256=other.head.best_model_sha256)
+
+
+def test_too_few_left_wait_for_a_person(scene):
+    for party in ("shop-b", "shop-c"):
+        tell(scene, party, leaves=True)
+    with pytest.raises(QuorumMissed) as caught:
+        look(scene)
+    assert caught.value.code == "withdrawal-parties"
+    assert scene.started == []
+
+
+def test_an_open_run_that_nobody_conducts_is_told(scene):
+    tell(scene)
+    plan: Plan = scene.run.plan.model_copy(update={"run": f"{scene.recipe}-open"})
+    create_message(scene.store, plan_key(plan.run), plan)
+    with pytest.raises(RunConflict, match="end it with fedcart runs cancel") as caught:
+        look(scene)
+    assert caught.value.code == "withdrawal-run-stopped"
+
+
+def test_the_record_of_a_drift_retraining_keeps_its_bytes(scene):
+    request = RetrainingRequest(
+        recipe=scene.recipe,
+        number=1,
+        ticket="t",
+        run="r",
+        champion_sha256="0" * 64,
+        parties=("shop-a",),
+        reason="drift",
+    )
+    create_message(scene.store, retraining_key(scene.recipe, 1), request)
+    stored = scene.store.read(retraining_key(scene.recipe, 1))
+    assert b"without" not in stored and b"withdrawals" not in stored
