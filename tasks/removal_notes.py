@@ -16,12 +16,12 @@ LOOKS = 50
 
 
 def write_note(store: ObjectStore, prefix: str, note: Sweep) -> str | None:
-    """Put a note unless it is empty; return its key."""
+    """Put a note unless it is empty; return its key. It is young, also where one that died left the same."""
     if not note.objects:
         return None
     data = canonical_json(note)
     key = note_key(prefix, sha256_hex(data))
-    store.create(key, data)
+    store.put_blob(key, data)
     return key
 
 

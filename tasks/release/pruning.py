@@ -41,14 +41,15 @@ from infra.layout import (
     release_key,
     releases_prefix,
     role_prefix,
+    run_at,
     runs_prefix,
     sweeps_prefix,
 )
 from infra.leftovers import list_objects
 from infra.object_store import ObjectStore
 from tasks.gathering import gather, read_references
-from tasks.reading import READERS, list_runs, planned_run
-from tasks.release.reading import list_releases, read_history, released_recipes
+from tasks.reading import READERS, planned_run
+from tasks.release.reading import read_history, read_release, release_numbers, released_recipes
 from tasks.removal_notes import settle_notes, write_note
 
 LONGEST = SHORTEST_BOUND / 2
@@ -141,9 +142,13 @@ def _look_at_releases(store: ObjectStore) -> _Releases:
     keeping: dict[str, str] = {}
     over = []
     for recipe in released_recipes(store):
-        keeping |= {pointer.run: "champion before" for pointer in read_history(store, recipe)}
-        for view in list_releases(store, recipe):
-            run, number = view.request.run, view.request.release
+        history = read_history(store, recipe)
+        keeping |= {pointer.run: "champion before" for pointer in history}
+        for number in release_numbers(store, recipe):
+            if not store.exists(release_key(recipe, number, "request")):
+                continue  # whatever else stands there keeps what it names
+            view = read_release(store, recipe, number, history)
+            run = view.request.run
             documented = store.exists(release_key(recipe, number, "lineage"))
             answered = view.found is not None and view.found.approval is not None
             if is_over(view.standing, documented=documented, answered=answered):
@@ -154,8 +159,8 @@ def _look_at_releases(store: ObjectStore) -> _Releases:
 
 
 def _look_at_runs(store: ObjectStore, keeping: Mapping[str, str]) -> list[RunFacts]:
-    runs = list_runs(store)
     ages = {found.key: found.age for found in list_objects(store, runs_prefix())}
+    runs = sorted({run for key in ages if (run := run_at(key))})
 
     def look(run: str) -> RunFacts:
         planned, closed = planned_run(store, run), ages.get(closed_key(run))
