@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli import answers, champion, propose
+from flows.cli import answers, champion, propose, prune
 from flows.cli.card import card, coordinator_public_key, tell_lineage
 from flows.cli.output import (
     JsonFlag,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = Commands(
     name="release",
-    help="Look at releases, approve, promote and roll back; starts the store alone when it is down.",
+    help="Look at releases, approve, promote, roll back and prune; starts the store alone when it is down.",
     no_args_is_help=True,
 )
 LIST_COLUMNS = [
@@ -133,6 +133,7 @@ app.command("promote")(champion.promote)
 app.command("rollback")(champion.rollback)
 app.command("approve")(answers.approve)
 app.command("reject")(answers.reject)
+app.command("prune")(prune.prune)
 
 
 def _list_row(view: "ReleaseView") -> tuple[Any, ...]:
