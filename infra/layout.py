@@ -113,7 +113,7 @@ def prunes_prefix() -> str:
 
 
 def note_key(prefix: str, name: str) -> str:
-    """Content-addressed: what one sweep or prune removed, below the one prefix or the other."""
+    """Create-only: what one sweep or prune removed, below the one prefix or the other."""
     return f"{prefix}{name}.json"
 
 

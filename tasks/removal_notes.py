@@ -15,13 +15,20 @@ LOOKS = 50
 """At notes of which one was replaced between any two of them."""
 
 
-def write_note(store: ObjectStore, prefix: str, note: Sweep) -> str | None:
-    """Put a note unless it is empty; return its key. It is young, also where one that died left the same."""
+def write_note(store: ObjectStore, prefix: str, note: Sweep, name: str = "") -> str | None:
+    """Create a note unless it is empty; return its key.
+
+    Args:
+        store: the bucket.
+        prefix: below which it lies.
+        note: what it says.
+        name: of a note that nobody else writes, whatever it says; empty: the hash of its content.
+    """
     if not note.objects:
         return None
     data = canonical_json(note)
-    key = note_key(prefix, sha256_hex(data))
-    store.put_blob(key, data)
+    key = note_key(prefix, name or sha256_hex(data))
+    store.create(key, data)
     return key
 
 

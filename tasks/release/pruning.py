@@ -18,9 +18,10 @@ as in a sweep: whoever uses it again has put it again, and so made it young.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from uuid import uuid4
 
 from fedmodels.errors import InputError
 from fedmodels.protocol.pruning import Keep, RunFacts, is_over, why_kept
@@ -47,7 +48,7 @@ from infra.layout import (
 )
 from infra.leftovers import list_objects
 from infra.object_store import ObjectStore
-from tasks.gathering import gather, read_references
+from tasks.gathering import gather, references_by_key
 from tasks.reading import READERS, planned_run
 from tasks.release.reading import read_history, read_release, release_numbers, released_recipes
 from tasks.removal_notes import settle_notes, write_note
@@ -89,6 +90,9 @@ def find_prunable(store: ObjectStore, keep: Keep, recipe: str | None = None) -> 
         InputError: `recipe-unknown`: no run in the bucket is of this recipe.
         IntegrityError: a message of the coordinator's is damaged: what it refers to is not known.
     """
+    # What releases name is read before it is seen where they stand: one that is requested meanwhile keeps all
+    # models of its run then, and not only the one that it names.
+    spoken = references_by_key(store, COORDINATOR, _other_messages(store))
     releases = _look_at_releases(store)
     facts = _look_at_runs(store, releases.keeping)
     if recipe is not None and recipe not in {each.recipe for each in facts}:
@@ -99,7 +103,8 @@ def find_prunable(store: ObjectStore, keep: Keep, recipe: str | None = None) -> 
     for run, reason in verdicts.items():
         if reason is not None:
             stays[reason].append(run)
-    objects = tuple(_objects(store, going, releases.over)) if going else ()
+    named = {name for key, found in spoken.items() if not key.startswith(releases.over) for name in found}
+    objects = tuple(_objects(store, going, named)) if going else ()
     return Pruning(objects, tuple(sorted(going)), {why: tuple(sorted(runs)) for why, runs in stays.items()})
 
 
@@ -111,7 +116,7 @@ def prune(store: ObjectStore, keep: Keep, recipe: str | None = None) -> Pruning:
     chosen = find_prunable(store, keep, recipe)
     noted = tuple(SweptObject(key=item.key, bytes=item.size) for item in chosen.objects)
     note = Sweep(role=COORDINATOR, older_than=SHORTEST_BOUND, objects=noted)
-    own = write_note(store, prunes_prefix(), note)
+    own = write_note(store, prunes_prefix(), note, uuid4().hex)  # one that died may have noted the same
     gone: tuple[Prunable, ...] = ()
     if own is not None:
         chosen = find_prunable(store, keep, recipe)  # a release may have been requested, or a run opened
@@ -179,8 +184,8 @@ def _is_finished(store: ObjectStore, run: str) -> bool:
         return False
 
 
-def _objects(store: ObjectStore, going: frozenset[str], over: tuple[str, ...]) -> Iterator[Prunable]:
-    """Blobs that these runs name and nothing else does, in order of keys."""
+def _objects(store: ObjectStore, going: frozenset[str], named: Set[str]) -> Iterator[Prunable]:
+    """Blobs that these runs name, and no other run does, nor are they `named`; in order of keys."""
     gathered, _ = gather(store)
     ours: dict[str, list[str]] = defaultdict(list)
     for each in gathered.gathered:
@@ -188,8 +193,7 @@ def _objects(store: ObjectStore, going: frozenset[str], over: tuple[str, ...]) -
             for name in each.names:
                 ours[name].append(run)
     kept = [each for each in gathered.gathered if _run_of(each) and _run_of(each) not in going]
-    needed = frozenset(name for each in kept for name in each.names)
-    needed |= frozenset(shortened(read_references(store, COORDINATOR, _other_messages(store, over))))
+    needed = {name for each in kept for name in each.names} | set(shortened(named))
     for blob in list_objects(store, blobs_prefix(COORDINATOR)):
         name = blob_name(blob.key)[:ENOUGH]
         if blob.age >= SHORTEST_BOUND and name in ours and name not in needed:
@@ -202,10 +206,10 @@ def _run_of(gathered: Gathered) -> str:
     return run if kind == "runs" else ""
 
 
-def _other_messages(store: ObjectStore, over: tuple[str, ...]) -> Iterator[str]:
-    """Keys of all messages of the coordinator's that are no run's, nor of a release that is over."""
+def _other_messages(store: ObjectStore) -> Iterator[str]:
+    """Keys of all messages of the coordinator's that are no run's."""
     role = COORDINATOR
-    left_out = (runs_prefix(), blobs_prefix(role), sweeps_prefix(role), prunes_prefix(), *over)
+    left_out = (runs_prefix(), blobs_prefix(role), sweeps_prefix(role), prunes_prefix())
     return (key for key in store.list_keys(role_prefix(role)) if not key.startswith(left_out))
 
 

@@ -38,7 +38,7 @@ OFF_THE_PATHS = {
     "coordinator · cancel_run: create closed",
     "coordinator · prune: delete object",
     "coordinator · sweep: delete object",
-    "coordinator · write_note: put_blob removal note",
+    "coordinator · write_note: create removal note",
     "party · decline: create lease",
     "party · decline: swap lease",
     "party · sit_out: create receipt",

@@ -40,6 +40,7 @@ from tasks.release.steps import request_release
 from tasks.reproducing import read_played
 from tasks.sweeping import sweep
 from tasks.verifying.run import verify_run
+from tests.store_alone import store_of
 from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import ARCHITECTURE, PARTIES, FinishedRun
 
@@ -441,6 +442,44 @@ def test_a_release_that_is_requested_after_that_look_is_refused(runs, later, mon
     assert caught.value.code == "pruned"
 
 
+def test_at_whatever_request_a_release_is_asked_for_it_gets_its_model_or_a_refusal(runs, home, later):
+    """A prune sends some 90 requests; at one of them a proposal comes, from its first step to its last."""
+    outcomes, requests = [], 0
+
+    def asked(run):
+        try:
+            request_release.fn(SimpleNamespace(store=run.store, run=run.run), "flow-run", "")
+        except RunConflict as error:
+            return error.code
+        return "accepted"
+
+    def pruned_while(run, moment):
+        """The requests of the prune, and what the proposal was told that came at one of them."""
+        store, sent, told = store_of(home, "coordinator"), [], []
+
+        def propose(**_):
+            sent.append(None)
+            if len(sent) == moment:
+                told.append(asked(run))
+
+        store.client.meta.events.register("before-send.s3", propose)
+        prune(store, NONE)
+        return len(sent), told
+
+    for share in (0.0, 0.1, 0.3, 0.45, 0.5, 0.6, 0.75, 0.85, 0.9, 0.93, 0.96, 0.99):
+        (run,) = runs(1)
+        later(2 * DAY)
+        requests, told = pruned_while(run, round(share * requests))
+        outcomes += told
+        there = models_of(run) <= blobs(run.store)
+        assert told in ([], ["prune-going"], ["accepted" if there else "pruned"]), share
+        assert asked(run) == ("accepted" if there else "pruned"), "once the prune is over"
+        assert there or not models_of(run) & blobs(run.store), "all of a run's models, or none"
+    assert set(outcomes) >= {"accepted", "prune-going"}
+    assert set(outcomes) <= {"accepted", "prune-going", "pruned"}
+    assert len(outcomes) == 11
+
+
 def test_a_prune_that_died_hinders_no_release_for_longer_than_an_hour(runs, later, monkeypatch):
     (run,) = runs(1)
     later(2 * DAY)
@@ -491,7 +530,7 @@ def test_two_prunes_at_once(runs, later, tmp_path, recipe):
     reported(store, released)
     promote(store, recipe, released.release, "ann", undocumented)
     later(2 * DAY)
-    expected = set().union(*(models_of(run) for run in made[:3]))
+    expected = {key for run in made[:3] for key in models_of(run)}
     with ThreadPoolExecutor(2) as both:
         found = list(both.map(lambda keep: prune(store, parse_keep(keep)), ["0", "0"]))
     assert gone(found[0]) | gone(found[1]) == expected
