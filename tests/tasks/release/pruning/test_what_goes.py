@@ -7,6 +7,7 @@ import pytest
 
 from fedmodels.errors import InputError, IntegrityError
 from fedmodels.protocol.canonical import sha256_hex
+from fedmodels.protocol.messages import StartingModel
 from fedmodels.protocol.pruning import JUST_CLOSED, OPEN, parse_keep
 from fedmodels.protocol.retraining import RetrainingRequest
 from infra.keys import load_private_key
@@ -217,16 +218,17 @@ def test_a_champion_whose_release_is_gone_from_the_bucket_stays(runs, later, rec
 
 
 def test_a_model_that_another_message_names_stays(runs, later, recipe):
-    """A retraining that compares with it, say."""
+    """A retraining that is to begin from it, say, and whose run has no plan yet."""
     (run,) = runs(1)
     request = RetrainingRequest(
         recipe=recipe,
         number=1,
         ticket="flow-run",
         run="not-begun-yet",
-        champion_sha256=run.head.best_model_sha256,
+        champion_sha256="0" * 64,
         parties=("shop-a",),
-        reason="drift",
+        begins_from=StartingModel(run=run.run, round=1, model_sha256=run.head.best_model_sha256),
+        reason="rows were withdrawn",
     )
     create_message(run.store, retraining_key(recipe, 1), request)
     later(2 * DAY)
