@@ -13,6 +13,7 @@ from infra.whole_files import check_folder_target, whole_folder
 from tasks.exchange import read_message
 from tasks.model_folder import FACTS, write_model_folder
 from tasks.reading import read_plan
+from tasks.release.pruned import refuse_pruned
 
 
 def model_folder(home: Path, run: str) -> Path:
@@ -20,6 +21,7 @@ def model_folder(home: Path, run: str) -> Path:
 
     Raises:
         InputError: there is no such run, or it kept no model yet.
+        RunConflict: `pruned`.
     """
     folder = kept_model_folder(home, check_identifier("run", run))
     if all((folder / name).exists() for name in ("model.safetensors", FACTS)):
@@ -33,6 +35,7 @@ def model_folder(home: Path, run: str) -> Path:
                 fix=f"see fedcart runs show {run}",
                 code="model-missing",
             )
+        refuse_pruned(store, run, closed.model_sha256)
         return write_model_folder(store, plan, closed.model_sha256, folder)
 
 

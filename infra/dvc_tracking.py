@@ -157,8 +157,31 @@ def find_damage(store: "ObjectStore", remote: str, pointer: bytes, *, thorough: 
     return [_key(remote, digest) for digest in dict.fromkeys([*bad, whole])] if bad else []
 
 
+def named_keys(store: "ObjectStore", pointer: bytes) -> frozenset[str] | None:
+    """Keys of all that a `.dvc` file names in its remote; `None` where a folder's list of files is damaged.
+
+    Args:
+        store: the bucket.
+        pointer: content of the `.dvc` file.
+    """
+    output = yaml.safe_load(pointer)["outs"][0]
+    remote, whole = str(output.get("remote", MODELS)), str(output["md5"])
+    keys = {_key(remote, whole)}
+    if whole.endswith(_FOLDER):
+        listed = store.read(_key(remote, whole), checked=False)
+        if listed is None or _md5([listed]) != whole.removesuffix(_FOLDER):
+            return None
+        keys |= {_key(remote, str(each["md5"])) for each in json.loads(listed)}
+    return frozenset(keys)
+
+
+def tracked_prefix(remote: str) -> str:
+    """Below it lies all that DVC keeps in a remote, by its hash."""
+    return f"{recorded_prefix(remote)}/files/md5/"
+
+
 def _key(remote: str, digest: str) -> str:
-    return f"{recorded_prefix(remote)}/files/md5/{digest[:2]}/{digest[2:]}"
+    return f"{tracked_prefix(remote)}{digest[:2]}/{digest[2:]}"
 
 
 def _md5_at(store: "ObjectStore", key: str) -> str:

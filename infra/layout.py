@@ -104,7 +104,17 @@ def sweeps_prefix(role: str) -> str:
 
 def sweep_key(role: str, name: str) -> str:
     """Content-addressed: what one sweep removed."""
-    return f"{sweeps_prefix(role)}{name}.json"
+    return note_key(sweeps_prefix(role), name)
+
+
+def prunes_prefix() -> str:
+    """What the coordinator has pruned, one object a prune."""
+    return f"{COORDINATOR}/prunes/"
+
+
+def note_key(prefix: str, name: str) -> str:
+    """Create-only: what one sweep or prune removed, below the one prefix or the other."""
+    return f"{prefix}{name}.json"
 
 
 def all_releases_prefix() -> str:

@@ -59,6 +59,22 @@ class ModelsRepository:
                 found[data] = str(commit.id)  # older ones come later
         return found
 
+    def pointers(self) -> frozenset[bytes]:
+        """Every content that any file with the ending `.dvc` has in any commit of the branch."""
+        import pygit2
+
+        if self.tip is None:
+            return frozenset()
+        commits = self.git.walk(pygit2.Oid(hex=self.tip), pygit2.enums.SortMode.TOPOLOGICAL)
+        found: dict[pygit2.Oid, bytes] = {}
+        for commit in commits:
+            index = pygit2.Index()
+            index.read_tree(commit.tree)
+            for each in index:
+                if each.path.endswith(".dvc") and each.id not in found:
+                    found[each.id] = cast("pygit2.Blob", self.git[each.id]).data
+        return frozenset(found.values())
+
     def files(self, commit: str, below: str = "") -> dict[str, bytes]:
         """Path to content of a commit's files whose path begins so."""
         import pygit2

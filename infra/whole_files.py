@@ -52,7 +52,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """
     folder = folder.resolve()  # what a link points to is made, and the link stays
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    for left in parts_left(folder):
+        shutil.rmtree(left, ignore_errors=True)
     part = _neighbour(folder)
     part.mkdir()
     try:
@@ -61,6 +62,25 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         _take_place(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: whoever reads it finds it whole or not at all. What `parts_left` finds goes, too."""
+    aside = _neighbour(folder)
+    with suppress(FileNotFoundError):
+        folder.rename(aside)
+    for path in (aside, *parts_left(folder)):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def parts_left(folder: Path) -> list[Path]:
+    """Neighbours, a day old at least, of a process that was killed while it made or removed `folder`."""
+    left = []
+    for path in sorted(folder.parent.glob(f".{escape(folder.name)}.*{_PART}")):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _A_DAY_S:
+                left.append(path)
+    return left
 
 
 def check_file_target(path: Path) -> None:
@@ -120,13 +140,6 @@ def check_place(path: Path) -> None:
 
 def _neighbour(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.{uuid4().hex}{_PART}")
-
-
-def _sweep(folder: Path) -> None:
-    for left in folder.parent.glob(f".{escape(folder.name)}.*{_PART}"):
-        with suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > _A_DAY_S:
-                shutil.rmtree(left, ignore_errors=True)
 
 
 def _same_folder(one: Path, other: Path) -> bool:

@@ -45,7 +45,12 @@ def gather(store: ObjectStore) -> tuple[References, bool]:
 
 
 def read_references(store: ObjectStore, role: str, keys: Iterable[str]) -> frozenset[str]:
-    """Every SHA-256 in these messages: of the coordinator's or the role's own only whole ones count.
+    """Every SHA-256 in these messages; as `references_by_key`."""
+    return frozenset(chain.from_iterable(references_by_key(store, role, keys).values()))
+
+
+def references_by_key(store: ObjectStore, role: str, keys: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Every SHA-256 in each of these messages: of the coordinator's or the role's own only whole ones count.
 
     Raises:
         IntegrityError: one of those is damaged: what it refers to is not known.
@@ -56,8 +61,9 @@ def read_references(store: ObjectStore, role: str, keys: Iterable[str]) -> froze
         data = read_bytes(store, key) if key.startswith(trusted) else read_as_it_is(store, key, RECEIPT_LIMIT)
         return frozenset() if data is None else references([data])
 
+    read = tuple(keys)
     with ThreadPoolExecutor(READERS) as readers:
-        return frozenset(chain.from_iterable(readers.map(look, keys)))
+        return dict(zip(read, readers.map(look, read), strict=True))
 
 
 def _known(store: ObjectStore) -> dict[str, tuple[str, tuple[str, ...]]]:

@@ -2,7 +2,7 @@
 
 What goes, once it is older than the bound:
 
-    multipart uploads      that nobody completed or aborted
+    multipart uploads      that nobody completed or aborted, of data versions and recorded releases, too
     the coordinator's      blobs that no message of any run or release refers to
     a party's              blobs that no message refers to of a run that is open, or closed within the bound
     either's               notices of drift, notes of them, and retrainings (`tasks/retraining/leftovers.py`)
@@ -16,39 +16,33 @@ of the coordinator's, that has to be read and does not arrive as it was put stop
 is not known.
 
 Age counts from the last put, by the store's clock: whoever uses a blob again puts it again, and so keeps
-it. What goes of blobs is noted below the role's own prefix, so that `fedcart runs verify` tells swept from
-deleted. The note comes first: after a crash a blob that is gone without one would pass for deleted for ever,
-while one that is noted and still there is taken out of its note, by this sweep at its end or by the next.
+it. What goes of blobs is noted below the role's own prefix (`tasks/removal_notes.py`), so that `fedcart runs
+verify` tells swept from deleted.
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.sweeping import (
-    NOTE_LIMIT,
-    SHORTEST_BOUND,
-    References,
-    Sweep,
-    SweptObject,
-    blob_name,
-    check_bound,
-    settle,
-)
+from fedmodels.errors import StoreRefused
+from fedmodels.protocol.canonical import canonical_json
+from fedmodels.protocol.sweeping import References, Sweep, SweptObject, blob_name, check_bound
 from infra.layout import (
     COORDINATOR,
+    PRIVATE,
     blobs_prefix,
     closed_key,
+    own_prefix,
+    prunes_prefix,
     role_prefix,
     runs_prefix,
-    sweep_key,
     sweeps_prefix,
 )
 from infra.leftovers import StoredObject, Upload, abort_upload, list_objects, list_uploads
 from infra.object_store import ObjectStore
-from tasks.exchange import read_from_party
 from tasks.gathering import REFERENCES_KEY, gather, read_references
+from tasks.removal_notes import settle_notes, write_note
 from tasks.retraining.leftovers import drift_leftovers
 
 
@@ -79,7 +73,7 @@ def _find(store: ObjectStore, role: str, older_than: float) -> tuple[list[Sweepa
     """What `find_sweepable` finds, and what had to be read for it that the next sweep can do without."""
     check_bound(older_than)
     news = None
-    uploads = [upload for upload in list_uploads(store, role_prefix(role)) if upload.age >= older_than]
+    uploads = [upload for upload in _uploads(store, role) if upload.age >= older_than]
     old = [blob for blob in list_objects(store, blobs_prefix(role)) if blob.age >= older_than]
     found = [Sweepable(role, u.key, u.size, u.age, "upload never finished", u) for u in uploads]
     if old and role == COORDINATOR:  # only then the runs have to be looked at
@@ -92,6 +86,17 @@ def _find(store: ObjectStore, role: str, older_than: float) -> tuple[list[Sweepa
     past = drift_leftovers(store, role, older_than)
     found += [Sweepable(role, each.key, each.size, each.age, "drift long past") for each in past]
     return sorted(found, key=lambda item: item.key), news
+
+
+def _uploads(store: ObjectStore, role: str) -> list[Upload]:
+    """Unfinished ones below the prefix that others read, and below the one that DVC keeps things in for it.
+
+    A role may keep those elsewhere, and then needs no right on that second prefix.
+    """
+    found = list(list_uploads(store, role_prefix(role)))
+    with suppress(StoreRefused):
+        found += list_uploads(store, f"{PRIVATE}/" if role == COORDINATOR else own_prefix(role))
+    return found
 
 
 def _blob(role: str, blob: StoredObject) -> Sweepable:
@@ -114,41 +119,12 @@ def sweep(store: ObjectStore, role: str, older_than: float) -> list[Sweepable]:
         store.put_blob(REFERENCES_KEY, canonical_json(news))
     blobs = [item for item in chosen if item.key.startswith(blobs_prefix(role)) and item.upload is None]
     objects = tuple(SweptObject(key=item.key, bytes=item.size) for item in blobs)
-    note = _write(store, Sweep(role=role, older_than=older_than, objects=objects))
+    note = write_note(store, sweeps_prefix(role), Sweep(role=role, older_than=older_than, objects=objects))
     gone = [item for item in chosen if _remove(store, item, older_than)]
-    _settle_notes(store, role, note)
+    settle_notes(store, role, sweeps_prefix(role), note, besides=REFERENCES_KEY)
+    if role == COORDINATOR:  # of one that died
+        settle_notes(store, role, prunes_prefix())
     return gone
-
-
-def _write(store: ObjectStore, note: Sweep) -> str | None:
-    """Put a note unless it is empty; return its key."""
-    if not note.objects:
-        return None
-    data = canonical_json(note)
-    key = sweep_key(note.role, sha256_hex(data))
-    store.create(key, data)
-    return key
-
-
-def _settle_notes(store: ObjectStore, role: str, own: str | None) -> None:
-    """Take out of the role's notes what is there after all: spared, put again, or left by a sweep that died.
-
-    Small notes become one, so that there are never many to read. What takes a note's place stands before that
-    one goes. A young note that is not this sweep's `own` may be that of another sweep, which is about to
-    remove what it names, and stays as it is.
-    """
-    notes: dict[str, Sweep] = {}
-    for found in list(list_objects(store, sweeps_prefix(role))):
-        if found.key != REFERENCES_KEY and (found.key == own or found.age >= SHORTEST_BOUND):
-            note = read_from_party(store, found.key, Sweep, NOTE_LIMIT)
-            notes |= {found.key: note} if note else {}
-    if not notes:
-        return
-    settled = settle(notes.values(), frozenset(store.list_keys(blobs_prefix(role))))
-    kept = {_write(store, note) for note in settled if note not in notes.values()}
-    for key, note in notes.items():
-        if note not in settled and key not in kept:
-            store.delete(key)
 
 
 def _remove(store: ObjectStore, item: Sweepable, older_than: float) -> bool:

@@ -39,7 +39,7 @@ class Leftover:
     name: str
     size: int
     age: float
-    why: Literal["its run is over", "no such run", "not used"]
+    why: Literal["its run is over", "no such run", "not used", "its run is pruned"]
 
 
 def runs_of(workspace: Path) -> Path:
@@ -95,7 +95,7 @@ def _find(
     for run_folder in sorted(runs_of(workspace).glob("*")):
         if not (left := left_folders(run_folder)):
             continue
-        size, age = sum(map(_size, left)), min(map(_age, left))
+        size, age = sum(map(size_of, left)), min(map(age_of, left))
         name = run_folder.relative_to(workspace).as_posix()
         if _is_closed(store, run_folder.name):
             yield run_folder, Leftover(role, name, size, age, "its run is over")
@@ -103,9 +103,9 @@ def _find(
             yield run_folder, Leftover(role, name, size, age, "no such run")
     for kind in CACHES:
         for path in sorted((workspace / "cache" / kind).glob("*")):
-            if (age := _age(path)) >= older_than:
+            if (age := age_of(path)) >= older_than:
                 name = path.relative_to(workspace).as_posix()
-                yield path, Leftover(role, name, _size(path), age, "not used")
+                yield path, Leftover(role, name, size_of(path), age, "not used")
 
 
 def _is_closed(store: ObjectStore, run: str) -> bool:
@@ -122,11 +122,12 @@ def _stats(path: Path) -> list[os.stat_result]:
     return found
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
     return sum(each.st_size for each in _stats(path) if stat.S_ISREG(each.st_mode))
 
 
-def _age(path: Path) -> float:
+def age_of(path: Path) -> float:
     """Seconds since the last change to it or anything in it, by the clock that wrote the times.
 
     What is gone has just been used.

@@ -35,9 +35,9 @@ class SweptObject(Message):
 
 
 class Sweep(Message):
-    """`sweeps/….json`: what one sweep removed, so that swept is not deleted.
+    """`sweeps/….json`, `prunes/….json`: what one sweep or prune removed, so that swept is not deleted.
 
-    It is written before the sweep removes anything, and narrowed afterwards to what is gone.
+    It is written before anything goes, and narrowed afterwards to what is gone.
     """
 
     role: Identifier

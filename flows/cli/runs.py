@@ -53,15 +53,19 @@ def show(run: RunArgument, as_json: JsonFlag = False) -> None:
     from flows.reports import with_measured
     from infra.settings import load_settings
     from tasks.reading import read_summary
+    from tasks.release.pruned import is_pruned
 
     settings = load_settings()
     with open_named_store(settings) as store:
         summary = read_summary(store, check_identifier("run", run))
+        pruned = summary["status"] != "open" and is_pruned(store, summary["model_sha256"])
     summary = with_measured(summary, kept_report(settings.home, run))
     if as_json:
-        print_json(summary)
+        print_json({**summary, "pruned": True} if pruned else summary)
         return
     show_summary(summary)
+    if pruned:
+        print_sentence("Its kept model was pruned.")
     for row in summary["rounds"]:
         for reason in row["gate"]["reasons"]:
             print_sentence(f"round {row['round']}: {reason}")

@@ -25,9 +25,10 @@ def verify(
     An object is ok, changed (other bytes than were written), deleted,
     swapped or reordered (it belongs elsewhere), unexpected, or it disagrees
     (written so, and not what follows from the rest). Not broken are those
-    that are swept (by fedcart runs sweep), not recomputable: fine-tuned
-    (training on the coordinator's rows is not repeated), or not checked
-    (they rest on an object that is broken itself).
+    that are swept (by fedcart runs sweep), pruned (by fedcart release
+    prune), not recomputable: fine-tuned (training on the coordinator's rows
+    is not repeated), or not checked (they rest on an object that is broken
+    itself).
 
     Needs credentials that read the whole bucket, which are the
     coordinator's, and room on disk for one model. Works on open runs too.

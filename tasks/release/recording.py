@@ -123,7 +123,7 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
         )
     with open_models_repository(recorder.place, recorder.own) as repository:
         times = dict(_times(recorder.store, history))
-        moves = _moves(repository, recipe, history)
+        moves = recorded_moves(repository, recipe, history)
         lost = []
         for pointer in history[max(moves, default=0) :]:
             files = _files(recorder, repository, pointer, _commit_of(pointer.release, moves, history))
@@ -152,7 +152,7 @@ def _times(store: ObjectStore, history: Sequence[Champion]) -> Iterator[tuple[in
         before = at
 
 
-def _moves(repository: ModelsRepository, recipe: str, history: Sequence[Champion]) -> dict[int, str]:
+def recorded_moves(repository: ModelsRepository, recipe: str, history: Sequence[Champion]) -> dict[int, str]:
     """Number of each move that the repository holds, and its commit."""
     place = folders_of(recipe).pointer
     found = {}

@@ -19,6 +19,7 @@ from tasks.release.desk import ReleaseDesk, form_key
 from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage
 from tasks.release.promoting import promote
+from tasks.release.pruned import refuse_pruned, refuse_while_pruned
 from tasks.release.reading import find_report, read_report
 from tasks.release.recording import record_releases
 from tasks.release.report import build_report
@@ -33,9 +34,14 @@ from tasks.tagging import tagged
 @task(task_run_name="request_release · {desk.run}", **STORE)
 @tagged
 def request_release(desk: ReleaseDesk, ticket: str, reason: str) -> ReleaseRequest:
-    """Take a release's number for the run's kept model, or find a release that asks the same already."""
+    """Take a release's number for the run's kept model, or find a release that asks the same already.
+
+    Raises:
+        RunConflict: `pruned`, `prune-going`.
+    """
     kept = kept_model(desk.store, desk.run)
-    return open_release(
+    refuse_pruned(desk.store, desk.run, kept.sha256)
+    request = open_release(
         desk.store,
         kept.plan.recipe.name,
         ticket,
@@ -44,6 +50,8 @@ def request_release(desk: ReleaseDesk, ticket: str, reason: str) -> ReleaseReque
         model_sha256=kept.sha256,
         reason=reason,
     )
+    refuse_while_pruned(desk.store, desk.run, kept.sha256)
+    return request
 
 
 @task(task_run_name="take_release · {request.recipe} {request.release}", **STORE)

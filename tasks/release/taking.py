@@ -12,8 +12,9 @@ from infra.layout import release_key, unreleasable_key
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_message
 from tasks.reading import read_plan
+from tasks.release.pruned import PRUNED
 
-LASTING = frozenset({"chain-broken", "labels-differ", "labels-unknown"})
+LASTING = frozenset({"chain-broken", "labels-differ", "labels-unknown", PRUNED})
 """Codes of what keeps a model from ever getting a report, however often its checks are begun."""
 
 

@@ -17,11 +17,11 @@ from fedmodels.parameters.elements import DTYPES
 from fedmodels.parameters.stream import CHUNK_BYTES, ChunkReader
 from fedmodels.protocol.agreement import misspelt
 from fedmodels.protocol.messages import Closed, Decision, Plan
-from infra.layout import architecture_key, blobs_prefix, closed_key, model_key, update_key
+from infra.layout import COORDINATOR, architecture_key, blobs_prefix, closed_key, model_key, update_key
 from infra.object_store import DOWNLOAD_TRIES, ObjectStore
-from tasks.verifying.findings import Finding, told_apart
+from tasks.removal_notes import read_pruned, read_swept
+from tasks.verifying.findings import Finding, Verdict, told_apart
 from tasks.verifying.judging import NAMED
-from tasks.verifying.listing import read_swept
 from tasks.verifying.snapshot import Snapshot
 
 Watch = Callable[[int, int], None]
@@ -83,28 +83,38 @@ class BlobCheck:
         return found
 
     def _judge_missing(self, keys: Sequence[str]) -> None:
-        """Swept, if it is an update, its run is over, and its party says so; deleted otherwise.
+        """Swept or pruned, if its run is over, and a note of its role says so; deleted otherwise.
 
         What is missing is looked for once more: the coordinator puts again what a sweep took too early. Notes
         are read only now, since they are written before what they name goes.
         """
         if not keys:
             return
-        run = self.snapshot.run
-        parties = [p for p in self.snapshot.parties if any(key.startswith(blobs_prefix(p)) for key in keys)]
-        swept = {update: party for party in parties for update in read_swept(self.store, party)}
-        over = self.snapshot.held(Closed).there or self.store.exists(closed_key(run))
+        noted = self._noted(keys)
+        over = self.snapshot.held(Closed).there or self.store.exists(closed_key(self.snapshot.run))
         for key in keys:
             self.sizes[key] = self.store.size(key)
             if self.sizes[key] is not None:
                 continue
-            if (party := swept.get(key)) is None:
+            if (told := noted.get(key)) is None:
                 self.findings[key] = Finding(key, "deleted", NAMED)
-            elif over:
-                self.findings[key] = Finding(key, "swept", f"{party} swept it")
+                continue
+            role, verdict = told
+            if over:
+                self.findings[key] = Finding(key, verdict, f"{role} {verdict} it")
             else:
-                why = f"{party} notes it as swept, but the run is open and needs it"
+                why = f"{role} notes it as {verdict}, but the run is open and needs it"
                 self.findings[key] = Finding(key, "deleted", why)
+
+    def _noted(self, keys: Sequence[str]) -> dict[str, tuple[str, Verdict]]:
+        """Key to who notes that it went, and how: a party's own updates, and the coordinator's models."""
+        parties = [p for p in self.snapshot.parties if any(key.startswith(blobs_prefix(p)) for key in keys)]
+        noted: dict[str, tuple[str, Verdict]] = {
+            update: (party, "swept") for party in parties for update in read_swept(self.store, party)
+        }
+        if any(key.startswith(blobs_prefix(COORDINATOR)) for key in keys):
+            noted |= dict.fromkeys(read_pruned(self.store), ("the coordinator", "pruned"))
+        return noted
 
     def _check(self, key: str) -> Finding:
         """Read one blob by itself, unless it is known already; again if it may be damaged on its way only."""
@@ -168,10 +178,12 @@ class BlobCheck:
         gone = [key for key in average.keys if key in self.findings and self.findings[key].verdict != "ok"]
         if not gone:
             return None
-        swept = all(self.findings[key].verdict == "swept" for key in gone)
+        verdicts = {self.findings[key].verdict for key in gone}
         count = f"{len(gone)} of the {len(average.keys)} blobs that it is made of"
-        detail = f"{count} were swept" if swept else f"{count} are missing or damaged"
-        return Finding(name, "swept" if swept else "not checked", detail)
+        if verdicts <= {"swept", "pruned"}:
+            verdict: Verdict = "pruned" if "pruned" in verdicts else "swept"
+            return Finding(name, verdict, f"{count} were {' or '.join(sorted(verdicts, reverse=True))}")
+        return Finding(name, "not checked", f"{count} are missing or damaged")
 
     def _recompute(self, average: Average) -> str:
         """SHA-256 of the average, by the function that the coordinator calls."""

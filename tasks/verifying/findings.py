@@ -12,13 +12,16 @@ Verdict = Literal[
     "disagrees",
     "unexpected",
     "swept",
+    "pruned",
     "not recomputable: fine-tuned",
     "not checked",
 ]
 """`changed`: other bytes than were written. `swapped`, `reordered`: what belongs elsewhere. `disagrees`: the
 bytes are those that were written, and say what does not follow from the rest. `not checked`: it rests on
 something that is damaged, and has a line of its own."""
-HOLDS: frozenset[Verdict] = frozenset({"ok", "swept", "not recomputable: fine-tuned", "not checked"})
+HOLDS: frozenset[Verdict] = frozenset(
+    {"ok", "swept", "pruned", "not recomputable: fine-tuned", "not checked"}
+)
 """Verdicts that break nothing by themselves: what a `not checked` rests on is broken already."""
 
 

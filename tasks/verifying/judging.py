@@ -8,7 +8,8 @@ from tasks.verifying.findings import Finding, Verdict, told_apart
 from tasks.verifying.snapshot import Held, Snapshot, key_of, parse_any
 
 NAMED = "other messages name it"
-"""Why what is not there was deleted: a sweep takes neither messages nor a model that one names."""
+"""Why what is not there was deleted: a sweep takes neither messages nor a model that one names,
+and a prune notes the models that it takes."""
 
 
 class Pin(NamedTuple):

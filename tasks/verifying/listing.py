@@ -14,18 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fedmodels.errors import StoreBusy
-from fedmodels.protocol.sweeping import NOTE_LIMIT, Sweep
 from infra.layout import (
     COORDINATOR,
-    blobs_prefix,
     closed_key,
     head_key,
     parties_prefix,
     run_prefix,
-    sweeps_prefix,
 )
 from infra.object_store import ObjectStore
-from tasks.exchange import read_as_it_is, read_from_party
+from tasks.exchange import read_as_it_is
 
 LOOKS = 50
 """At a run that does not hold still between two of them."""
@@ -57,22 +54,6 @@ def settled(store: ObjectStore, run: str) -> Look:
         fix="try again",
         code="run-moving",
     )
-
-
-def read_swept(store: ObjectStore, party: str) -> frozenset[str]:
-    """Keys of the updates that a party says it swept.
-
-    A sweep at work replaces a note by a narrower one, which stands first: so they are read until none of
-    them was replaced meanwhile, or the party does nothing else.
-    """
-    found: dict[str, Sweep | None] = {}
-    for _ in range(LOOKS):
-        keys = tuple(store.list_keys(sweeps_prefix(party)))
-        found |= {k: read_from_party(store, k, Sweep, NOTE_LIMIT) for k in keys if k not in found}
-        if keys == tuple(store.list_keys(sweeps_prefix(party))):
-            break
-    named = (item.key for note in found.values() if note for item in note.objects)
-    return frozenset(key for key in named if key.startswith(blobs_prefix(party)))
 
 
 def _look(store: ObjectStore, run: str) -> Look:

@@ -1,6 +1,7 @@
 """Releases on real servers: by hand, by the scheduled look for new models, by a word in Prefect's form."""
 
 import json
+from datetime import timedelta
 from uuid import UUID
 
 import dvc.api
@@ -10,17 +11,23 @@ from dvc.repo import Repo
 from prefect.client.orchestration import SyncPrefectClient
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from fedmodels.protocol.pruning import parse_keep
 from flows.deploying import deploy_all, whole_declaration
 from flows.following import api_url, coordinator_store
 from flows.proposing import WAITING
 from flows.recipes import load_recipe
+from infra import store_answers
 from infra.deployments.answered import seconds_left
 from infra.keys import load_model_key
+from infra.layout import model_key
 from infra.locations import coordinator_folder
 from infra.model_signatures import signature_fault
+from infra.object_store import ObjectStore
 from infra.settings import Schedules, load_role_settings
 from infra.waiting import wait_for
 from tasks.release.desk import form_key
+from tasks.release.kept_copies import remove_copies
+from tasks.release.pruning import prune
 from tasks.release.reading import list_releases, read_champion, read_history
 
 RECIPE = "released"
@@ -183,3 +190,41 @@ def test_each_role_tidies_up_below_its_own_prefix(client):
     state = ended(client, refused, "COMPLETED", "FAILED", "CRASHED")
     assert state.type.value == "FAILED"
     assert "a while" in state.message
+
+
+def test_nothing_that_was_just_trained_or_released_is_pruned(federation, store, first):
+    before = set(store.list_keys("coordinator/blobs/")) | set(store.list_keys("private/"))
+    told = federation.document("release", "prune", "--keep", "0", "--recipe", RECIPE, "--yes")
+    assert (told["objects"], told["disk"], told["runs"]) == ([], [], [])
+    released = next(each["runs"] for each in told["stays"] if each["why"].startswith("it has a release"))
+    assert first["run_id"] in released
+    everything = federation.document("release", "prune", "--keep", "0")
+    assert (everything["dry_run"], everything["objects"], everything["left"]) == (True, [], None)
+    assert before <= set(store.list_keys("coordinator/blobs/")) | set(store.list_keys("private/"))
+
+
+def test_a_model_that_was_pruned_is_refused_and_can_be_made_again(federation, store, first, monkeypatch):
+    recipe = federation.recipe(RECIPE, num_rounds=1, seed=11, release=BOUNDS)
+    trained = federation.document("train", "--recipe", str(recipe), "--run", "pruned-1")
+    key = model_key(trained["model_sha256"])
+    with monkeypatch.context() as patched:  # two days later, but for the note that is written then
+        clock, age = store_answers.clock, ObjectStore.age
+        patched.setattr(store_answers, "clock", lambda answer: clock(answer) + timedelta(days=2))
+        patched.setattr(
+            ObjectStore, "age", lambda one, at: (age(one, at) or 0.0) - ("/prunes/" in at) * 2 * 86_400.0
+        )
+        found = prune(store, parse_keep("0"), RECIPE)
+    assert key in {item.key for item in found.objects}
+    assert not store.exists(key)
+    assert [copy.name for copy in remove_copies(federation.home, ["pruned-1"])] == ["runs/pruned-1/model"]
+    assert federation.document("runs", "verify", "pruned-1")["passed"] is True
+    used = federation.call("predict", "pruned-1", "--text", "good", "--json")
+    assert (used.returncode, json.loads(used.stdout)["error"]["code"]) == (1, "pruned")
+    proposed = federation.call("release", "propose", "pruned-1", "--json")
+    told = json.loads(proposed.stdout)
+    assert (proposed.returncode, told["release"]) == (1, None)
+    assert told["message"].startswith("pruned: The model "), told
+    again = federation.document("reproduce", "pruned-1")
+    assert again["equal"] is True
+    assert store.exists(key)
+    assert federation.document("predict", "pruned-1", "--text", "good")[0]["label"]

@@ -48,6 +48,8 @@ _OBJECTS = (
     (re.compile(r"/rounds/\d+/(\w+)\.json$"), None),
     (re.compile(r"/session\.json$"), "lease"),
     (re.compile(r"/sweeps/"), "sweep note"),
+    (re.compile(r"/prunes/"), "prune note"),
+    (re.compile(r"^prefixname"), "removal note"),  # as `written.py` makes up a key that holds either
     (re.compile(r"/champions/"), "past champion"),
     (re.compile(r"/releases/.*/(\w+)\.json$"), None),
     (re.compile(r"/drift/notices/"), "seen notice"),

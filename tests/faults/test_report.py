@@ -36,8 +36,9 @@ def test_writes_that_nobody_chose_are_no_gap():
 
 OFF_THE_PATHS = {
     "coordinator · cancel_run: create closed",
-    "coordinator · sweep: create sweep note",
+    "coordinator · prune: delete object",
     "coordinator · sweep: delete object",
+    "coordinator · write_note: create removal note",
     "party · decline: create lease",
     "party · decline: swap lease",
     "party · sit_out: create receipt",

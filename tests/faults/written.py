@@ -10,6 +10,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -126,11 +127,14 @@ def _object_at(key: ast.expr, keys: dict[str, ast.Call]) -> str:
     made = getattr(layout, _name_of(key.func), None) if isinstance(key, ast.Call) else None
     if made is None or not isinstance(key, ast.Call):
         return UNKNOWN
-    given = zip(inspect.signature(made).parameters.values(), key.args, strict=False)
+    parameters = tuple(inspect.signature(made).parameters.values())
+    arguments = [each for each in key.args if not isinstance(each, ast.Starred)]
+    unpacked = len(parameters) if len(arguments) < len(key.args) else len(arguments)
+    given = islice(zip_longest(parameters, arguments), unpacked)
     return object_of(made(*(_made_up(parameter, argument) for parameter, argument in given)))
 
 
-def _made_up(parameter: inspect.Parameter, argument: ast.expr) -> str | int:
+def _made_up(parameter: inspect.Parameter, argument: ast.expr | None) -> str | int:
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return argument.value
     return 1 if parameter.annotation in (int, "int") else parameter.name

@@ -55,6 +55,7 @@ def test_a_folder_of_an_older_form_is_made_anew(home, monkeypatch):
     monkeypatch.setattr(model_folders, "open_store", lambda _home: nullcontext())
     monkeypatch.setattr(model_folders, "read_plan", lambda *_: "plan")
     monkeypatch.setattr(model_folders, "read_message", lambda *_: closed)
+    monkeypatch.setattr(model_folders, "refuse_pruned", lambda *_: None)
     monkeypatch.setattr(model_folders, "write_model_folder", lambda *given: given)
     made = model_folders.model_folder(home, "run-1")
     assert made == (None, "plan", "0" * 64, kept_model_folder(home, "run-1"))

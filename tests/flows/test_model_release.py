@@ -15,23 +15,25 @@ from pydantic import ValidationError
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import FedcartError, IntegrityError, RunConflict, RunError
-from fedmodels.protocol.messages import StandingChampion
+from fedmodels.protocol.messages import Closed, StandingChampion
 from fedmodels.protocol.releases import ReleaseCheck
+from fedmodels.protocol.sweeping import Sweep, SweptObject
 from fedmodels.row_scores import RowScores
 from fedmodels.words import plain
 from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
-from infra.layout import receipt_key, release_key, round_key
+from infra.layout import closed_key, model_key, prunes_prefix, receipt_key, release_key, round_key
 from infra.settings import load_role_settings
 from tasks.release import further
 from tasks.release.answering import approve, reject
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk
-from tasks.release.reading import find_refusal, read_champion, read_release
+from tasks.release.reading import find_refusal, read_champion, read_release, release_numbers
 from tasks.release.recording import Recorded
 from tasks.release.scoring import ModelScores
 from tasks.release.taking import tickets
+from tasks.removal_notes import write_note
 from tests.store_alone import store_alone
 from tests.store_alone import store_of as store_alone_of
 from tests.tasks.release.folders import small_folders
@@ -413,6 +415,26 @@ def test_a_chain_that_is_broken_is_noted_before_a_release_has_a_number(played):
         played.release(run)
     assert caught.value.code == "chain-broken"
     assert find_refusal(played.store, played.recipe, run).code == "chain-broken"
+
+
+def test_a_model_that_was_pruned_is_noted_and_takes_no_number(played):
+    run = played.finish_run(40)
+    key = model_key(Closed.model_validate_json(played.store.read(closed_key(run))).model_sha256)
+    objects = (SweptObject(key=key, bytes=1),)
+    write_note(played.store, prunes_prefix(), Sweep(role="coordinator", older_than=3600.0, objects=objects))
+    with pytest.raises(RunConflict) as caught:
+        played.release(run)
+    assert caught.value.code == "prune-going"
+    assert find_refusal(played.store, played.recipe, run) is None, "it may be spared yet"
+    assert played.standing(1) == "no report yet", "and a prune that looks again sees that"
+    played.store.delete(key)
+    other = played.finish_run(30)
+    assert played.release(other)["release"] == 2
+    with pytest.raises(RunConflict) as caught:
+        played.release(run, ticket="later")
+    assert caught.value.code == "pruned"
+    assert find_refusal(played.store, played.recipe, run).code == "pruned"
+    assert release_numbers(played.store, played.recipe) == [1, 2]
 
 
 def test_a_broken_champion_is_no_fault_of_the_candidate(played):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +11,14 @@ from threading import Barrier
 import pytest
 
 from fedmodels.errors import InputError
-from infra.whole_files import check_file_target, check_place, whole_folder, write_whole
+from infra.whole_files import (
+    check_file_target,
+    check_place,
+    parts_left,
+    remove_folder,
+    whole_folder,
+    write_whole,
+)
 
 
 def test_a_file_is_replaced_with_its_line_ends_and_others_may_read_it(tmp_path):
@@ -162,3 +170,27 @@ def test_a_link_to_a_folder_stays_one(tmp_path):
     fill(link, "new")
     assert link.is_symlink()
     assert contents(folder)["model"] == "new"
+
+
+def test_a_folder_is_removed_whole_also_after_a_kill(tmp_path, monkeypatch):
+    folder = tmp_path / "model"
+    fill(folder, "old")
+    removed = shutil.rmtree
+
+    def killed(path, **_how):
+        (path / "config").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("infra.whole_files.shutil.rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            remove_folder(folder)
+    assert shutil.rmtree is removed
+    assert not folder.exists(), "nobody takes half of it for the folder"
+    (half,) = tmp_path.iterdir()
+    assert parts_left(folder) == [], "somebody may be making it"
+    long_ago = time.time() - 90_000
+    os.utime(half, (long_ago, long_ago))
+    assert parts_left(folder) == [half]
+    remove_folder(folder)
+    assert list(tmp_path.iterdir()) == []

@@ -201,6 +201,31 @@ def test_an_upload_that_nobody_finished_goes_by_its_age(finished, monkeypatch, l
     assert list(list_uploads(store, "parties/shop-b/")) == []
 
 
+@pytest.mark.parametrize("role", ["shop-b", "coordinator"])
+def test_an_upload_below_what_is_a_roles_alone_goes_too(finished, later, role):
+    """Of a data version of a party's, or of what a release leaves for DVC."""
+    store = finished.store if role == "coordinator" else finished.stores[role]
+    key = "private/models/files/md5/00/1" if role == "coordinator" else f"own/{role}/files/md5/00/1"
+    upload = store.client.create_multipart_upload(Bucket=store.bucket, Key=key)["UploadId"]
+    store.client.upload_part(Bucket=store.bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"part")
+    found = {item.key: (item.role, item.why, item.size) for item in sweep(store, role, 7 * DAY)}
+    assert found[key] == (role, "upload never finished", 4)
+    assert list(list_uploads(store, "private/" if role == "coordinator" else "own/shop-b/")) == []
+
+
+def test_a_party_whose_versions_lie_elsewhere_needs_no_right_there(finished, later, monkeypatch):
+    refused = sweeping.list_uploads
+
+    def listed(store, prefix):
+        if prefix.startswith("own/"):
+            raise StoreRefused("The store refuses to list own/")
+        return refused(store, prefix)
+
+    monkeypatch.setattr(sweeping, "list_uploads", listed)
+    mine = updates(finished, "shop-a")
+    assert {item.key for item in sweep(finished.stores["shop-a"], "shop-a", 7 * DAY)} == mine
+
+
 @pytest.mark.parametrize("garbage", ["longer than any message", "wrongly tagged"])
 def test_what_a_party_leaves_does_not_hold_up_the_coordinators_sweep(finished, later, monkeypatch, garbage):
     """What it names within a message's length is spared, and a message needs nothing beyond it."""
