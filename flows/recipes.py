@@ -1,5 +1,6 @@
 """Recipes as files: found by name or path, read strictly, with all faults told at once."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ def load_recipe(name_or_path: str) -> Recipe:
             code="recipe-unreadable",
         ) from None
     return _with_absolute_paths(_validated(document, f"The recipe {path}"), path.resolve().parent)
+
+
+def to_name(recipe: str, given: str | None = None) -> str:
+    """What stands behind `--recipe` in a command that somebody is advised to run.
+
+    Args:
+        recipe: the recipe's name.
+        given: how whoever is advised has just named it, if at all.
+    """
+    if given is not None:
+        return shlex.quote(given)
+    return recipe if recipe in known_recipes() else "FILE"
 
 
 def recipe_of(given: dict[str, Any] | str) -> Recipe:

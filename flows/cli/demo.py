@@ -28,6 +28,7 @@ def demo(
     from flows.cli.progress import run_progress
     from flows.cli.train import show_summary
     from flows.demonstrations.training import Wanted, demonstrate
+    from flows.named_tables import refuse_missing_tables
     from flows.recipes import load_recipe
     from infra.local.plan import read_stack
     from infra.locations import kept_model_folder
@@ -35,8 +36,10 @@ def demo(
 
     settings = load_settings()
     home = settings.home
+    agreed = load_recipe(recipe)
+    refuse_missing_tables(agreed)  # the data are prepared while servers start: too late for a slip in a path
     wanted = Wanted(
-        load_recipe(recipe),
+        agreed,
         home,
         keep=keep,
         baselines=baselines,

@@ -15,7 +15,6 @@ from flows.cli.output import (
     print_json,
     print_key,
     print_table,
-    warn,
     write_json_file,
 )
 
@@ -51,10 +50,10 @@ def train(
     from fedmodels.errors import InputError
     from fedmodels.identifiers import check_identifier, new_run_id
     from flows.cli.progress import goes_on_without, run_progress, told_when_interrupted
-    from flows.data_preparation import other_tables
     from flows.following import Request, begin, follow, resumable
     from flows.measuring import StartUp
     from flows.model_folders import check_model_target, copy_model
+    from flows.noted_tables import refuse_other_tables
     from flows.open_store import refuse_other_stack
     from flows.recipes import load_recipe
     from flows.reports import write_report
@@ -80,6 +79,8 @@ def train(
     if resume is not None:
         wanted = load_recipe(recipe) if recipe else None
         agreed = resumable(home, check_identifier("run", resume), wanted)
+        if wanted and recipe:
+            refuse_other_tables(wanted, home, recipe, resume=True)
         request = Request(agreed, resume, resume=True)
     else:
         agreed = load_recipe(recipe or "reviews")
@@ -87,11 +88,7 @@ def train(
             agreed,
             new_run_id(agreed.name, datetime.now(UTC)) if run is None else check_identifier("run", run),
         )
-        if differ := other_tables(agreed, home):
-            warn(
-                f"other tables than {agreed.name} names stand in the settings of {', '.join(differ)}, "
-                "and those are trained on; fedcart data prepare notes the recipe's."
-            )
+        refuse_other_tables(agreed, home, recipe or "reviews")
     began = time.perf_counter()
     with (
         using(home, f"fedcart train of {request.run}"),
