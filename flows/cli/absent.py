@@ -2,10 +2,8 @@
 
 from typing import Any
 
+from fedmodels.protocol.allowance import is_of_data
 from flows.cli.output import warn
-
-DATA_CODES = ("table-", "label", "data-", "contract-", "expectation", "engine-")
-"""How codes begin that `fedcart data check` explains; docs/errors.md has all of them."""
 
 
 def warn_of_absent(summary: dict[str, Any], recipe: str) -> None:
@@ -17,7 +15,7 @@ def warn_of_absent(summary: dict[str, Any], recipe: str) -> None:
     """
     for party, codes in absent(summary).items():
         said = ", ".join(codes)
-        if any(code.startswith(DATA_CODES) for code in codes):
+        if any(map(is_of_data, codes)):
             look = f"run fedcart data check --party {party} --recipe {recipe} at the party to see why"
         else:
             look = "docs/errors.md says what that means, and the party's own log what happened"
