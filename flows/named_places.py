@@ -1,14 +1,51 @@
-"""The tables of one's own that a recipe names: whether they are there. Nothing here opens one.
+"""What a recipe names of this machine, tables of one's own and a model's folder: whether it is there.
 
-Only where a person has just named them may their paths be told: no flow uses this.
+Nothing here opens a table. Only where a person has just named them may paths be told: no flow uses this.
 """
 
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from fedmodels.errors import InputError
-from fedmodels.recipe import Recipe
+from fedmodels.recipe import HUB_ID, Recipe
+from infra.locations import expanded
+from infra.packages import MODEL_PREFIX
+
+
+def refuse_missing_places(recipe: Recipe) -> None:
+    """See that all is there that the recipe names of this machine.
+
+    Raises:
+        InputError: as `refuse_missing_tables` and `refuse_missing_model`.
+    """
+    refuse_missing_tables(recipe)
+    refuse_missing_model(recipe)
+
+
+def refuse_missing_model(recipe: Recipe) -> None:
+    """See that `model.source`, where it can only be a folder, is one that holds a model.
+
+    A name that a hub could have is left to the hub: only a person knows which of them is meant.
+
+    Raises:
+        InputError: there is no such folder, or it has no `config.json` (`model-missing`).
+    """
+    source = recipe.model.source
+    if source.startswith(MODEL_PREFIX):
+        return
+    folder = expanded(source)
+    if folder.is_dir():
+        what = "" if (folder / "config.json").is_file() else "has no config.json"
+    else:
+        what = "" if re.fullmatch(HUB_ID, source) else "does not exist"
+    if what:
+        raise InputError(
+            f"The model folder {source} {what}",
+            fix="correct model.source in the recipe",
+            code="model-missing",
+        )
 
 
 def refuse_missing_tables(recipe: Recipe) -> None:
@@ -27,8 +64,9 @@ def refuse_missing_tables(recipe: Recipe) -> None:
     faults = list(_faults(recipe))
     if faults:
         places = dict.fromkeys(place for _, _, place in faults)
+        said = ", and ".join(sentence for _, sentence, _ in faults)
         raise InputError(
-            ", and ".join(sentence for _, sentence, _ in faults),
+            said[0].upper() + said[1:],
             fix=f"correct its path under {' and '.join(places)} in the recipe",
             code=faults[0][0],
         )
@@ -47,11 +85,11 @@ def _named(recipe: Recipe) -> Iterator[tuple[str, Path, str]]:
         return
     own = recipe.data.coordinator
     for file in filter(None, (own.table, own.public, own.validation, own.holdout)):
-        yield "The coordinator's table", Path(file), "data.coordinator"
+        yield "the coordinator's table", Path(file), "data.coordinator"
     for party, tables in recipe.data.parties.items():
         for name, named in (("train", tables.train), ("holdout", tables.holdout)):
             if named:
-                yield f"The {name} table of {party}", Path(named), f"data.parties.{party}"
+                yield f"the {name} table of {party}", Path(named), f"data.parties.{party}"
 
 
 def _fault(path: Path) -> tuple[str, str] | None:

@@ -29,14 +29,14 @@ def demo(
     from flows.cli.absent import warn_of_absent
     from flows.cli.progress import run_progress
     from flows.demonstrations.training import Wanted, demonstrate
-    from flows.named_tables import refuse_missing_tables
+    from flows.named_places import refuse_missing_places
     from flows.recipes import load_recipe, to_name
     from infra.settings import load_settings
 
     settings = load_settings()
     home = settings.home
     agreed = load_recipe(recipe)
-    refuse_missing_tables(agreed)  # the data are prepared while servers start: too late for a slip in a path
+    refuse_missing_places(agreed)  # the data are prepared while servers start: too late for a slip
     wanted = Wanted(
         agreed,
         home,

@@ -55,6 +55,7 @@ def train(
     from flows.following import Request, begin, follow, resumable
     from flows.measuring import StartUp
     from flows.model_folders import check_model_target, copy_model
+    from flows.named_places import refuse_missing_model
     from flows.noted_tables import refuse_other_tables
     from flows.open_store import refuse_other_stack
     from flows.recipes import load_recipe, to_name
@@ -90,6 +91,7 @@ def train(
             agreed,
             new_run_id(agreed.name, datetime.now(UTC)) if run is None else check_identifier("run", run),
         )
+        refuse_missing_model(agreed)
         refuse_other_tables(agreed, home, recipe or "reviews")
     began = time.perf_counter()
     with (

@@ -1,5 +1,6 @@
-"""Tables that a recipe names and that are not there are refused before anything is written or fetched."""
+"""What a recipe names and is not there is refused before anything is written or fetched."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from fedmodels.errors import InputError
 from flows.cli.main import main
 from flows.data_preparation import partition_data, prepare_data
-from flows.named_tables import refuse_missing_tables
+from flows.named_places import refuse_missing_model, refuse_missing_places
 from flows.recipes import load_recipe
+from tests.flows.cli.in_process import call_main
 from tests.flows.own_recipe import OwnRecipe
 
 
@@ -58,16 +60,16 @@ def test_that_everything_stood_here_before_does_not_hide_it(own):
 def test_all_of_them_are_told_at_once(own):
     (own.folder / "a.csv").unlink()
     (own.folder / "b.csv").write_bytes(b"")
-    error = refusal(refuse_missing_tables, own.recipe())
+    error = refusal(refuse_missing_places, own.recipe())
     assert error.code == "table-missing"
-    assert "The train table of shop-a" in str(error)
-    assert "The train table of shop-b" in str(error)
+    assert str(error).startswith(f"The train table of shop-a {own.folder / 'a.csv'} does not exist, and the ")
+    assert "and the train table of shop-b" in str(error)
     assert "under data.parties.shop-a and data.parties.shop-b in the recipe" in str(error)
 
 
 def test_below_a_file_there_is_no_table(own):
     own.parties["shop-a"]["train"] = str(own.folder / "own.csv" / "a.csv")
-    assert refusal(refuse_missing_tables, own.recipe()).code == "table-missing"
+    assert refusal(refuse_missing_places, own.recipe()).code == "table-missing"
 
 
 def test_what_this_process_may_not_look_for_is_left_to_the_party(own, monkeypatch):
@@ -79,11 +81,45 @@ def test_what_this_process_may_not_look_for_is_left_to_the_party(own, monkeypatc
         return seen(path, **options)
 
     monkeypatch.setattr(Path, "stat", stat)
-    refuse_missing_tables(recipe)
+    refuse_missing_places(recipe)
 
 
 def test_a_packaged_source_names_no_table():
-    refuse_missing_tables(load_recipe("smoke"))
+    refuse_missing_places(load_recipe("smoke"))
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("./models/mine", "./models/mine does not exist"),
+        ("models/of/mine", "models/of/mine does not exist"),
+        ("~/no-such-folder-here", "~/no-such-folder-here does not exist"),
+        ("bare", "bare has no config.json"),
+    ],
+)
+@pytest.mark.parametrize("refuse", [prepare_data, lambda recipe, _home: refuse_missing_model(recipe)])
+def test_a_model_folder_that_is_none(own, refuse, source, what):
+    (own.folder / "bare").mkdir()
+    error = refusal(refuse, own.recipe(model={"source": source}), own.home)
+    assert error.code == "model-missing"
+    assert str(error).startswith("The model folder ")
+    assert str(error).endswith(f"{what}; correct model.source in the recipe.")
+    assert not own.home.exists()
+
+
+@pytest.mark.parametrize("source", ["org/name", "name", "package:all-minilm-l6-v2", "model"])
+def test_a_model_that_may_be_somewhere(own, source):
+    (own.folder / "model").mkdir()
+    (own.folder / "model" / "config.json").write_text("{}")
+    refuse_missing_model(own.recipe(model={"source": source}))
+
+
+def test_train_refuses_a_missing_model_at_once(own, monkeypatch, capsys):
+    own.recipe(model={"source": "./gone"})
+    words = ["train", "--recipe", str(own.file), "--json"]
+    done = call_main(monkeypatch, capsys, words, FEDCART_HOME=str(own.home))
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["error"]["code"] == "model-missing"
 
 
 def test_a_demonstration_refuses_it_before_it_starts_anything(own, monkeypatch, capsys):
