@@ -19,11 +19,10 @@ from fedmodels.parameters.safetensors_file import encode_header
 from fedmodels.parameters.stream import atomic_file
 from fedmodels.plain_failures import ANNOUNCED, plain_failures, quiet
 from fedmodels.protocol.messages import TensorSpec
-from fedmodels.recipe import ModelConfig
+from fedmodels.recipe import HUB_ID, ModelConfig
 from fedmodels.training.seeds import derive_seed
 
 SAVE_DTYPE = "F32"
-HUB_ID = r"[\w.-]+(/[\w.-]+)?"
 
 
 def build_classifier(

@@ -16,6 +16,7 @@
         ├── StoreRefused          the object store rejects the credentials or the operation
         ├── StackError            a local server or worker did not start, or died
         ├── IntegrityError        bytes differ from the hash that names them
+        ├── HubAway               the hub that a model is fetched from does not answer
         ├── QuorumMissed          fewer parties answered than the recipe requires
         ├── TooManyFailures       more rounds failed than the recipe allows
         └── RunConflict           another coordinator owns the run, or it cannot be resumed
@@ -165,6 +166,13 @@ class IntegrityError(RunError):
     """Bytes differ from the hash that names them."""
 
     default_code = "integrity"
+
+
+class HubAway(RunError):
+    """The hub that a model is fetched from does not answer. Its own client has tried again already."""
+
+    default_code = "hub-unreachable"
+    exit_status = 75
 
 
 class QuorumMissed(RunError):

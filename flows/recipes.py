@@ -1,5 +1,6 @@
 """Recipes as files: found by name or path, read strictly, with all faults told at once."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,27 @@ def load_recipe(name_or_path: str) -> Recipe:
     return _with_absolute_paths(_validated(document, f"The recipe {path}"), path.resolve().parent)
 
 
+def to_name(recipe: str, given: str | None = None) -> str:
+    """What stands behind `--recipe` in a command that somebody is advised to run.
+
+    Args:
+        recipe: the recipe's name.
+        given: how whoever is advised has just named it, if at all.
+    """
+    if given is not None:
+        return shlex.quote(given)
+    return recipe if recipe in known_recipes() else "FILE"
+
+
+def recipe_name(name_or_path: str) -> str:
+    """The name of a recipe of which only that is wanted: as it was given, or as its file says.
+
+    Raises:
+        InputError: as `load_recipe`, of a file; a name is not looked up.
+    """
+    return load_recipe(name_or_path).name if _is_path(name_or_path) else name_or_path
+
+
 def recipe_of(given: dict[str, Any] | str) -> Recipe:
     """The recipe that a flow was given: by its name, or its content.
 
@@ -64,8 +86,8 @@ def _validated(document: object, which: str) -> Recipe:
 
 
 def _recipe_path(name_or_path: str) -> Path:
-    path = expanded(name_or_path)
-    if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+    if _is_path(name_or_path):
+        path = expanded(name_or_path)
         if not path.is_file():
             raise InputError(f"There is no recipe file {path}", fix="correct the path", code="recipe-unknown")
         return path
@@ -76,6 +98,11 @@ def _recipe_path(name_or_path: str) -> Path:
             code="recipe-unknown",
         )
     return RECIPES / f"{name_or_path}.yaml"
+
+
+def _is_path(name_or_path: str) -> bool:
+    path = Path(name_or_path)
+    return path.suffix in (".yaml", ".yml") or len(path.parts) > 1
 
 
 def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:

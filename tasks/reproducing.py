@@ -10,8 +10,10 @@ from tasks.exchange import read_message
 from tasks.reading import list_runs, read_plan, read_records
 from tasks.release.lineage import pinned_decision, pinned_receipt
 
-STEM = 22
-"""Characters of a run's id that go into that of its repetition, which has 31 at most."""
+LONGEST = 31
+"""Characters of an id."""
+TIME = len("-20261126-133610")
+"""Characters at the end of a run's id by which those of one recipe differ."""
 
 
 def read_played(store: ObjectStore, run: str) -> PlayedRun:
@@ -39,11 +41,20 @@ def read_played(store: ObjectStore, run: str) -> PlayedRun:
 
 
 def next_name(store: ObjectStore, run: str) -> str:
-    """An id for the run that is to repeat `run`, which no run has yet."""
-    taken, stem, number = frozenset(list_runs(store)), run[:STEM].rstrip("-"), 1
-    while (name := f"{stem}-again-{number}") in taken:
+    """An id for the run that is to repeat `run`, which no run has yet.
+
+    Of a long one the middle is left out: its end tells it from others of the recipe.
+    """
+    taken, number = frozenset(list_runs(store)), 1
+    while (name := _repetition(run, f"-again-{number}")) in taken:
         number += 1
     return name
+
+
+def _repetition(run: str, ending: str) -> str:
+    room = LONGEST - len(ending)
+    stem = run if len(run) <= room else run[: room - TIME].rstrip("-") + run[-TIME:]
+    return stem + ending
 
 
 def _played(store: ObjectStore, run: str, record: Record) -> PlayedRound:

@@ -20,6 +20,9 @@ OF_DATA = (
 )
 """How the codes begin of what is wrong with a party's tables, or with what it expects of them."""
 
+NOT_FINITE = "training-not-finite"
+"""Code of a training whose loss or weights are no finite numbers."""
+
 
 def is_of_data(code: str) -> bool:
     """Whether a refusal says that a party's data do not satisfy their contract, or cannot be held to it."""
@@ -67,12 +70,17 @@ def why_stopped(
     missed = missed_in_a_row(records, took_over_at)
     if missed <= recipe.max_failed_rounds:
         return None
+    codes = {refusal.party: refusal.code for refusal in records[-1].refused}
+    if set(codes.values()) == {NOT_FINITE}:  # so it would be again: a resume has the same recipe
+        rate = f"a lower local.learning_rate than {recipe.local.learning_rate:g}"
+        fix = f"end the run with fedcart runs cancel {run}, and train anew with {rate}"
+    else:
+        fix = f"see to the parties{where_to_look(codes)}, then go on with fedcart train --resume {run}"
     return QuorumMissed(
         f"{counted(missed, 'round')} in a row had too few parties, "
         f"and at most {recipe.max_failed_rounds} may; "
         f"the last one: {why_refused(records[-1])}",
-        fix=f"see to the parties{where_to_look({r.party: r.code for r in records[-1].refused})}, "
-        f"then go on with fedcart train --resume {run}",
+        fix=fix,
     )
 
 

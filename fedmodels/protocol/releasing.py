@@ -188,11 +188,16 @@ def _check_approved(
         )
 
 
-def _checks_failed(report: ReleaseReport) -> RunConflict:
+def failed_checks(report: ReleaseReport) -> str:
+    """`failed a check: parties`, of a report that did not pass."""
     failed = report.failed
     what = "a check" if len(failed) == 1 else f"{len(failed)} checks"
+    return f"failed {what}: {', '.join(failed)}"
+
+
+def _checks_failed(report: ReleaseReport) -> RunConflict:
     return RunConflict(
-        f"{_name(report)} failed {what}: {', '.join(failed)}",
+        f"{_name(report)} {failed_checks(report)}",
         fix=f"see fedcart release show {report.recipe} {report.release}",
         code="release-refused",
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmodels.words import counted
-from flows.cli.output import RecipeArgument, ReleaseArgument, print_table, say
+from flows.cli.output import JsonFlag, RecipeArgument, ReleaseArgument, print_json, print_table, say
 
 if TYPE_CHECKING:
     from fedmodels.protocol.lineage import Lineage
@@ -21,6 +21,7 @@ def card(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write it; by default it is printed.")
     ] = None,
+    as_json: JsonFlag = False,
 ) -> None:
     """A model card in the format of Hugging Face, made from the lineage record of a release."""
     from fedmodels.identifiers import check_identifier
@@ -38,11 +39,15 @@ def card(
         public = coordinator_public_key(settings)
         marks = read_marks(store, recipe, release, public)
         text = model_card(read_lineage(store, found, public), found.report, marks)
-    if out is None:
+    if out is not None:
+        write_whole(out, text)
+    if as_json:
+        file = str(out) if out else None
+        print_json({"recipe": recipe, "release": release, "card": text, "file": file})
+    elif out is None:
         sys.stdout.write(text)
-        return
-    write_whole(out, text)
-    say(f"The model card of release {release} of {recipe} is {out}.")
+    else:
+        say(f"The model card of release {release} of {recipe} is {out}.")
 
 
 def coordinator_key(settings: "Settings") -> "PrivateKey":

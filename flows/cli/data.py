@@ -96,14 +96,16 @@ def check(
     Data and expectations that have not changed since are not evaluated again.
     """
     from flows.data_check import check_party, told_outside
+    from flows.own_settings import places_told
     from flows.recipes import load_recipe
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
 
     if out:
         check_file_target(out)
-    with working(f"checking the data of {party}"):
-        checked = check_party(load_recipe(recipe), party, load_settings())
+    agreed, settings = load_recipe(recipe), load_settings()
+    with places_told(agreed, party, settings), working(f"checking the data of {party}"):
+        checked = check_party(agreed, party, settings)
     told = told_outside(party, checked)
     if out:
         write_json_file(out, told)

@@ -1,5 +1,6 @@
 """`fedcart demo`: everything on this machine, from nothing to a model."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -25,18 +26,19 @@ def demo(
     as_json: JsonFlag = False,
 ) -> None:
     """Start the local stack, prepare real data, train, show what came of it, and stop what was started."""
+    from flows.cli.absent import warn_of_absent
     from flows.cli.progress import run_progress
-    from flows.cli.train import show_summary
     from flows.demonstrations.training import Wanted, demonstrate
-    from flows.recipes import load_recipe
-    from infra.local.plan import read_stack
-    from infra.locations import kept_model_folder
+    from flows.named_places import refuse_missing_places
+    from flows.recipes import load_recipe, to_name
     from infra.settings import load_settings
 
     settings = load_settings()
     home = settings.home
+    agreed = load_recipe(recipe)
+    refuse_missing_places(agreed)  # the data are prepared while servers start: too late for a slip
     wanted = Wanted(
-        load_recipe(recipe),
+        agreed,
         home,
         keep=keep,
         baselines=baselines,
@@ -47,7 +49,16 @@ def demo(
     summary = demonstrate(wanted, step, run_progress)
     if as_json:
         print_json(summary)
-        return
+    else:
+        _show(summary, home, recipe, keep=keep)
+    warn_of_absent(summary, to_name(agreed.name, recipe))
+
+
+def _show(summary: dict[str, Any], home: Path, recipe: str, *, keep: bool) -> None:
+    """What came of it, how long it took, and where it is."""
+    from flows.cli.train import show_summary, tell_model
+    from infra.local.plan import read_stack
+
     show_summary(summary)
     seconds = summary["seconds"]
     console.print(
@@ -56,9 +67,7 @@ def demo(
     )
     if killed := summary.get("killed"):
         _show_kill(killed, summary["model_sha256"], recipe)
-    folder = kept_model_folder(home, summary["run_id"])
-    console.print(f"The model is in {folder}. Try it:", soft_wrap=True)
-    console.print(f'  {called()} predict {summary["run_id"]} --text "works great"', soft_wrap=True)
+    tell_model(home, summary["run_id"])
     stack = read_stack(home)
     if keep and stack:
         console.print(f"Prefect UI: {stack.ui_url}", soft_wrap=True)

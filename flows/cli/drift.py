@@ -33,7 +33,13 @@ def drift() -> None:
 def check(
     party: Annotated[str, typer.Option(metavar="PARTY", help="Whose rows are checked, at that party.")],
     recipe: Annotated[
-        str, typer.Option("--recipe", "-r", metavar="RECIPE", help="Name of the recipe of the champion.")
+        str,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="RECIPE",
+            help="Name of the champion's recipe, or path of its YAML file.",
+        ),
     ] = "reviews",
     as_json: JsonFlag = False,
 ) -> None:
@@ -45,11 +51,12 @@ def check(
     """
     from fedmodels.errors import FedcartError, TransientError
     from flows.drift_check import check_party_drift
+    from flows.recipes import recipe_name
     from infra.settings import load_settings
 
     try:
         with working(f"checking the fresh rows of {party}"):
-            found = check_party_drift(recipe, party, load_settings())
+            found = check_party_drift(recipe_name(recipe), party, load_settings())
     except TransientError:
         raise
     except FedcartError as error:

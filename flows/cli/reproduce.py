@@ -111,6 +111,7 @@ def document(
     """What `--json` prints."""
     return {
         "run_id": then.plan.run,
+        "recipe": then.plan.recipe.name,
         "again": now.plan.run,
         "equal": then.closed.model_sha256 == now.closed.model_sha256,
         "model_sha256": {"then": then.closed.model_sha256, "now": now.closed.model_sha256},
@@ -122,6 +123,8 @@ def document(
 
 def tell(found: dict[str, Any]) -> None:
     """The same for people."""
+    from flows.recipes import to_name
+
     columns = [("where", "left"), ("what", "left"), ("then", "left"), ("now", "left")]
     rows = [_row(each) for each in found["environment"]]
     if rows:
@@ -130,8 +133,9 @@ def tell(found: dict[str, Any]) -> None:
         print_table("The first thing that differs", columns, [_row(found["first_difference"])])
         if found["first_difference"]["what"] == TRAINING_ROWS:
             party = found["first_difference"]["where"].rpartition(" ")[2]
+            named = f"--party {party} --recipe {to_name(found['recipe'])}"
             say(
-                f"At {party}, fedcart data versions --party {party} says on which version each run "
+                f"At {party}, fedcart data versions {named} says on which version each run "
                 "trained, and fedcart data checkout brings one back."
             )
     models = found["model_sha256"]

@@ -10,12 +10,12 @@ import typer
 from flows.cli.output import (
     JsonFlag,
     OutOption,
+    called,
     cells,
     console,
     print_json,
     print_key,
     print_table,
-    warn,
     write_json_file,
 )
 
@@ -50,13 +50,15 @@ def train(
     """
     from fedmodels.errors import InputError
     from fedmodels.identifiers import check_identifier, new_run_id
+    from flows.cli.absent import warn_of_absent
     from flows.cli.progress import goes_on_without, run_progress, told_when_interrupted
-    from flows.data_preparation import other_tables
     from flows.following import Request, begin, follow, resumable
     from flows.measuring import StartUp
     from flows.model_folders import check_model_target, copy_model
+    from flows.named_places import refuse_missing_model
+    from flows.noted_tables import refuse_other_tables
     from flows.open_store import refuse_other_stack
-    from flows.recipes import load_recipe
+    from flows.recipes import load_recipe, to_name
     from flows.reports import write_report
     from infra.local.memory import PeakMemory
     from infra.local.stack import measured_ids
@@ -80,6 +82,8 @@ def train(
     if resume is not None:
         wanted = load_recipe(recipe) if recipe else None
         agreed = resumable(home, check_identifier("run", resume), wanted)
+        if wanted and recipe:
+            refuse_other_tables(wanted, home, recipe, resume=True)
         request = Request(agreed, resume, resume=True)
     else:
         agreed = load_recipe(recipe or "reviews")
@@ -87,11 +91,8 @@ def train(
             agreed,
             new_run_id(agreed.name, datetime.now(UTC)) if run is None else check_identifier("run", run),
         )
-        if differ := other_tables(agreed, home):
-            warn(
-                f"other tables than {agreed.name} names stand in the settings of {', '.join(differ)}, "
-                "and those are trained on; fedcart data prepare notes the recipe's."
-            )
+        refuse_missing_model(agreed)
+        refuse_other_tables(agreed, home, recipe or "reviews")
     began = time.perf_counter()
     with (
         using(home, f"fedcart train of {request.run}"),
@@ -117,6 +118,8 @@ def train(
         print_json(summary)
     else:
         show_summary(summary)
+        tell_model(home, request.run)
+    warn_of_absent(summary, to_name(agreed.name, recipe))
 
 
 def show_summary(summary: dict[str, Any]) -> None:
@@ -157,6 +160,16 @@ def show_summary(summary: dict[str, Any]) -> None:
     reason = f": {summary['reason'].rstrip('.')}" if summary["reason"] else ""
     model = summary["model_sha256"][:12] + (f" of round {summary['best_round']}" if final else "")
     console.print(f"{summary['status']}{reason}. Kept model {model}: {scored}.")
+
+
+def tell_model(home: Path, run: str) -> None:
+    """Where the kept model is, and how to try it; nothing of a run that kept none."""
+    from infra.locations import kept_model_folder
+
+    folder = kept_model_folder(home, run)
+    if folder.is_dir():
+        console.print(f"The model is in {folder}. Try it:", soft_wrap=True)
+        console.print(f'  {called()} predict {run} --text "works great"', soft_wrap=True)
 
 
 def show_parties(last_round: dict[str, Any], baselines: dict[str, Any], final: dict[str, Any] | None) -> None:

@@ -3,6 +3,7 @@
 from prefect.artifacts import create_markdown_artifact
 
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
+from fedmodels.protocol.releasing import failed_checks
 from fedmodels.words import plain, short_number
 from infra.layout import release_key
 from tasks.showing import best_effort
@@ -60,9 +61,9 @@ def report_markdown(request: ReleaseRequest, report: ReleaseReport) -> str:
 
 
 def verdict_in_words(report: ReleaseReport) -> str:
-    """`refused by` the checks that did; or `no check refused it`, and at which parties none was made."""
+    """Which checks it failed; or `no check refused it`, and at which parties none was made."""
     if report.failed:
-        return f"refused by {', '.join(report.failed)}"
+        return failed_checks(report)
     names = [check.name for check in report.checks if check.verdict == "not-checked"]
     unheard = [name.removeprefix(PARTY) for name in names if name.startswith(PARTY)]
     return "no check refused it" + (f" (not checked: {', '.join(unheard)})" if unheard else "")

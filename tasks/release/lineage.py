@@ -81,9 +81,11 @@ def read_lineage(store: ObjectStore, found: StandingReport, public: str | None) 
     report, place = found.report, _place(found)
     data = store.read(place)
     if data is None:
+        named = f"{report.recipe} {report.release}"
+        failed = f"only a release that was promoted has one; see fedcart release show {named}"
         raise RunConflict(
             f"Release {report.release} of {report.recipe} has no lineage record",
-            fix=f"run fedcart release promote {report.recipe} {report.release}, which writes it",
+            fix=f"run fedcart release promote {named}, which writes it" if report.passed else failed,
             code="lineage-missing",
         )
     return _opened(data, place, found, public)

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from fedmodels.classifier import (
     save_released_model,
     write_parameters,
 )
-from fedmodels.errors import InputError, IntegrityError
+from fedmodels.errors import HubAway, InputError, IntegrityError
 from fedmodels.recipe import ModelConfig
 
 LABELS = ("bad", "good", "mixed")
@@ -217,7 +218,7 @@ def test_folder_that_is_no_model(tmp_path):
         build(tmp_path)
 
 
-@pytest.mark.parametrize("source", ["./models/mine", "a b", "one/two/three", ""])
+@pytest.mark.parametrize("source", ["./models/mine", "./mine", "../mine", "a b", "one/two/three", ""])
 def test_a_name_that_is_neither_folder_nor_hub_id(source):
     with pytest.raises(InputError, match="neither a folder nor a hub id"):
         build(source)
@@ -307,9 +308,25 @@ def test_a_hub_id_that_cannot_be_reached(monkeypatch, capfd):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(InputError, match="The model nobody/no-such-model cannot be loaded"):
+    with pytest.raises(HubAway, match="and the model nobody/no-such-model was not fetched before") as caught:
         build("nobody/no-such-model")
+    assert (caught.value.code, caught.value.exit_status) == ("hub-unreachable", 75)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(503, HubAway), (429, HubAway), (404, InputError), (403, InputError)]
+)
+def test_an_answer_of_the_hub_that_passes_and_one_that_stays(monkeypatch, status, kind):
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def answered(*_arguments, **_options):
+        answer = HfHubHTTPError("no", response=SimpleNamespace(status_code=status, headers={}, request=None))
+        raise OSError("There was a specific connection error") from answer
+
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", answered)
+    with pytest.raises(kind):
+        build("nobody/no-such-model")
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])

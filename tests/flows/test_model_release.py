@@ -183,7 +183,7 @@ def test_what_passes_becomes_the_champion_and_what_is_worse_does_not(played):
     assert played.release(played.finish_run(30))["release"] == 2
     refused = played.release(played.finish_run(90))
     assert (refused.name, refused.is_completed()) == ("Refused", True)
-    assert refused.message.startswith(f"Release 3 of {played.recipe} is refused by non-inferiority")
+    assert refused.message.startswith(f"Release 3 of {played.recipe} failed 6 checks: non-inferiority")
     assert played.champion == 2
     assert [played.standing(n) for n in (1, 2, 3)] == ["champion before", "champion", "checks failed"]
     assert read_champion(played.store, played.recipe).by == "recipe"
@@ -274,7 +274,7 @@ def test_a_card_that_cannot_be_made_fails_no_release(played, monkeypatch, caplog
 def test_a_receipt_that_is_gone_keeps_the_model_out(played, store_of):
     run = played.finish_run(40)
     store_of(played.home, "shop-a").delete(receipt_key("shop-a", run, 1))
-    assert played.release(run).message == f"Release 1 of {played.recipe} is refused by lineage."
+    assert played.release(run).message.startswith(f"Release 1 of {played.recipe} failed a check: lineage. ")
 
 
 def test_a_further_check_stands_in_the_report_and_may_refuse(played, monkeypatch):
@@ -289,7 +289,10 @@ def test_a_further_check_stands_in_the_report_and_may_refuse(played, monkeypatch
 
     monkeypatch.setattr(further, "FURTHER", (budget,))
     run = played.finish_run(40)
-    assert played.release(run).message == f"Release 1 of {played.recipe} is refused by privacy-budget."
+    said = (
+        f"Release 1 of {played.recipe} failed a check: privacy-budget. The privacy budget is spent: refused."
+    )
+    assert played.release(run).message == said
     assert "| privacy\\-budget | 9 | 8 | ✗ refused |" in played.shown[0]
     assert asked == [(run, run)]
 
@@ -319,7 +322,7 @@ def test_a_run_whose_parties_did_not_score_the_champion_is_compared_with_nothing
     before = played.finish_run(40)
     played.release(played.finish_run(40))
     refused = played.release(before)
-    assert refused.message == f"Release 2 of {played.recipe} is refused by parties."
+    assert refused.message.startswith(f"Release 2 of {played.recipe} failed a check: parties. ")
 
 
 def test_a_flow_run_that_is_started_again_checks_nothing_twice(played):

@@ -87,7 +87,9 @@ def test_it_trains_and_releases_under_its_own_ticket(played):
 
 
 def test_what_the_gate_says_is_the_flows_end(played):
-    played.released = Completed(name="Refused", message="Release 2 of tiny is refused by calibration.")
+    played.released = Completed(
+        name="Refused", message="Release 2 of tiny failed a check: calibration. It is off."
+    )
     assert flow() is played.released
 
 

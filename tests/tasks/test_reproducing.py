@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from fedmodels.errors import FedcartError
+from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.reproduction import Difference, PlayedRun, environment_differences, first_difference
 from infra.layout import round_key
 from tasks.cancelling import cancel_run
-from tasks.reproducing import next_name, read_played
+from tasks.reproducing import _repetition, next_name, read_played
 from tests.fedmodels.protocol.test_lineage import ELSEWHERE, HERE
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun, finished_run
 
@@ -123,9 +124,22 @@ def test_what_either_computed_with_is_told_by_role(then, now):
 
 def test_a_name_that_no_run_has(home, then):
     store = FinishedRun(home, "reviews-20261126-143322").store
-    assert next_name(store, "reviews-20261126-143322") == "reviews-20261126-14332-again-1"
+    assert next_name(store, "reviews-20261126-143322") == "reviews-20261126-143322-again-1"
     FinishedRun(home, "then-again-1")
     assert next_name(store, "then") == "then-again-2"
+
+
+@pytest.mark.parametrize("count", [1, 9, 10, 100])
+def test_a_name_is_an_id_and_tells_apart_the_runs_of_one_recipe(monkeypatch, count):
+    runs = [f"fifteen-letters-20261126-1433{second}" for second in (21, 22)]
+    monkeypatch.setattr(
+        "tasks.reproducing.list_runs",
+        lambda _store: [_repetition(run, f"-again-{n}") for run in runs for n in range(1, count)],
+    )
+    names = [next_name(None, run) for run in runs]
+    assert len(set(names)) == 2
+    assert all(check_identifier("run", name) for name in names)
+    assert [name.split("-again-")[0][-15:] for name in names] == [run[-15:] for run in runs]
 
 
 def test_only_a_run_that_finished_can_be_made_again(home):

@@ -33,6 +33,22 @@ def test_of_a_party_that_is_merely_late_there_are_no_data_to_check():
     assert "see to the parties, then go on with" in str(why_stopped("r", late, AGREED, 0))
 
 
+NOT_FINITE = "training-not-finite"
+
+
+def test_where_no_training_was_finite_a_resume_is_not_advised():
+    runs_away = [record(n, "", {"a": NOT_FINITE, "b": NOT_FINITE}, outcome="quorum-missed") for n in (1, 2)]
+    said = str(why_stopped("r", runs_away, AGREED, 0))
+    assert "end the run with fedcart runs cancel r, and train anew with a lower local.learning_rate" in said
+    assert f"than {AGREED.local.learning_rate:g}." in said
+    assert "--resume" not in said
+
+
+def test_where_one_training_was_not_finite_the_others_are_seen_to():
+    mixed = [record(n, "", {"a": NOT_FINITE, "b": "late"}, outcome="quorum-missed") for n in (1, 2)]
+    assert "then go on with fedcart train --resume r." in str(why_stopped("r", mixed, AGREED, 0))
+
+
 def test_only_the_gates_refusals_close_the_run():
     refusals = [record(1, outcome="gate-refused"), record(2), missed(3), record(4, outcome="gate-refused")]
     assert why_failed(refusals[:3], AGREED) is None

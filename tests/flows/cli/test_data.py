@@ -53,6 +53,8 @@ def test_the_steps_by_themselves(fedcart):
 
 def test_a_warning_goes_to_people_and_to_programs(fedcart, tmp_path):
     (tmp_path / "own.csv").write_text("text,label\n" + "".join(f"text {n},{n % 2}\n" for n in range(20)))
+    for party in "ab":
+        (tmp_path / f"{party}.csv").write_text("text,label\n")
     recipe = tmp_path / "few.yaml"
     recipe.write_text(
         "name: few\ndata: {parties: {a: {train: a.csv}, b: {train: b.csv}}, coordinator: {table: own.csv}}\n"

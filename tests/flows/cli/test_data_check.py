@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from fedmodels.errors import InputError
+from flows.data_check import check_party
+from flows.recipes import load_recipe
+from infra.settings import load_settings
 from tests.flows.cli.in_process import call_main
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -202,7 +206,31 @@ def test_a_table_that_cannot_be_read_refuses_the_check(check, place, content, co
     table.unlink() if content is None else table.write_bytes(content)
     done = check("--json")
     refused_in_one_sentence(done, code)
-    assert str(place) not in done.stdout + done.stderr
+    told = json.loads(done.stdout)["error"]["message"]
+    settings = place / "home" / "parties" / "shop-a" / "fedcart.toml"
+    assert told.endswith(f" (train is {table}: [tables.mine] of {settings}).")
+
+
+def test_where_the_tables_are_is_told_by_the_command_alone(place):
+    """The sentence itself travels: in a run, and to whoever calls the flow's functions."""
+    (place / "shop-a.csv").unlink()
+    with pytest.raises(InputError) as caught:
+        check_party(load_recipe(str(place / "mine.yaml")), "shop-a", load_settings(home=place / "home"))
+    assert caught.value.code == "table-missing"
+    assert str(place) not in str(caught.value)
+
+
+def test_a_party_on_its_own_machine_is_told_its_own_file(check, place):
+    settings = place / "own.toml"
+    settings.write_text(f'role = "shop-b"\n[tables.mine]\ntrain = "{place}/gone.csv"\nholdout = "h.csv"\n')
+    done = check("--json", party="shop-b", FEDCART_CONFIG=str(settings))
+    told = json.loads(done.stdout)["error"]["message"]
+    assert told.endswith(f" (train is {place}/gone.csv, holdout is h.csv: [tables.mine] of {settings}).")
+    settings.write_text('role = "shop-b"\n')
+    told = json.loads(check("--json", party="shop-b", FEDCART_CONFIG=str(settings)).stdout)["error"][
+        "message"
+    ]
+    assert told.endswith(f" (no table is named: [tables.mine] of {settings}).")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import itertools
 import json
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from flows.cli.main import app
@@ -55,12 +56,20 @@ def test_its_status_says_whether_something_drifted(check, champion):
     assert "out_of_vocabulary" in shown.stdout
 
 
+def test_a_recipe_may_be_named_by_its_file(check, champion, tmp_path):
+    path = tmp_path / "its.yaml"
+    path.write_text(yaml.safe_dump(champion.recipe.model_dump(mode="json")))
+    refused = check("--json", recipe=str(path))
+    assert json.loads(refused.stdout)["error"]["code"] == "drift-nothing-fresh", "the champion is found"
+
+
 @pytest.mark.parametrize(
     ("named", "code"),
     [
         ({}, "drift-nothing-fresh"),
         ({"recipe": "nowhere"}, "drift-no-champion"),
         ({"recipe": "No Id"}, "id-invalid"),
+        ({"recipe": "gone/mine.yaml"}, "recipe-unknown"),
     ],
 )
 def test_what_cannot_be_compared_ends_with_another_status(check, named, code):

@@ -117,9 +117,9 @@ def test_list_and_show_say_where_each_release_stands(fedcart, store, recipe):
         ("Suspended", "Release 1 of r waits for a person.", None, "Release 1 of r waits for a person.\n"),
         (
             "Refused",
-            "Release 1 of r is refused by size.",
+            "Release 1 of r failed a check: size. It is 1: refused.",
             "release-refused",
-            "Release 1 of r is refused by size; see fedcart release show r 1.",
+            "Release 1 of r failed a check: size. It is 1: refused; see fedcart release show r 1.",
         ),
         (
             "Failed",
@@ -299,6 +299,11 @@ def test_a_release_that_is_promoted_says_where_it_comes_from(
         f"The model card of release 1 of {recipe} is {card}.\n"
     )
     assert card.read_text() == said(fedcart("card", recipe, 1))
+    document = {"recipe": recipe, "release": 1, "card": card.read_text(), "file": None}
+    assert json.loads(said(fedcart("card", recipe, 1, "--json"))) == document
+    again = tmp_path / "again.md"
+    told = json.loads(said(fedcart("card", recipe, 1, "--json", "--out", again)))
+    assert told == {**document, "file": str(again)} and again.read_text() == card.read_text()
     assert card.read_text().startswith("---\n") and f"| run | {run.run}, round 1 |" in card.read_text()
     monkeypatch.setenv("FEDCART_CONFIG", str(role_settings(home, "shop-a")))
     assert "Its signature was not checked" in said(fedcart("show", recipe, 1)), "as a party sees it"

@@ -78,12 +78,14 @@ def test_a_repetition_that_was_cancelled_is_no_word_on_the_run(home, reproduce):
     )
 
 
-def test_who_trained_on_other_rows_is_told_how_to_bring_the_old_ones_back(capsys):
+@pytest.mark.parametrize(("recipe", "named"), [("smoke", "smoke"), ("my-own", "FILE")])
+def test_who_trained_on_other_rows_is_told_how_to_bring_the_old_ones_back(capsys, recipe, named):
     difference = {"where": "round 2 · shop-b", "what": "training rows", "then": "a" * 64, "now": "b" * 64}
     models = {"then": "c" * 64, "now": "d" * 64}
     tell(
         {
             "run_id": "then",
+            "recipe": recipe,
             "again": "then-again-1",
             "equal": False,
             "model_sha256": models,
@@ -93,7 +95,7 @@ def test_who_trained_on_other_rows_is_told_how_to_bring_the_old_ones_back(capsys
     )
     out = capsys.readouterr().out
     assert "aaaaaaaaaaaa" in out and "a" * 13 not in out
-    assert "fedcart data versions --party shop-b" in out
+    assert f"fedcart data versions --party shop-b --recipe {named} says" in out
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,12 @@ def test_what_is_refused_leaves_no_record(run, key):
     assert (
         code_of(RunConflict, promote, run.store, f"tiny-{run.run}", 1, "ann", document) == "release-refused"
     )
-    assert code_of(RunConflict, read_lineage, run.store, found(run), public_key(key)) == "lineage-missing"
+    with pytest.raises(RunConflict) as caught:
+        read_lineage(run.store, found(run), public_key(key))
+    assert caught.value.code == "lineage-missing"
+    assert f"only a release that was promoted has one; see fedcart release show tiny-{run.run} 1" in str(
+        caught.value
+    ), "promote would refuse it"
 
 
 def test_it_is_written_once(run, key):
