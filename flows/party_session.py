@@ -134,7 +134,9 @@ def bring_back(session: PartySession) -> None:
         get_run_logger().warning("Trained on today's tables; those of then cannot be had: %s", error.code)
     else:
         if number is None:
-            get_run_logger().warning("Trained on today's tables; no one version of then is kept here")
+            get_run_logger().warning(
+                "Trained on today's tables; no one version of then is kept here, or may be used"
+            )
 
 
 def inspect_data(session: PartySession) -> None:

@@ -89,6 +89,11 @@ class PartyPolicy(BaseModel):
         description="what its receipts say of that version: its keyed hash, rows by table, names and types"
         " of columns; empty: nothing",
     )
+    repeat_on_versions: bool = Field(
+        True,
+        description="trains a run that repeats an earlier one on the version of its tables that it kept of"
+        " that; if not, on those of today",
+    )
     tell_withdrawn: bool = Field(
         False,
         description="counts rows that their owners took back, in receipts and in notices of withdrawal",

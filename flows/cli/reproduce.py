@@ -136,7 +136,7 @@ def tell(found: dict[str, Any]) -> None:
             named = f"--party {party} --recipe {to_name(found['recipe'])}"
             say(
                 f"At {party}, fedcart data versions {named} says on which version each run "
-                "trained, and fedcart data checkout brings one back."
+                "trained, and fedcart data checkout brings one back; rows that were withdrawn stay out."
             )
     models = found["model_sha256"]
     if found["equal"]:

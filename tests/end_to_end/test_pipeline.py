@@ -107,9 +107,11 @@ def test_the_kept_model_is_the_runs_and_is_scored_again(trained):
 def test_no_row_or_file_of_a_party_is_in_its_lock(trained):
     locked = yaml.safe_load((trained / "dvc.lock").read_text())["stages"]
     assert list(locked) == STAGES
-    outs = [out["path"] for stage in locked.values() for out in stage.get("outs", [])]
-    assert ".fedcart/coordinator/models/smoke" in outs
-    assert not [path for path in outs if ".fedcart/parties" in path]
+    named = [
+        each["path"] for stage in locked.values() for kind in ("deps", "outs") for each in stage.get(kind, [])
+    ]
+    assert ".fedcart/coordinator/models/smoke" in named
+    assert not [path for path in named if ".fedcart/parties" in path or ".fedcart".startswith(path)]
 
 
 def test_nothing_is_done_twice(trained):

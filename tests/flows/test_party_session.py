@@ -254,5 +254,5 @@ def test_a_run_that_cannot_be_repeated_on_the_tables_of_then_says_so_without_a_p
         party_session.bring_back(SimpleNamespace())
     assert told == [
         "Trained on today's tables; those of then cannot be had: version-damaged",
-        "Trained on today's tables; no one version of then is kept here",
+        "Trained on today's tables; no one version of then is kept here, or may be used",
     ]

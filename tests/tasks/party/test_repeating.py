@@ -3,6 +3,9 @@
 import pytest
 
 from fedmodels.errors import FedcartError
+from infra.layout import plan_key
+from infra.settings import PartyPolicy
+from tasks.party import repeating
 from tasks.party.data import prepare_data
 from tasks.party.pinned import pin_version
 from tasks.party.repeating import bring_back_data
@@ -11,21 +14,26 @@ from tasks.party.versions.bringing_back import list_versions
 from tests.tasks.party.test_data import ROWS, make_session, write
 
 OTHER_ROWS = ROWS[:30]
+PLANS = {}
 
 
 @pytest.fixture(autouse=True)
-def no_push(monkeypatch):
+def no_store(monkeypatch):
+    """Nothing is pushed, and the plan of the first run is the one that `make_session` makes."""
     monkeypatch.setattr(pushing, "push_versions", lambda desk, recipe: None)
+    monkeypatch.setattr(repeating, "read_message", lambda store, key, kind: PLANS.get(key))
+    yield
+    PLANS.clear()
 
 
 def pinned_run(session, run="run-1"):
-    session.run = run
+    session.run, PLANS[plan_key(run)] = run, session.plan
     prepare_data.fn(session)
     pin_version.fn(session)
     return session.data_hash
 
 
-def repeating(tmp_path, of="run-1"):
+def session_again(tmp_path, of="run-1"):
     """A session of a later run that repeats the first one; the table was written anew meanwhile."""
     session = make_session(tmp_path)
     write(tmp_path / "train.csv", OTHER_ROWS)
@@ -35,7 +43,7 @@ def repeating(tmp_path, of="run-1"):
 
 def test_it_trains_on_the_rows_of_then(tmp_path):
     then = pinned_run(make_session(tmp_path))
-    session = repeating(tmp_path)
+    session = session_again(tmp_path)
     assert bring_back_data.fn(session) == 1
     prepare_data.fn(session)
     assert session.data_hash == then
@@ -45,7 +53,7 @@ def test_it_trains_on_the_rows_of_then(tmp_path):
 
 def test_no_version_is_made_of_it_and_the_old_one_knows_the_run(tmp_path):
     pinned_run(make_session(tmp_path))
-    session = repeating(tmp_path)
+    session = session_again(tmp_path)
     bring_back_data.fn(session)
     prepare_data.fn(session)
     assert pin_version.fn(session) == 1
@@ -55,7 +63,7 @@ def test_no_version_is_made_of_it_and_the_old_one_knows_the_run(tmp_path):
 
 def test_what_the_party_expects_of_its_tables_is_what_it_expects_today(tmp_path):
     pinned_run(make_session(tmp_path))
-    session = repeating(tmp_path)
+    session = session_again(tmp_path)
     expected = session.tables.model_copy(update={"expectations": tmp_path / "expectations.yaml"})
     session._tables = {"own": expected}
     bring_back_data.fn(session)
@@ -64,7 +72,7 @@ def test_what_the_party_expects_of_its_tables_is_what_it_expects_today(tmp_path)
 
 def test_of_a_run_that_it_kept_nothing_of_it_trains_on_todays_rows(tmp_path):
     then = pinned_run(make_session(tmp_path))
-    session = repeating(tmp_path, of="run-2")
+    session = session_again(tmp_path, of="run-2")
     assert bring_back_data.fn(session) is None
     prepare_data.fn(session)
     assert session.data_hash != then
@@ -75,14 +83,14 @@ def test_of_a_run_whose_tables_changed_meanwhile_it_trains_on_todays_rows(tmp_pa
     pinned_run(session)
     write(tmp_path / "train.csv", ROWS[:20])
     pinned_run(session)
-    repeated = repeating(tmp_path)
+    repeated = session_again(tmp_path)
     assert bring_back_data.fn(repeated) is None
     assert repeated.tables.train == tmp_path / "train.csv"
 
 
 def test_a_version_that_cannot_be_had_leaves_todays_rows(tmp_path):
     pinned_run(make_session(tmp_path))
-    session = repeating(tmp_path)
+    session = session_again(tmp_path)
     for kept in (session.versions.root / ".dvc" / "cache").rglob("*"):
         if kept.is_file():
             kept.chmod(0o600)
@@ -91,3 +99,22 @@ def test_a_version_that_cannot_be_had_leaves_todays_rows(tmp_path):
         bring_back_data.fn(session)
     assert session.brought_back is None
     assert session.tables.train == tmp_path / "train.csv"
+
+
+def test_a_party_that_does_not_want_to_trains_on_todays_rows(tmp_path):
+    pinned_run(make_session(tmp_path))
+    session = session_again(tmp_path)
+    session.policy = PartyPolicy(repeat_on_versions=False)
+    assert bring_back_data.fn(session) is None
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["another recipe", "no such run"])
+def test_what_only_says_that_it_repeats_a_run_gets_no_rows_of_then(tmp_path, known):
+    pinned_run(make_session(tmp_path))
+    session = session_again(tmp_path)
+    if known:
+        greedy = session.plan.recipe.model_copy(update={"num_rounds": session.plan.recipe.num_rounds + 1})
+        session.plan = session.plan.model_copy(update={"recipe": greedy})
+    else:
+        PLANS.clear()
+    assert bring_back_data.fn(session) is None
