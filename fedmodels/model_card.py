@@ -118,6 +118,7 @@ def _data(versions: Sequence[DataVersion]) -> str:
     rows = [
         [
             version.party,
+            (version.version or "")[:12] or NOT_STATED,
             version.data_hash[:12] or NOT_STATED,
             str(version.train_rows),
             str(version.holdout_rows),
@@ -126,9 +127,12 @@ def _data(versions: Sequence[DataVersion]) -> str:
         ]
         for version in versions
     ]
-    told = "A data hash is made under its party's own key: it changes when the rows do, and tells no more."
-    columns = ("party", "data hash", "training rows", "holdout rows", "contract", "rounds")
-    return f"{_table(columns, rows, 'llrrll')}\n\n{told}"
+    told = (
+        "Both hashes are made under the party's own key: they change when its tables, or the rows that it "
+        "trained on, do, and tell no more. By the first its party finds the version that it pinned."
+    )
+    columns = ("party", "version", "rows' hash", "training rows", "holdout rows", "contract", "rounds")
+    return f"{_table(columns, rows, 'lllrrll')}\n\n{told}"
 
 
 def _rounds(rounds: Sequence[LineageRound]) -> str:

@@ -82,9 +82,18 @@ def coordinator_public_key(settings: "Settings") -> str | None:
 
 def tell_lineage(lineage: "Lineage") -> None:
     """A table of the data, and a line of what else made the model."""
-    columns = [("party", "left"), ("data hash", "left"), ("training rows", "right"), ("rounds", "left")]
+    columns = [
+        *(("party", "left"), ("version", "left"), ("rows' hash", "left")),
+        *(("training rows", "right"), ("rounds", "left")),
+    ]
     rows = [
-        (version.party, version.data_hash[:12], version.train_rows, ", ".join(map(str, version.rounds)))
+        (
+            version.party,
+            (version.version or "–")[:12],
+            version.data_hash[:12],
+            version.train_rows,
+            ", ".join(map(str, version.rounds)),
+        )
         for version in lineage.data
     ]
     print_table("What it learned from", columns, rows)

@@ -4,6 +4,7 @@ from huggingface_hub import ModelCard
 
 from fedmodels.model_card import model_card
 from fedmodels.protocol.lineage import DriftAnswered
+from fedmodels.protocol.messages import PinnedData
 from fedmodels.protocol.releases import Approval
 from tests.fedmodels.protocol.builders import BASE, scores
 from tests.fedmodels.protocol.test_lineage import ELSEWHERE, REPORT, lineage, receipt
@@ -28,8 +29,14 @@ def test_a_model_without_scores_has_a_card_too():
 
 
 def test_it_names_data_rounds_environment_and_what_this_mode_does_not_protect():
-    text = model_card(lineage(receipt("a", 1, "ab" * 32, 10, ELSEWHERE)), FULL)
-    assert "| a | abababababab | 10 | 2 | holds | 1 |" in text
+    pinned = {"version": PinnedData(keyed_hash="cd" * 32)}
+    told = [
+        receipt("a", 1, "ab" * 32, 10, ELSEWHERE).model_copy(update=pinned),
+        receipt("b", 1, "ef" * 32, 12),
+    ]
+    text = model_card(lineage(*told), FULL)
+    assert "| a | cdcdcdcdcdcd | abababababab | 10 | 2 | holds | 1 |" in text
+    assert "| b | not stated | efefefefefef | 12 | 2 | holds | 1 |" in text
     assert "AVX512, 2 threads" in text and "AVX2, 1 thread" in text
     assert "which is not privacy" in text
     assert f"`{BASE}`" in text
