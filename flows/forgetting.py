@@ -72,13 +72,16 @@ def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
 
 
 @contextmanager
-def party_desk(recipe: Recipe, party: str, settings: Settings) -> "Iterator[ForgettingDesk]":
+def party_desk(
+    recipe: Recipe, party: str, settings: Settings, *, new_list: bool = False
+) -> "Iterator[ForgettingDesk]":
     """The party's own store, key, folder and tables; a store that was started for it is stopped again.
 
     Args:
         recipe: the recipe.
         party: one of its parties.
         settings: of this process: the party's own, or of the machine that plays all parties.
+        new_list: whether a list of withdrawn rows that is damaged or gone is given up.
 
     Raises:
         InputError: the recipe has no such party, or its settings name no key.
@@ -102,6 +105,7 @@ def party_desk(recipe: Recipe, party: str, settings: Settings) -> "Iterator[Forg
             tables=own.tables.get(recipe.name, Tables()),
             versions=VersionDesk(party, workspace, remote_of(own, party)),
             tells_rows=own.policy.tell_withdrawn,
+            new_list=new_list,
         )
 
 

@@ -36,6 +36,12 @@ def forget(
     recipe: RecipeOption = "reviews",
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which models are touched.")] = False,
+    new_list: Annotated[
+        bool,
+        typer.Option(
+            "--new-list", help="Give up a list that is damaged or gone. FILE has all rows ever withdrawn."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Withdraw rows, or a whole party, from a recipe: mark the models that learned from them, train anew.
@@ -52,6 +58,7 @@ def forget(
     replaces it. Twice is harmless. To undo it for a party that left, remove
     the file that the refusal of its sessions names.
     """
+    from fedmodels.errors import InputError
     from flows.forgetting import (
         answer_here,
         is_coordinator_here,
@@ -64,9 +71,15 @@ def forget(
     from tasks.party.forgetting import find_concerned
     from tasks.party.forgetting import forget as withdraw
 
+    if new_list and not rows:
+        raise InputError(
+            "--new-list begins a list of withdrawn rows, and no file names any",
+            fix="give all rows that were ever withdrawn with --rows FILE",
+            code="usage",
+        )
     settings, asked = load_settings(), load_recipe(recipe)
     texts = withdrawn_texts(rows, asked) if rows else None
-    with party_desk(asked, party, settings) as desk:
+    with party_desk(asked, party, settings, new_list=new_list) as desk:
         with _looking(party) as report:
             concerned = find_concerned(desk, texts, report)
             touched, damaged = touched_releases(desk, concerned)

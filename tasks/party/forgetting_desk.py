@@ -34,6 +34,8 @@ class ForgettingDesk:
     versions: VersionDesk
     tells_rows: bool
     """Whether its policy lets it say how many rows are withdrawn."""
+    new_list: bool = False
+    """Whether a list of withdrawn rows that is damaged or gone is given up for a new one."""
 
 
 @dataclass(frozen=True)

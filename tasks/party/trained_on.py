@@ -16,7 +16,7 @@ from typing import Literal
 
 from fedmodels.data.prepared import PreparedTables, keyed_data_hash, prepare_party_tables
 from fedmodels.data.versions import PinnedVersion
-from fedmodels.data.withdrawn import Withdrawn
+from fedmodels.data.withdrawn import NOTHING, Withdrawn
 from fedmodels.errors import DataRefused, IntegrityError
 from fedmodels.protocol.messages import Plan
 from infra.keys import data_hash_key
@@ -25,7 +25,7 @@ from infra.versioning.cache import TableCache, table_cache
 from infra.versioning.history import History
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt
 from tasks.party.kept_rows import drift_folder, kept_texts
-from tasks.party.withdrawn import lists_so_far
+from tasks.party.withdrawn import is_damaged, lists_so_far
 
 Side = Literal["trained", "scored", "unknown", "neither"]
 """What became of withdrawn rows: learned from, only held out, nobody knows any more, or not there."""
@@ -158,7 +158,8 @@ def _prepared(tables: Tables, plan: Plan) -> PreparedTables:
 def _exact(desk: ForgettingDesk, prepared: PreparedTables, data_hash: str) -> _Texts | None:
     """The texts behind a keyed hash, if these rows have it less what the list has held at some time."""
     key = data_hash_key(desk.signing_key)
-    for left_out in lists_so_far(desk.workspace, desk.recipe):
+    given_up = desk.new_list and is_damaged(desk.workspace, desk.recipe)
+    for left_out in (NOTHING,) if given_up else lists_so_far(desk.workspace, desk.recipe):
         train = left_out.without(prepared.train)
         if keyed_data_hash(train, key) == data_hash:
             holdout = left_out.without(prepared.holdout)

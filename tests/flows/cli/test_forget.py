@@ -6,7 +6,7 @@ import pytest
 
 from infra.layout import known_withdrawal_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
-from tasks.party.withdrawn import has_left, read_withdrawn
+from tasks.party.withdrawn import has_left, read_withdrawn, withdrawn_file
 from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
 from tests.flows.cli.in_process import call_main
@@ -135,3 +135,20 @@ def test_an_unknown_party_and_one_without_a_key_are_refused(fedcart, home):
     moved.rename(key)
     assert json.loads(refused.stdout)["error"]["code"] == "key-missing"
     assert not has_left(load_role_settings(home, "shop-a").workspace, "rights")
+
+
+def test_a_list_that_is_gone_is_refused_until_it_is_given_up(fedcart, home):
+    """After the tests above: shop-c has withdrawn two rows."""
+    rows = ("--party", "shop-c", "--rows", str(home / "rows.csv"), "--json")
+    workspace = load_role_settings(home, "shop-c").workspace
+    withdrawn_file(workspace, "rights").unlink()
+    for more in (["--dry-run"], ["--yes"]):
+        refused = fedcart("forget", *rows, *more)
+        error = json.loads(refused.stdout)["error"]
+        assert (refused.returncode, error["code"]) == (1, "withdrawn-damaged")
+        assert "--new-list" in error["fix"]
+    alone = fedcart("forget", "--party", "shop-c", "--new-list", "--yes", "--json")
+    assert json.loads(alone.stdout)["error"]["code"] == "usage"
+    assert not has_left(workspace, "rights")
+    assert json.loads(fedcart("forget", *rows, "--yes", "--new-list").stdout)["new_rows"] == 2
+    assert read_withdrawn(workspace, "rights").has("so bad")

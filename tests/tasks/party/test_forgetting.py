@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -18,12 +19,13 @@ from infra.versioning.remote import Remote
 from tasks.party import forgetting
 from tasks.party.forgetting import find_concerned, forget
 from tasks.party.forgetting_desk import ForgettingDesk
+from tasks.party.joining import join_run
 from tasks.party.kept_rows import drift_folder
 from tasks.party.session import PartySession
 from tasks.party.submission import submit_update
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
-from tasks.party.withdrawn import read_withdrawn
+from tasks.party.withdrawn import read_withdrawn, withdrawn_file
 from tasks.reading import read_plan
 from tests.store_alone import store_alone, store_of
 from tests.tasks.drift.champion import PARTIES, REVIEWS, Champion, sentences
@@ -201,17 +203,15 @@ def test_a_call_that_was_killed_before_its_notice_is_made_again(shop, monkeypatc
     assert (done.notice.number, done.made, done.new_rows) == (1, True, 0)
 
 
-def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
-    shop.release()
-    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
-    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
-    session.plan = read_plan(shop.store, shop.run)
+def submitting(made):
+    """What submits an update of round 2 that was trained on all rows."""
+    session = PartySession(made.run, load_role_settings(made.home, "shop-a"))
+    session.plan = read_plan(made.store, made.run)
     update = session.round_folder(2) / "update.safetensors"
     update.parent.mkdir(parents=True, exist_ok=True)
     update.write_bytes(b"update")
-    forget(desk, [trained])
     announcement = Announcement(
-        run=shop.run,
+        run=made.run,
         round=2,
         passed_rounds=1,
         model_sha256=session.plan.base_model_sha256,
@@ -219,7 +219,62 @@ def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
         round_timeout=60.0,
     )
     protected = {"sha256": sha256_hex(b"update"), "norm": 1.0}
+    return lambda: submit_update.fn(session, announcement, {"num_examples": 10.0}, protected, "")
+
+
+def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    submit = submitting(shop)
+    forget(desk, [trained])
     with pytest.raises(DataRefused) as caught:
-        submit_update.fn(session, announcement, {"num_examples": 10.0}, protected, "")
+        submit()
     assert caught.value.code == "rows-withdrawn"
     assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
+
+
+def test_a_list_that_is_gone_with_its_folder_is_missed_by_its_notice(shop):
+    """Else the party trained on the rows again, and a new list went without them."""
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    assert forget(desk, [trained]).made
+    shutil.rmtree(desk.workspace / "withdrawn")
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    looks = {
+        "join": lambda: join_run.fn(session, "session-1"),
+        "submit": submitting(shop),
+        "preview": lambda: find_concerned(desk, [held]),
+        "forget": lambda: forget(desk, [held]),
+    }
+    for look in looks.values():
+        with pytest.raises(DataRefused, match="--new-list") as caught:
+            look()
+        assert caught.value.code == "withdrawn-damaged"
+    assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
+    anew = replace(desk, new_list=True)
+    assert find_concerned(anew, [trained, held]).places == {(shop.run, 1)}
+    done = forget(anew, [trained, held])
+    assert (done.new_rows, done.notice.number) == (2, 2)
+    assert join_run.fn(session, "session-1") == shop.recipe.name
+
+
+def test_a_damaged_list_is_given_up_for_a_new_one_on_demand(shop):
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    forget(desk, [trained])
+    withdrawn_file(desk.workspace, desk.recipe).write_text("{")
+    shutil.rmtree(drift_folder(desk.workspace, desk.recipe))
+    with pytest.raises(DataRefused) as caught:
+        find_concerned(desk, [trained])
+    assert caught.value.code == "withdrawn-damaged"
+    anew = replace(desk, new_list=True)
+    assert find_concerned(anew, [trained]).trained == ((shop.run, 1),)
+    forget(anew, [trained, held])
+    assert read_withdrawn(desk.workspace, desk.recipe).among([trained, held]) == {trained, held}
+
+
+def test_a_party_whose_notice_says_that_it_left_needs_no_list(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    forget(desk, None)
+    assert forget(desk, [trained]).new_rows == 1
