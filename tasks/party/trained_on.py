@@ -3,7 +3,8 @@
 A receipt names the rows behind its update by a hash under the party's own key. What rows those were is told,
 in this order, by the rows that the party kept of its trainings, by its tables as they are now, and by the
 versions of them that it pinned: prepared anew, they show that hash or they do not. A version that does not,
-though the run trained on it, counts by what it holds; where there is nothing at all, the update counts.
+though a receipt names it, counts by what it holds. One that only the party's own note of runs names may be of
+another round: that the rows are not in it tells nothing. Where there is nothing at all, the update counts.
 """
 
 import shutil
@@ -94,6 +95,7 @@ def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows
 
 def _of_versions(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Side:
     found: list[Side] = []
+    told = any(receipt.version for receipt in receipts)
     for prepared in _versions(desk, receipts):
         if prepared is None:
             found.append("unknown")
@@ -101,7 +103,8 @@ def _of_versions(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt
         exact = _exact(desk, prepared, data_hash)
         if exact is not None:
             return exact.side(rows)
-        found.append(_Texts(frozenset(prepared.train.texts), frozenset(prepared.holdout.texts)).side(rows))
+        holds = _Texts(frozenset(prepared.train.texts), frozenset(prepared.holdout.texts)).side(rows)
+        found.append(holds if told or holds == "trained" else "unknown")
     for side in ("trained", "unknown", "scored"):
         if side in found:
             return side

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused
 from fedmodels.protocol.canonical import sha256_hex
 from fedmodels.protocol.messages import Announcement, Signed
@@ -152,6 +153,20 @@ def test_a_pinned_version_tells_when_the_table_has_changed(shop):
     (shop.folder / "remote").mkdir()
     assert find_concerned(desk, ["a stranger"]).unknown == ((shop.run, 1),)
     assert list(desk.workspace.glob("forget-*")) == []
+
+
+def test_a_version_that_may_be_of_another_round_clears_no_update(shop):
+    """The run's note names it, for it was pinned before the table gained rows that were then trained on."""
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    pin_tables(desk.versions, shop.recipe, desk.tables, f"{shop.recipe.name}-run-1")
+    gained = sentences(REVIEWS, 40, seed=5, start=500)
+    shop.write(
+        "shop-a", "train", LabelledTexts(shop.rows.texts + gained.texts, shop.rows.labels + gained.labels)
+    )
+    shop.release(keep=False)
+    shop.write("shop-a", "train", sentences(REVIEWS, 60, seed=9, start=1000))
+    assert find_concerned(desk, [gained.texts[0]]).unknown == ((shop.run, 1),)
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),), "that it was there tells enough"
 
 
 def test_a_training_without_the_rows_is_not_concerned_by_them(shop):
