@@ -15,7 +15,7 @@ from infra.keys import data_hash_key
 from infra.layout import withdrawal_key
 from tasks.exchange import create_signed
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts
-from tasks.party.told_withdrawals import own_notices, refuse_lost_list
+from tasks.party.told_withdrawals import next_number, own_notices, refuse_lost_list, standing_notices
 from tasks.party.trained_on import Report, Side, sides_of
 from tasks.party.withdrawn import leave, looked_for, read_withdrawn, withdraw, withdrawing_alone
 
@@ -113,14 +113,14 @@ def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned |
         if not (concerned.places or concerned.leaves):
             return Withdrawal(concerned, new, None, made=False)
         name = _name(desk, texts)
-        standing = own_notices(desk.store, desk.party, desk.recipe)
+        standing = standing_notices(desk.store, desk.party, desk.recipe)
         told = told_before(standing, leaves=concerned.leaves, withdrawal=name, receipts=concerned.places)
         if told is not None:
             return Withdrawal(concerned, new, told, made=False)
         notice = WithdrawalNotice(
             party=desk.party,
             recipe=desk.recipe,
-            number=max((each.number for each in standing), default=0) + 1,
+            number=next_number(desk.store, desk.party, desk.recipe),
             leaves=concerned.leaves,
             withdrawal=name,
             receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),

@@ -28,6 +28,7 @@ from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
 from tasks.party.withdrawn import read_withdrawn, withdrawn_file
 from tasks.reading import read_plan
+from tasks.release.withdrawn import hear_withdrawals
 from tests.store_alone import store_alone, store_of
 from tests.tasks.drift.champion import PARTIES, REVIEWS, Champion, sentences
 
@@ -192,6 +193,27 @@ def test_a_training_that_was_under_way_is_told_by_a_further_notice(shop):
     assert (second.notice.number, second.made) == (2, True)
     assert second.notice.places == {(f"{shop.recipe.name}-run-{n}", 1) for n in (1, 2)}
     assert not forget(desk, [trained]).made
+
+
+def test_a_number_that_was_heard_is_never_given_again(shop):
+    """The coordinator passes over what has the number of a copy: a notice there would not be heard."""
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    other = next(text for text in shop.rows.texts if text != trained and find_concerned(desk, [text]).trained)
+    first = forget(desk, [trained]).notice
+    keys = {"shop-a": public_key(shop.keys["shop-a"])}
+    hear = functools.partial(hear_withdrawals, shop.store, shop.keys["shop-b"], keys)
+    assert first in hear().notices
+    own = withdrawal_key("shop-a", desk.recipe, 1)
+    desk.store.delete(own)
+    again = forget(desk, [trained])
+    assert (again.notice, again.made) == (first, False), "the coordinator knows"
+    second = forget(desk, [other])
+    assert (second.notice.number, second.made) == (2, True)
+    assert second.notice in hear().notices
+    assert not desk.store.exists(own)
+    desk.store.put_blob(withdrawal_key("shop-a", desk.recipe, 3), b"no notice")
+    assert forget(desk, [other, trained]).notice.number == 4
 
 
 def test_a_party_that_leaves_names_every_update(shop):
