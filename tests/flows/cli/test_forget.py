@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.layout import known_withdrawal_key, round_key, withdrawal_key
+from infra.layout import champion_key, known_withdrawal_key, release_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
 from tasks.party.withdrawn import has_left, read_withdrawn, withdrawn_file
 from tasks.release.promoting import promote
@@ -146,9 +146,36 @@ def test_a_list_that_is_gone_is_refused_until_it_is_given_up(fedcart, home):
         refused = fedcart("forget", *rows, *more)
         error = json.loads(refused.stdout)["error"]
         assert (refused.returncode, error["code"]) == (1, "withdrawn-damaged")
-        assert "--new-list" in error["fix"]
+        assert "--new-list" in refused.stdout
     alone = fedcart("forget", "--party", "shop-c", "--new-list", "--yes", "--json")
     assert json.loads(alone.stdout)["error"]["code"] == "usage"
     assert not has_left(workspace, "rights")
     assert json.loads(fedcart("forget", *rows, "--yes", "--new-list").stdout)["new_rows"] == 2
     assert read_withdrawn(workspace, "rights").has("so bad")
+
+
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [
+        (champion_key("rights"), b"{}"),
+        (release_key("rights", 1, "request"), b"{}"),
+        (release_key("rights", 1, "request"), None),
+    ],
+)
+def test_no_object_that_is_damaged_or_gone_keeps_rows_from_the_list(
+    fedcart, home, champion, tmp_path, lost, left
+):
+    number = len(read_withdrawn(load_role_settings(home, "shop-a").workspace, "rights"))
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text\nstranger {number}\n")
+    data = champion.store.read(lost)
+    champion.store.delete(lost)
+    if left is not None:
+        champion.store.put_blob(lost, left)
+    done = fedcart("forget", "--party", "shop-a", "--rows", str(path), "--yes")
+    champion.store.put_blob(lost, data)
+    assert done.returncode == 0, done.stderr
+    assert "release" in done.stderr, "what cannot be read is told"
+    assert "the coordinator of it." in done.stdout
+    kept = read_withdrawn(load_role_settings(home, "shop-a").workspace, "rights")
+    assert kept.has(f"stranger {number}")
