@@ -60,11 +60,14 @@ def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
     """The texts of a file of rows to withdraw: the recipe's text column; other columns are passed over.
 
     Raises:
-        InputError: the file is missing or damaged, has no such column, or no text (`table-empty`).
+        InputError: the file is missing or damaged, has no such column, or no text that is left by cleaning
+            (`table-empty`).
     """
+    from fedmodels.data.cleaning import clean_text
     from fedmodels.data.tables import read_texts
 
-    texts = [text for text in read_texts(path, recipe.data.text, "data.text of the recipe") if text.strip()]
+    found = read_texts(path, recipe.data.text, "data.text of the recipe")
+    texts = [text for text in found if clean_text(text)[0]]
     if not texts:
         raise InputError(
             f"The file {path} has no text in its column {recipe.data.text!r}",

@@ -114,6 +114,7 @@ def test_a_party_leaves(fedcart, home):
         ("id\n1\n", "table-column-missing"),
         ("id,text\n", "table-empty"),
         ("id,text\n1, \n", "table-empty"),
+        ("id,text\n1,<br>\n", "table-empty"),
         (None, "table-missing"),
     ],
 )
