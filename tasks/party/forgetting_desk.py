@@ -1,6 +1,7 @@
 """What a party needs to say which of its updates learned from what is withdrawn."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,14 +64,9 @@ def own_receipts(desk: ForgettingDesk) -> tuple[OwnReceipt, ...]:
     Raises:
         IntegrityError: a plan cannot be read.
     """
-    prefix = role_prefix(desk.party)
     plans: dict[str, Plan | None] = {}
     found = []
-    for key in desk.store.list_keys(f"{prefix}runs/"):
-        place = _RECEIPT.fullmatch(key.removeprefix(prefix))
-        if place is None:
-            continue
-        run = place[1]
+    for run, key in _receipt_keys(desk):
         if run not in plans:
             plans[run] = _plan(desk, run)
         plan, receipt = plans[run], _receipt(desk, key)
@@ -78,6 +74,32 @@ def own_receipts(desk: ForgettingDesk) -> tuple[OwnReceipt, ...]:
             version = receipt.version.keyed_hash if receipt.version else None
             found.append(OwnReceipt(run, receipt.round, receipt.data_hash, version, plan))
     return tuple(found)
+
+
+def other_recipes(desk: ForgettingDesk) -> tuple[str, ...]:
+    """Names of further recipes to which the party gave an update: what is withdrawn here stays in those."""
+    found: set[str] = set()
+    runs: dict[str, str | None] = {}
+    for run, key in _receipt_keys(desk):
+        if run not in runs:
+            planned = planned_run(desk.store, run)
+            runs[run] = planned.recipe if planned else None
+        recipe = runs[run]
+        if recipe is None or recipe in found or recipe == desk.recipe:
+            continue
+        receipt = _receipt(desk, key)
+        if receipt is not None and receipt.update_sha256:
+            found.add(recipe)
+    return tuple(sorted(found))
+
+
+def _receipt_keys(desk: ForgettingDesk) -> Iterator[tuple[str, str]]:
+    """Run and key of each receipt of the party's."""
+    prefix = role_prefix(desk.party)
+    for key in desk.store.list_keys(f"{prefix}runs/"):
+        place = _RECEIPT.fullmatch(key.removeprefix(prefix))
+        if place is not None:
+            yield place[1], key
 
 
 def _plan(desk: ForgettingDesk, run: str) -> Plan | None:

@@ -180,3 +180,18 @@ def test_no_object_that_is_damaged_or_gone_keeps_rows_from_the_list(
     assert "the coordinator of it." in done.stdout
     kept = read_withdrawn(load_role_settings(home, "shop-a").workspace, "rights")
     assert kept.has(f"stranger {number}")
+
+
+def test_other_recipes_of_the_party_are_named_with_their_commands(fedcart, home, champion):
+    rows = ("--party", "shop-c", "--rows", str(home / "rows.csv"), "--dry-run")
+    assert "also gave updates" not in fedcart("forget", *rows).stdout
+    other = FinishedRun(home, "others-1", seed=2, changes={"name": "others"})
+    other.play(1, {"shop-a": 1, "shop-c": 1}, {"shop-b": "contract-failed"}, accuracy=0.7)
+    shown = " ".join(fedcart("forget", *rows).stdout.split())
+    assert "shop-c also gave updates to others, from which this withdraws nothing. For that: " in shown
+    assert f"fedcart forget --party shop-c --rows {home / 'rows.csv'} --recipe others" in shown
+    assert json.loads(fedcart("forget", *rows, "--json").stdout)["other_recipes"] == ["others"]
+    left = " ".join(fedcart("forget", "--party", "shop-a", "--dry-run").stdout.split())
+    assert "fedcart forget --party shop-a --recipe others" in left
+    refused = fedcart("forget", "--party", "shop-b", "--dry-run", "--json")
+    assert json.loads(refused.stdout)["other_recipes"] == [], "it sat out"
