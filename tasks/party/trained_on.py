@@ -84,19 +84,23 @@ def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows
     kept = kept_texts(drift_folder(desk.workspace, desk.recipe), data_hash) if data_hash else None
     if kept is not None:
         return _Texts(*kept).side(rows)
-    plan = receipts[0].plan
+    plan = next((receipt.plan for receipt in receipts if receipt.plan is not None), None)
+    if plan is None:  # nobody knows any more how the rows were prepared
+        return "unknown"
     with suppress(DataRefused):  # a table that is damaged or gone tells nothing of what was
         for fresh in dict.fromkeys((desk.tables.fresh, None)):
             exact = _exact(desk, _prepared(desk.tables.model_copy(update={"fresh": fresh}), plan), data_hash)
             if exact is not None:
                 return exact.side(rows)
-    return _of_versions(desk, data_hash, receipts, rows)
+    return _of_versions(desk, plan, data_hash, receipts, rows)
 
 
-def _of_versions(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Side:
+def _of_versions(
+    desk: ForgettingDesk, plan: Plan, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn
+) -> Side:
     found: list[Side] = []
     told = any(receipt.version for receipt in receipts)
-    for prepared in _versions(desk, receipts):
+    for prepared in _versions(desk, plan, receipts):
         if prepared is None:
             found.append("unknown")
             continue
@@ -111,7 +115,9 @@ def _of_versions(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt
     return "neither" if found else "unknown"
 
 
-def _versions(desk: ForgettingDesk, receipts: list[OwnReceipt]) -> Iterator[PreparedTables | None]:
+def _versions(
+    desk: ForgettingDesk, plan: Plan, receipts: list[OwnReceipt]
+) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
     if not (versions.root / ".git").exists():
@@ -125,7 +131,7 @@ def _versions(desk: ForgettingDesk, receipts: list[OwnReceipt]) -> Iterator[Prep
             return
         with table_cache(versions.root, desk.party, versions.remote) as cache:
             for version in used:
-                yield _brought_back(cache, desk.workspace, version, receipts[0].plan)
+                yield _brought_back(cache, desk.workspace, version, plan)
 
 
 def _was_used(desk: ForgettingDesk, version: PinnedVersion, receipts: list[OwnReceipt]) -> bool:

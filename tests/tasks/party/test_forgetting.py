@@ -10,16 +10,18 @@ import pytest
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused
-from fedmodels.protocol.canonical import sha256_hex
-from fedmodels.protocol.messages import Announcement, Signed
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.lineage import Lineage
+from fedmodels.protocol.messages import Announcement, Signed, StartingModel
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import public_key, verify
-from infra.layout import receipt_key, withdrawal_key
+from infra.layout import plan_key, receipt_key, release_key, withdrawal_key
 from infra.settings import load_role_settings
 from infra.versioning.remote import Remote
+from tasks.exchange import create_signed
 from tasks.party import forgetting
 from tasks.party.forgetting import find_concerned, forget
-from tasks.party.forgetting_desk import ForgettingDesk
+from tasks.party.forgetting_desk import ForgettingDesk, other_recipes
 from tasks.party.joining import join_run
 from tasks.party.kept_rows import drift_folder
 from tasks.party.session import PartySession
@@ -193,6 +195,76 @@ def test_a_training_that_was_under_way_is_told_by_a_further_notice(shop):
     assert (second.notice.number, second.made) == (2, True)
     assert second.notice.places == {(f"{shop.recipe.name}-run-{n}", 1) for n in (1, 2)}
     assert not forget(desk, [trained]).made
+
+
+@pytest.mark.parametrize("left", [b"{}", None])
+def test_a_champion_outlives_the_plan_of_its_run(shop, left):
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    lose_plan(shop, shop.run, left)
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),), "the kept rows tell"
+    assert find_concerned(desk, [held]).scored == ((shop.run, 1),)
+    shutil.rmtree(drift_folder(desk.workspace, desk.recipe))
+    done = forget(desk, ["a stranger"])
+    assert (done.concerned.unknown, done.made) == (((shop.run, 1),), True), "else nobody knows"
+
+
+def test_a_run_that_no_release_names_is_passed_over_without_its_plan(shop):
+    """And counts where the lineage record of a release says that this began from its model."""
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    first = shop.run
+    shop.release()
+    place = release_key(desk.recipe, 1, "request")
+    shop.store.delete(place)
+    lose_plan(shop, first, None)
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),)
+    record = lineage_beginning_from(shop, first)
+    create_signed(shop.store, release_key(desk.recipe, 2, "lineage"), record, shop.keys["shop-b"])
+    assert find_concerned(desk, [trained]).trained == ((first, 1), (shop.run, 1))
+
+
+def test_a_run_of_another_recipe_stays_that_of_the_other(shop, home, tmp_path):
+    shop.release()
+    other = Champion(home, f"rights-{next(NUMBERS)}", tmp_path / "other")
+    other.write("shop-a", "train", shop.rows)
+    other.release()
+    desk = desk_of(shop)
+    assert find_concerned(desk, None).places == {(shop.run, 1)}
+    assert other.recipe.name in other_recipes(desk)
+
+
+def lose_plan(made, run, left):
+    made.store.delete(plan_key(run))
+    if left is not None:
+        made.store.put_blob(plan_key(run), left)
+
+
+def lineage_beginning_from(made, run) -> Lineage:
+    """The record of release 2, whose run began from the model of that one."""
+    plan = read_plan(made.store, made.run)
+    return Lineage(
+        recipe=made.recipe.name,
+        release=2,
+        run=made.run,
+        round=1,
+        model_sha256="0" * 64,
+        plan_sha256=sha256_hex(canonical_json(plan)),
+        training=plan.recipe,
+        training_sha256=sha256_hex(canonical_json(plan.recipe)),
+        labels=plan.labels,
+        base_model="toy",
+        base_model_sha256=plan.base_model_sha256,
+        begins_from=StartingModel(run=run, round=1, model_sha256=plan.base_model_sha256),
+        architecture_sha256=plan.architecture_sha256,
+        parties=PARTIES,
+        sets={},
+        data=(),
+        rounds=(),
+        report_sha256="0" * 64,
+        checks=(),
+        approval=None,
+    )
 
 
 def test_a_number_that_was_heard_is_never_given_again(shop):
