@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tasks.party.forgetting_desk import ForgettingDesk
     from tasks.release.reading import ReleaseView
 
+DAMAGE = (IntegrityError, InputError)
+"""Raised of an object in the bucket that is damaged, or gone: it keeps nobody from withdrawing."""
+
 
 @dataclass(frozen=True)
 class TouchedRelease:
@@ -57,11 +60,14 @@ def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
     """The texts of a file of rows to withdraw: the recipe's text column; other columns are passed over.
 
     Raises:
-        InputError: the file is missing or damaged, has no such column, or no text (`table-empty`).
+        InputError: the file is missing or damaged, has no such column, or no text that is left by cleaning
+            (`table-empty`).
     """
+    from fedmodels.data.cleaning import clean_text
     from fedmodels.data.tables import read_texts
 
-    texts = [text for text in read_texts(path, recipe.data.text, "data.text of the recipe") if text.strip()]
+    found = read_texts(path, recipe.data.text, "data.text of the recipe")
+    texts = [text for text in found if clean_text(text)[0]]
     if not texts:
         raise InputError(
             f"The file {path} has no text in its column {recipe.data.text!r}",
@@ -72,13 +78,16 @@ def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
 
 
 @contextmanager
-def party_desk(recipe: Recipe, party: str, settings: Settings) -> "Iterator[ForgettingDesk]":
+def party_desk(
+    recipe: Recipe, party: str, settings: Settings, *, new_list: bool = False
+) -> "Iterator[ForgettingDesk]":
     """The party's own store, key, folder and tables; a store that was started for it is stopped again.
 
     Args:
         recipe: the recipe.
         party: one of its parties.
         settings: of this process: the party's own, or of the machine that plays all parties.
+        new_list: whether a list of withdrawn rows that is damaged or gone is given up.
 
     Raises:
         InputError: the recipe has no such party, or its settings name no key.
@@ -102,28 +111,33 @@ def party_desk(recipe: Recipe, party: str, settings: Settings) -> "Iterator[Forg
             tables=own.tables.get(recipe.name, Tables()),
             versions=VersionDesk(party, workspace, remote_of(own, party)),
             tells_rows=own.policy.tell_withdrawn,
+            new_list=new_list,
         )
 
 
 def touched_releases(
     desk: "ForgettingDesk", concerned: "Concerned"
-) -> tuple[tuple[TouchedRelease, ...], tuple[IntegrityError, ...]]:
+) -> tuple[tuple[TouchedRelease, ...], tuple[FedcartError, ...]]:
     """Releases that a notice of these receipts marks, as the party sees the coordinator's messages.
 
-    And what is damaged of the runs of others, of which nobody can say it: that keeps no one from withdrawing.
+    And what is damaged or gone of releases and their runs, of which nobody can say it: that keeps no one from
+    withdrawing.
     """
     from tasks.release.reading import read_champion, read_request, release_numbers
     from tasks.release.withdrawn import touches_of
 
-    champion = read_champion(desk.store, desk.recipe)
     found: list[TouchedRelease] = []
-    damaged: list[IntegrityError] = []
+    damaged: list[FedcartError] = []
+    champion, notices = None, (_as_notice(concerned),)
+    try:
+        champion = read_champion(desk.store, desk.recipe)
+    except DAMAGE as error:
+        damaged.append(error)
     for number in release_numbers(desk.store, desk.recipe):
-        request = read_request(desk.store, desk.recipe, number)
-        notices = (_as_notice(concerned),)
         try:
+            request = read_request(desk.store, desk.recipe, number)
             touches = touches_of(desk.store, desk.recipe, request.run, request.round, notices, number)
-        except IntegrityError as error:
+        except DAMAGE as error:
             damaged.append(error)
             continue
         is_champion = champion is not None and champion.release == number
@@ -172,7 +186,7 @@ def answer_here(recipe: str, home: Path) -> CoordinatorsAnswer:
     The local stack's store has to run.
 
     Raises:
-        FedcartError: a release's run is damaged, or the store is away.
+        FedcartError: the store is away, or the coordinator's settings cannot be used.
     """
     from flows.following import api_url, deploy_where_missing, require_worker
     from infra.deployments.services import declare_retraining
@@ -183,16 +197,16 @@ def answer_here(recipe: str, home: Path) -> CoordinatorsAnswer:
     from tasks.retraining.without import touching_champion
 
     desk = WatchDesk(load_role_settings(home, COORDINATOR))
-    hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
-    champion = read_champion(desk.store, recipe)
-    if champion is None or not touching_champion(desk.store, champion, known_notices(desk.store, recipe)):
-        return CoordinatorsAnswer("not needed")
     try:
+        hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+        champion = read_champion(desk.store, recipe)
+        if champion is None or not touching_champion(desk.store, champion, known_notices(desk.store, recipe)):
+            return CoordinatorsAnswer("not needed")
         require_worker(home)
         server = api_url(home)
         deploy_where_missing(declare_retraining(), server)
         begun = start_if_due(desk, recipe, server, shown=False)
-    except (RunConflict, QuorumMissed) as error:
+    except (RunConflict, QuorumMissed, *DAMAGE) as error:
         return CoordinatorsAnswer("waits", error)
     except FedcartError as error:
         if error.code not in ("worker-down", "prefect-unreachable", "stack-down"):

@@ -1,5 +1,6 @@
 """`fedcart forget`: rows that their owners take back, or a party that leaves, and the models they touch."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,12 @@ def forget(
     recipe: RecipeOption = "reviews",
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show which models are touched.")] = False,
+    new_list: Annotated[
+        bool,
+        typer.Option(
+            "--new-list", help="Give up a list that is damaged or gone. FILE has all rows ever withdrawn."
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Withdraw rows, or a whole party, from a recipe: mark the models that learned from them, train anew.
@@ -52,6 +59,7 @@ def forget(
     replaces it. Twice is harmless. To undo it for a party that left, remove
     the file that the refusal of its sessions names.
     """
+    from fedmodels.errors import InputError
     from flows.forgetting import (
         answer_here,
         is_coordinator_here,
@@ -63,20 +71,29 @@ def forget(
     from infra.settings import load_settings
     from tasks.party.forgetting import find_concerned
     from tasks.party.forgetting import forget as withdraw
+    from tasks.party.forgetting_desk import other_recipes
 
+    if new_list and not rows:
+        raise InputError(
+            "--new-list begins a list of withdrawn rows, and no file names any",
+            fix="give all rows that were ever withdrawn with --rows FILE",
+            code="usage",
+        )
     settings, asked = load_settings(), load_recipe(recipe)
     texts = withdrawn_texts(rows, asked) if rows else None
-    with party_desk(asked, party, settings) as desk:
+    with party_desk(asked, party, settings, new_list=new_list) as desk:
         with _looking(party) as report:
             concerned = find_concerned(desk, texts, report)
             touched, damaged = touched_releases(desk, concerned)
+            others = other_recipes(desk)
         for error in damaged:
             warn(str(error))
         if not as_json:
             _show(concerned, touched)
+            _show_others(others, party, rows)
         if dry_run:
             if as_json:
-                print_json({**_document(concerned, touched), "dry_run": True})
+                print_json({**_document(concerned, touched), "other_recipes": others, "dry_run": True})
             return
         if not yes and not _confirmed(concerned):
             say("Nothing was changed.")
@@ -87,6 +104,7 @@ def forget(
         print_json(
             {
                 **_document(done.concerned, touched),
+                "other_recipes": others,
                 "dry_run": False,
                 "new_rows": done.new_rows,
                 "notice": done.notice.number if done.notice else None,
@@ -128,6 +146,18 @@ def _show(concerned: "Concerned", touched: "Sequence[TouchedRelease]") -> None:
             f"{held}{_runs(concerned.scored)}: they were scored on and not learned from, and no model is "
             "marked for that."
         )
+
+
+def _show_others(others: Sequence[str], party: str, rows: Path | None) -> None:
+    """Recipes that this withdraws nothing from, though the party gave updates to them."""
+    if not others:
+        return
+    what = f" --rows {shlex.quote(str(rows))}" if rows else ""
+    commands = "; ".join(f"fedcart forget --party {party}{what} --recipe {recipe}" for recipe in others)
+    say(
+        f"{party} also gave updates to {', '.join(others)}, from which this withdraws nothing. For "
+        f"{'that' if len(others) == 1 else 'those'}: {commands}"
+    )
 
 
 def _runs(places: "Sequence[tuple[str, int]]") -> str:

@@ -8,24 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_name
 from fedmodels.errors import RunConflict
-from fedmodels.protocol.messages import Signed
-from fedmodels.protocol.withdrawal import (
-    NOTICE_LIMIT,
-    ConcernedReceipt,
-    WithdrawalNotice,
-    notice_place,
-    told_before,
-)
+from fedmodels.protocol.withdrawal import ConcernedReceipt, WithdrawalNotice, told_before
 from infra.keys import data_hash_key
-from infra.layout import own_withdrawals_prefix, withdrawal_key
-from tasks.exchange import create_signed, read_from_party
+from infra.layout import withdrawal_key
+from tasks.exchange import create_signed
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts
+from tasks.party.told_withdrawals import next_number, own_notices, refuse_lost_list, standing_notices
 from tasks.party.trained_on import Report, Side, sides_of
-from tasks.party.withdrawn import leave, looked_for, withdraw, withdrawing_alone
+from tasks.party.withdrawn import leave, looked_for, read_withdrawn, withdraw, withdrawing_alone
 
 Place = tuple[str, int]
 
@@ -93,11 +85,12 @@ def find_concerned(
         known: what an earlier call with the same rows found, which is not looked for again.
 
     Raises:
-        FedcartError: as `sides_of`, or the store is away.
+        FedcartError: as `sides_of`; or `withdrawn-damaged`; or the store is away.
     """
     receipts = own_receipts(desk)
     if texts is None:
         return _concerned(desk, receipts, {}, NOTHING, leaves=True)
+    _require_list(desk)
     rows = looked_for(desk.workspace, texts)
     sides = sides_of(desk, receipts, rows, known.sides if known else {}, report)
     return _concerned(desk, receipts, sides, rows, leaves=False)
@@ -114,19 +107,20 @@ def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned |
         if texts is None:
             leave(desk.workspace, desk.recipe)
         else:
-            _, new = withdraw(desk.workspace, desk.recipe, texts)
+            _require_list(desk)
+            _, new = withdraw(desk.workspace, desk.recipe, texts, new_list=desk.new_list)
         concerned = find_concerned(desk, texts, known=known)
         if not (concerned.places or concerned.leaves):
             return Withdrawal(concerned, new, None, made=False)
         name = _name(desk, texts)
-        standing = own_notices(desk)
+        standing = standing_notices(desk.store, desk.party, desk.recipe)
         told = told_before(standing, leaves=concerned.leaves, withdrawal=name, receipts=concerned.places)
         if told is not None:
             return Withdrawal(concerned, new, told, made=False)
         notice = WithdrawalNotice(
             party=desk.party,
             recipe=desk.recipe,
-            number=max((each.number for each in standing), default=0) + 1,
+            number=next_number(desk.store, desk.party, desk.recipe),
             leaves=concerned.leaves,
             withdrawal=name,
             receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),
@@ -134,7 +128,7 @@ def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned |
         )
         key = withdrawal_key(desk.party, desk.recipe, notice.number)
         create_signed(desk.store, key, notice, desk.signing_key)
-        if notice not in own_notices(desk):
+        if notice not in own_notices(desk.store, desk.party, desk.recipe):
             raise RunConflict(
                 f"Another object stands where notice {notice.number} of {desk.party} was to be put",
                 fix="run the command again, on the machine where the party's folder is",
@@ -143,19 +137,15 @@ def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned |
     return Withdrawal(concerned, new, notice, made=True)
 
 
-def own_notices(desk: ForgettingDesk) -> list[WithdrawalNotice]:
-    """The party's notices of the recipe, in order; what else lies there is none."""
-    found = []
-    prefix = own_withdrawals_prefix(desk.party)
-    for key in desk.store.list_keys(f"{prefix}{desk.recipe}/"):
-        signed = read_from_party(desk.store, key, Signed, NOTICE_LIMIT)
-        if notice_place(key.removeprefix(prefix)) is None or signed is None:
-            continue
-        try:
-            found.append(WithdrawalNotice.model_validate_json(signed.payload))
-        except ValidationError:
-            continue
-    return sorted(found, key=lambda each: each.number)
+def _require_list(desk: ForgettingDesk) -> None:
+    """Refuse to go on with a list that is damaged or gone, unless it is given up.
+
+    Raises:
+        DataRefused: `withdrawn-damaged`.
+    """
+    if not desk.new_list:
+        read_withdrawn(desk.workspace, desk.recipe)
+        refuse_lost_list(desk.store, desk.workspace, desk.party, desk.recipe)
 
 
 def _name(desk: ForgettingDesk, texts: Sequence[str] | None) -> str:

@@ -17,6 +17,7 @@ from tasks.exchange import parse, read_bytes, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
+from tasks.party.told_withdrawals import refuse_lost_list
 from tasks.party.watchdog import ended_after, ended_by_kernel
 from tasks.party.withdrawn import refuse_left
 from tasks.policy import LOCAL, STORE
@@ -68,6 +69,7 @@ def join_run(session: PartySession, session_id: str) -> str:
             fix="change the recipe, or [policy] in the party's fedcart.toml",
         )
     refuse_left(session.workspace, found.recipe.name, session.party)
+    refuse_lost_list(session.store, session.workspace, session.party, found.recipe.name)
     session.plan, session.plan_sha256 = found, sha256_hex(data)
     _take_lease(session, Session(run=session.run, party=session.party, session=session_id))
     session.predecessor = None

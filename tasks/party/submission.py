@@ -12,6 +12,7 @@ from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
 from tasks.party.pinned import told_version
 from tasks.party.session import PartySession
+from tasks.party.told_withdrawals import refuse_lost_list
 from tasks.party.watchdog import ended_after
 from tasks.party.withdrawn import refuse_withdrawn
 from tasks.policy import STORE
@@ -61,7 +62,9 @@ def submit_update(
         environment=this_environment(session.threads) if session.policy.tell_environment else None,
         flow_run_id=flow_run_id,
     )
-    refuse_withdrawn(session.workspace, session.joined_plan.recipe.name, session.party, session.left_out)
+    recipe = session.joined_plan.recipe.name
+    refuse_withdrawn(session.workspace, recipe, session.party, session.left_out)
+    refuse_lost_list(session.store, session.workspace, session.party, recipe)
     _commit(session, receipt)
     if not session.store.exists(key):
         session.store.upload(key, path, sha256)

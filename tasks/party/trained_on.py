@@ -3,7 +3,8 @@
 A receipt names the rows behind its update by a hash under the party's own key. What rows those were is told,
 in this order, by the rows that the party kept of its trainings, by its tables as they are now, and by the
 versions of them that it pinned: prepared anew, they show that hash or they do not. A version that does not,
-though the run trained on it, counts by what it holds; where there is nothing at all, the update counts.
+though a receipt names it, counts by what it holds. One that only the party's own note of runs names may be of
+another round: that the rows are not in it tells nothing. Where there is nothing at all, the update counts.
 """
 
 import shutil
@@ -16,7 +17,7 @@ from typing import Literal
 
 from fedmodels.data.prepared import PreparedTables, keyed_data_hash, prepare_party_tables
 from fedmodels.data.versions import PinnedVersion
-from fedmodels.data.withdrawn import Withdrawn
+from fedmodels.data.withdrawn import NOTHING, Withdrawn
 from fedmodels.errors import DataRefused, IntegrityError
 from fedmodels.protocol.messages import Plan
 from infra.keys import data_hash_key
@@ -25,7 +26,7 @@ from infra.versioning.cache import TableCache, table_cache
 from infra.versioning.history import History
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt
 from tasks.party.kept_rows import drift_folder, kept_texts
-from tasks.party.withdrawn import lists_so_far
+from tasks.party.withdrawn import is_damaged, lists_so_far
 
 Side = Literal["trained", "scored", "unknown", "neither"]
 """What became of withdrawn rows: learned from, only held out, nobody knows any more, or not there."""
@@ -83,32 +84,40 @@ def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows
     kept = kept_texts(drift_folder(desk.workspace, desk.recipe), data_hash) if data_hash else None
     if kept is not None:
         return _Texts(*kept).side(rows)
-    plan = receipts[0].plan
+    plan = next((receipt.plan for receipt in receipts if receipt.plan is not None), None)
+    if plan is None:  # nobody knows any more how the rows were prepared
+        return "unknown"
     with suppress(DataRefused):  # a table that is damaged or gone tells nothing of what was
         for fresh in dict.fromkeys((desk.tables.fresh, None)):
             exact = _exact(desk, _prepared(desk.tables.model_copy(update={"fresh": fresh}), plan), data_hash)
             if exact is not None:
                 return exact.side(rows)
-    return _of_versions(desk, data_hash, receipts, rows)
+    return _of_versions(desk, plan, data_hash, receipts, rows)
 
 
-def _of_versions(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Side:
+def _of_versions(
+    desk: ForgettingDesk, plan: Plan, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn
+) -> Side:
     found: list[Side] = []
-    for prepared in _versions(desk, receipts):
+    told = any(receipt.version for receipt in receipts)
+    for prepared in _versions(desk, plan, receipts):
         if prepared is None:
             found.append("unknown")
             continue
         exact = _exact(desk, prepared, data_hash)
         if exact is not None:
             return exact.side(rows)
-        found.append(_Texts(frozenset(prepared.train.texts), frozenset(prepared.holdout.texts)).side(rows))
+        holds = _Texts(frozenset(prepared.train.texts), frozenset(prepared.holdout.texts)).side(rows)
+        found.append(holds if told or holds == "trained" else "unknown")
     for side in ("trained", "unknown", "scored"):
         if side in found:
             return side
     return "neither" if found else "unknown"
 
 
-def _versions(desk: ForgettingDesk, receipts: list[OwnReceipt]) -> Iterator[PreparedTables | None]:
+def _versions(
+    desk: ForgettingDesk, plan: Plan, receipts: list[OwnReceipt]
+) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
     if not (versions.root / ".git").exists():
@@ -122,7 +131,7 @@ def _versions(desk: ForgettingDesk, receipts: list[OwnReceipt]) -> Iterator[Prep
             return
         with table_cache(versions.root, desk.party, versions.remote) as cache:
             for version in used:
-                yield _brought_back(cache, desk.workspace, version, receipts[0].plan)
+                yield _brought_back(cache, desk.workspace, version, plan)
 
 
 def _was_used(desk: ForgettingDesk, version: PinnedVersion, receipts: list[OwnReceipt]) -> bool:
@@ -158,7 +167,8 @@ def _prepared(tables: Tables, plan: Plan) -> PreparedTables:
 def _exact(desk: ForgettingDesk, prepared: PreparedTables, data_hash: str) -> _Texts | None:
     """The texts behind a keyed hash, if these rows have it less what the list has held at some time."""
     key = data_hash_key(desk.signing_key)
-    for left_out in lists_so_far(desk.workspace, desk.recipe):
+    given_up = desk.new_list and is_damaged(desk.workspace, desk.recipe)
+    for left_out in (NOTHING,) if given_up else lists_so_far(desk.workspace, desk.recipe):
         train = left_out.without(prepared.train)
         if keyed_data_hash(train, key) == data_hash:
             holdout = left_out.without(prepared.holdout)

@@ -1,11 +1,13 @@
 """What a party keeps of rows that their owners took back, in a folder that only it may open. No Prefect.
 
     withdrawn/key            32 random bytes, of the keyed hashes; they leave the party in no way
+    withdrawn/lists          which recipes have a list: one that is gone is missed by it
     withdrawn/RECIPE.json    keyed hashes of the texts, by withdrawal, and a name of them all under that key
     withdrawn/RECIPE.left    the party has left the recipe: its sessions join no run of it
 
-No text stands there. A list that cannot be read keeps the party from training: else rows that were taken back
-would be learned from again, and nobody would notice.
+No text stands there. A list that is damaged or gone keeps the party from training: else rows that were taken
+back would be learned from again, and nobody would notice. Where the whole folder is gone, the party's notices
+in the bucket tell of it (`told_withdrawals.py`).
 """
 
 import secrets
@@ -20,6 +22,7 @@ from infra.private_files import read_json, write_json, write_private
 
 LOCK_TIMEOUT_S = 60.0
 _KEY_BYTES = 32
+_LISTS = "lists"
 
 
 def withdrawn_file(workspace: Path, recipe: str) -> Path:
@@ -63,22 +66,44 @@ def looked_for(workspace: Path, texts: Iterable[str]) -> Withdrawn:
     return Withdrawn(key, keyed_texts(texts, key))
 
 
-def withdraw(workspace: Path, recipe: str, texts: Iterable[str]) -> tuple[Withdrawn, int]:
+def has_list(workspace: Path, recipe: str) -> bool:
+    """Whether a list of the recipe lies there, damaged or not."""
+    return withdrawn_file(workspace, recipe).exists()
+
+
+def is_damaged(workspace: Path, recipe: str) -> bool:
+    """Whether list or key of the recipe is damaged or gone, as far as the party's folder tells."""
+    try:
+        _batches(workspace, recipe)
+    except DataRefused:
+        return True
+    return False
+
+
+def withdraw(
+    workspace: Path, recipe: str, texts: Iterable[str], *, new_list: bool = False
+) -> tuple[Withdrawn, int]:
     """Put rows on the list; return just these rows, and how many of them are new there.
 
-    Harmless when they stand there: the file is then not written.
+    Harmless when they stand there: the list is then not written.
 
     Args:
         workspace: the party's own folder.
         recipe: name of the recipe.
         texts: as they come, cleaned or not.
+        new_list: whether a list that is damaged or gone is given up for one that begins with these rows.
 
     Raises:
         DataRefused: `withdrawn-damaged`.
     """
-    batches = _batches(workspace, recipe)
+    given_up = new_list and is_damaged(workspace, recipe)
+    batches = [] if given_up else _batches(workspace, recipe)
     _make_private(workspace)
-    if not (_folder(workspace) / "key").exists():
+    if len(_key(workspace)) != _KEY_BYTES:
+        listed = _listed(workspace) or _on_disk(workspace)
+        if listed and not new_list:  # another key would be the end of those lists
+            raise list_lost(recipe)
+        _note_lists(workspace, listed)  # first: a key without this note is a list lost
         write_private(_folder(workspace) / "key", secrets.token_bytes(_KEY_BYTES))
     key = _key(workspace)
     hashes = keyed_texts(texts, key)
@@ -87,6 +112,8 @@ def withdraw(workspace: Path, recipe: str, texts: Iterable[str]) -> tuple[Withdr
         batches = [*batches, new]
         document = {"withdrawals": list(map(sorted, batches)), "name": _name(batches, key)}
         write_json(withdrawn_file(workspace, recipe), document)
+    if batches and recipe not in (_listed(workspace) or ()):  # last: a list that is noted has to be there
+        _note_lists(workspace, {recipe, *(_listed(workspace) or _on_disk(workspace))})
     return Withdrawn(key, hashes), len(new)
 
 
@@ -156,17 +183,20 @@ def withdrawing_alone(workspace: Path, party: str) -> Iterator[None]:
 
 
 def _batches(workspace: Path, recipe: str) -> list[frozenset[str]]:
-    """The list by withdrawal, oldest first; none where there is no list."""
+    """The list by withdrawal, oldest first; none where there never was a list."""
     path = withdrawn_file(workspace, recipe)
     if not path.exists():
+        listed = _listed(workspace)
+        if recipe in (listed or ()) or (listed is None and (_folder(workspace) / "key").exists()):
+            raise list_lost(recipe)
         return []
     document, key = read_json(path) or {}, _key(workspace)
     told = document.get("withdrawals")
     if not isinstance(told, list) or len(key) != _KEY_BYTES or not all(isinstance(one, list) for one in told):
-        raise _damaged(recipe)
+        raise list_lost(recipe)
     batches = [frozenset(map(str, one)) for one in told]
     if _name(batches, key) != document.get("name"):
-        raise _damaged(recipe)
+        raise list_lost(recipe)
     return batches
 
 
@@ -193,10 +223,27 @@ def _key(workspace: Path) -> bytes:
     return path.read_bytes() if path.exists() else b""
 
 
-def _damaged(recipe: str) -> DataRefused:
+def _listed(workspace: Path) -> frozenset[str] | None:
+    """Recipes that have a list, as was noted; `None` where no such note can be read."""
+    document = read_json(_folder(workspace) / _LISTS)
+    recipes = (document or {}).get("recipes")
+    return frozenset(map(str, recipes)) if isinstance(recipes, list) else None
+
+
+def _on_disk(workspace: Path) -> frozenset[str]:
+    return frozenset(path.stem for path in _folder(workspace).glob("*.json"))
+
+
+def _note_lists(workspace: Path, recipes: Iterable[str]) -> None:
+    write_json(_folder(workspace) / _LISTS, {"recipes": sorted(recipes)})
+
+
+def list_lost(recipe: str) -> DataRefused:
+    """Says that a list, or its key, is damaged or gone, and what can be done about it."""
     return DataRefused(
         f"The list of withdrawn rows of {recipe}, or its key, is damaged or gone, and without it rows that "
         "were taken back would be trained on again",
-        fix="restore the party's folder withdrawn from a backup, or move it aside and withdraw them all anew",
+        fix="restore the party's folder withdrawn from a backup, or give all of them to fedcart forget anew, "
+        "with --new-list",
         code="withdrawn-damaged",
     )

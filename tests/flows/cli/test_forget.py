@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from infra.layout import known_withdrawal_key, round_key, withdrawal_key
+from infra.layout import champion_key, known_withdrawal_key, release_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
-from tasks.party.withdrawn import has_left, read_withdrawn
+from tasks.party.withdrawn import has_left, read_withdrawn, withdrawn_file
 from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
 from tests.flows.cli.in_process import call_main
@@ -114,6 +114,7 @@ def test_a_party_leaves(fedcart, home):
         ("id\n1\n", "table-column-missing"),
         ("id,text\n", "table-empty"),
         ("id,text\n1, \n", "table-empty"),
+        ("id,text\n1,<br>\n", "table-empty"),
         (None, "table-missing"),
     ],
 )
@@ -135,3 +136,62 @@ def test_an_unknown_party_and_one_without_a_key_are_refused(fedcart, home):
     moved.rename(key)
     assert json.loads(refused.stdout)["error"]["code"] == "key-missing"
     assert not has_left(load_role_settings(home, "shop-a").workspace, "rights")
+
+
+def test_a_list_that_is_gone_is_refused_until_it_is_given_up(fedcart, home):
+    """After the tests above: shop-c has withdrawn two rows."""
+    rows = ("--party", "shop-c", "--rows", str(home / "rows.csv"), "--json")
+    workspace = load_role_settings(home, "shop-c").workspace
+    withdrawn_file(workspace, "rights").unlink()
+    for more in (["--dry-run"], ["--yes"]):
+        refused = fedcart("forget", *rows, *more)
+        error = json.loads(refused.stdout)["error"]
+        assert (refused.returncode, error["code"]) == (1, "withdrawn-damaged")
+        assert "--new-list" in refused.stdout
+    alone = fedcart("forget", "--party", "shop-c", "--new-list", "--yes", "--json")
+    assert json.loads(alone.stdout)["error"]["code"] == "usage"
+    assert not has_left(workspace, "rights")
+    assert json.loads(fedcart("forget", *rows, "--yes", "--new-list").stdout)["new_rows"] == 2
+    assert read_withdrawn(workspace, "rights").has("so bad")
+
+
+@pytest.mark.parametrize(
+    ("lost", "left"),
+    [
+        (champion_key("rights"), b"{}"),
+        (release_key("rights", 1, "request"), b"{}"),
+        (release_key("rights", 1, "request"), None),
+    ],
+)
+def test_no_object_that_is_damaged_or_gone_keeps_rows_from_the_list(
+    fedcart, home, champion, tmp_path, lost, left
+):
+    number = len(read_withdrawn(load_role_settings(home, "shop-a").workspace, "rights"))
+    path = tmp_path / "rows.csv"
+    path.write_text(f"text\nstranger {number}\n")
+    data = champion.store.read(lost)
+    champion.store.delete(lost)
+    if left is not None:
+        champion.store.put_blob(lost, left)
+    done = fedcart("forget", "--party", "shop-a", "--rows", str(path), "--yes")
+    champion.store.put_blob(lost, data)
+    assert done.returncode == 0, done.stderr
+    assert "release" in done.stderr, "what cannot be read is told"
+    assert "the coordinator of it." in done.stdout
+    kept = read_withdrawn(load_role_settings(home, "shop-a").workspace, "rights")
+    assert kept.has(f"stranger {number}")
+
+
+def test_other_recipes_of_the_party_are_named_with_their_commands(fedcart, home, champion):
+    rows = ("--party", "shop-c", "--rows", str(home / "rows.csv"), "--dry-run")
+    assert "also gave updates" not in fedcart("forget", *rows).stdout
+    other = FinishedRun(home, "others-1", seed=2, changes={"name": "others"})
+    other.play(1, {"shop-a": 1, "shop-c": 1}, {"shop-b": "contract-failed"}, accuracy=0.7)
+    shown = " ".join(fedcart("forget", *rows).stdout.split())
+    assert "shop-c also gave updates to others, from which this withdraws nothing. For that: " in shown
+    assert f"fedcart forget --party shop-c --rows {home / 'rows.csv'} --recipe others" in shown
+    assert json.loads(fedcart("forget", *rows, "--json").stdout)["other_recipes"] == ["others"]
+    left = " ".join(fedcart("forget", "--party", "shop-a", "--dry-run").stdout.split())
+    assert "fedcart forget --party shop-a --recipe others" in left
+    refused = fedcart("forget", "--party", "shop-b", "--dry-run", "--json")
+    assert json.loads(refused.stdout)["other_recipes"] == [], "it sat out"

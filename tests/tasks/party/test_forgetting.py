@@ -4,27 +4,33 @@ import functools
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import DataRefused
-from fedmodels.protocol.canonical import sha256_hex
-from fedmodels.protocol.messages import Announcement, Signed
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.lineage import Lineage
+from fedmodels.protocol.messages import Announcement, Signed, StartingModel
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import public_key, verify
-from infra.layout import receipt_key, withdrawal_key
+from infra.layout import plan_key, receipt_key, release_key, withdrawal_key
 from infra.settings import load_role_settings
 from infra.versioning.remote import Remote
+from tasks.exchange import create_signed
 from tasks.party import forgetting
 from tasks.party.forgetting import find_concerned, forget
-from tasks.party.forgetting_desk import ForgettingDesk
+from tasks.party.forgetting_desk import ForgettingDesk, other_recipes
+from tasks.party.joining import join_run
 from tasks.party.kept_rows import drift_folder
 from tasks.party.session import PartySession
 from tasks.party.submission import submit_update
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
-from tasks.party.withdrawn import read_withdrawn
+from tasks.party.withdrawn import read_withdrawn, withdrawn_file
 from tasks.reading import read_plan
+from tasks.release.withdrawn import hear_withdrawals
 from tests.store_alone import store_alone, store_of
 from tests.tasks.drift.champion import PARTIES, REVIEWS, Champion, sentences
 
@@ -152,6 +158,20 @@ def test_a_pinned_version_tells_when_the_table_has_changed(shop):
     assert list(desk.workspace.glob("forget-*")) == []
 
 
+def test_a_version_that_may_be_of_another_round_clears_no_update(shop):
+    """The run's note names it, for it was pinned before the table gained rows that were then trained on."""
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    pin_tables(desk.versions, shop.recipe, desk.tables, f"{shop.recipe.name}-run-1")
+    gained = sentences(REVIEWS, 40, seed=5, start=500)
+    shop.write(
+        "shop-a", "train", LabelledTexts(shop.rows.texts + gained.texts, shop.rows.labels + gained.labels)
+    )
+    shop.release(keep=False)
+    shop.write("shop-a", "train", sentences(REVIEWS, 60, seed=9, start=1000))
+    assert find_concerned(desk, [gained.texts[0]]).unknown == ((shop.run, 1),)
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),), "that it was there tells enough"
+
+
 def test_a_training_without_the_rows_is_not_concerned_by_them(shop):
     desk, (trained, _) = desk_of(shop), trained_and_held(shop)
     shop.release(keep=False)
@@ -175,6 +195,97 @@ def test_a_training_that_was_under_way_is_told_by_a_further_notice(shop):
     assert (second.notice.number, second.made) == (2, True)
     assert second.notice.places == {(f"{shop.recipe.name}-run-{n}", 1) for n in (1, 2)}
     assert not forget(desk, [trained]).made
+
+
+@pytest.mark.parametrize("left", [b"{}", None])
+def test_a_champion_outlives_the_plan_of_its_run(shop, left):
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    lose_plan(shop, shop.run, left)
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),), "the kept rows tell"
+    assert find_concerned(desk, [held]).scored == ((shop.run, 1),)
+    shutil.rmtree(drift_folder(desk.workspace, desk.recipe))
+    done = forget(desk, ["a stranger"])
+    assert (done.concerned.unknown, done.made) == (((shop.run, 1),), True), "else nobody knows"
+
+
+def test_a_run_that_no_release_names_is_passed_over_without_its_plan(shop):
+    """And counts where the lineage record of a release says that this began from its model."""
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    first = shop.run
+    shop.release()
+    place = release_key(desk.recipe, 1, "request")
+    shop.store.delete(place)
+    lose_plan(shop, first, None)
+    assert find_concerned(desk, [trained]).trained == ((shop.run, 1),)
+    record = lineage_beginning_from(shop, first)
+    create_signed(shop.store, release_key(desk.recipe, 2, "lineage"), record, shop.keys["shop-b"])
+    assert find_concerned(desk, [trained]).trained == ((first, 1), (shop.run, 1))
+
+
+def test_a_run_of_another_recipe_stays_that_of_the_other(shop, home, tmp_path):
+    shop.release()
+    other = Champion(home, f"rights-{next(NUMBERS)}", tmp_path / "other")
+    other.write("shop-a", "train", shop.rows)
+    other.release()
+    desk = desk_of(shop)
+    assert find_concerned(desk, None).places == {(shop.run, 1)}
+    assert other.recipe.name in other_recipes(desk)
+
+
+def lose_plan(made, run, left):
+    made.store.delete(plan_key(run))
+    if left is not None:
+        made.store.put_blob(plan_key(run), left)
+
+
+def lineage_beginning_from(made, run) -> Lineage:
+    """The record of release 2, whose run began from the model of that one."""
+    plan = read_plan(made.store, made.run)
+    return Lineage(
+        recipe=made.recipe.name,
+        release=2,
+        run=made.run,
+        round=1,
+        model_sha256="0" * 64,
+        plan_sha256=sha256_hex(canonical_json(plan)),
+        training=plan.recipe,
+        training_sha256=sha256_hex(canonical_json(plan.recipe)),
+        labels=plan.labels,
+        base_model="toy",
+        base_model_sha256=plan.base_model_sha256,
+        begins_from=StartingModel(run=run, round=1, model_sha256=plan.base_model_sha256),
+        architecture_sha256=plan.architecture_sha256,
+        parties=PARTIES,
+        sets={},
+        data=(),
+        rounds=(),
+        report_sha256="0" * 64,
+        checks=(),
+        approval=None,
+    )
+
+
+def test_a_number_that_was_heard_is_never_given_again(shop):
+    """The coordinator passes over what has the number of a copy: a notice there would not be heard."""
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    other = next(text for text in shop.rows.texts if text != trained and find_concerned(desk, [text]).trained)
+    first = forget(desk, [trained]).notice
+    keys = {"shop-a": public_key(shop.keys["shop-a"])}
+    hear = functools.partial(hear_withdrawals, shop.store, shop.keys["shop-b"], keys)
+    assert first in hear().notices
+    own = withdrawal_key("shop-a", desk.recipe, 1)
+    desk.store.delete(own)
+    again = forget(desk, [trained])
+    assert (again.notice, again.made) == (first, False), "the coordinator knows"
+    second = forget(desk, [other])
+    assert (second.notice.number, second.made) == (2, True)
+    assert second.notice in hear().notices
+    assert not desk.store.exists(own)
+    desk.store.put_blob(withdrawal_key("shop-a", desk.recipe, 3), b"no notice")
+    assert forget(desk, [other, trained]).notice.number == 4
 
 
 def test_a_party_that_leaves_names_every_update(shop):
@@ -201,17 +312,15 @@ def test_a_call_that_was_killed_before_its_notice_is_made_again(shop, monkeypatc
     assert (done.notice.number, done.made, done.new_rows) == (1, True, 0)
 
 
-def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
-    shop.release()
-    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
-    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
-    session.plan = read_plan(shop.store, shop.run)
+def submitting(made):
+    """What submits an update of round 2 that was trained on all rows."""
+    session = PartySession(made.run, load_role_settings(made.home, "shop-a"))
+    session.plan = read_plan(made.store, made.run)
     update = session.round_folder(2) / "update.safetensors"
     update.parent.mkdir(parents=True, exist_ok=True)
     update.write_bytes(b"update")
-    forget(desk, [trained])
     announcement = Announcement(
-        run=shop.run,
+        run=made.run,
         round=2,
         passed_rounds=1,
         model_sha256=session.plan.base_model_sha256,
@@ -219,7 +328,62 @@ def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
         round_timeout=60.0,
     )
     protected = {"sha256": sha256_hex(b"update"), "norm": 1.0}
+    return lambda: submit_update.fn(session, announcement, {"num_examples": 10.0}, protected, "")
+
+
+def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    submit = submitting(shop)
+    forget(desk, [trained])
     with pytest.raises(DataRefused) as caught:
-        submit_update.fn(session, announcement, {"num_examples": 10.0}, protected, "")
+        submit()
     assert caught.value.code == "rows-withdrawn"
     assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
+
+
+def test_a_list_that_is_gone_with_its_folder_is_missed_by_its_notice(shop):
+    """Else the party trained on the rows again, and a new list went without them."""
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    assert forget(desk, [trained]).made
+    shutil.rmtree(desk.workspace / "withdrawn")
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    looks = {
+        "join": lambda: join_run.fn(session, "session-1"),
+        "submit": submitting(shop),
+        "preview": lambda: find_concerned(desk, [held]),
+        "forget": lambda: forget(desk, [held]),
+    }
+    for look in looks.values():
+        with pytest.raises(DataRefused, match="--new-list") as caught:
+            look()
+        assert caught.value.code == "withdrawn-damaged"
+    assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
+    anew = replace(desk, new_list=True)
+    assert find_concerned(anew, [trained, held]).places == {(shop.run, 1)}
+    done = forget(anew, [trained, held])
+    assert (done.new_rows, done.notice.number) == (2, 2)
+    assert join_run.fn(session, "session-1") == shop.recipe.name
+
+
+def test_a_damaged_list_is_given_up_for_a_new_one_on_demand(shop):
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    forget(desk, [trained])
+    withdrawn_file(desk.workspace, desk.recipe).write_text("{")
+    shutil.rmtree(drift_folder(desk.workspace, desk.recipe))
+    with pytest.raises(DataRefused) as caught:
+        find_concerned(desk, [trained])
+    assert caught.value.code == "withdrawn-damaged"
+    anew = replace(desk, new_list=True)
+    assert find_concerned(anew, [trained]).trained == ((shop.run, 1),)
+    forget(anew, [trained, held])
+    assert read_withdrawn(desk.workspace, desk.recipe).among([trained, held]) == {trained, held}
+
+
+def test_a_party_whose_notice_says_that_it_left_needs_no_list(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    forget(desk, None)
+    assert forget(desk, [trained]).new_rows == 1

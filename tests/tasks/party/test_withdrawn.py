@@ -3,9 +3,13 @@
 import pytest
 
 from fedmodels.errors import DataRefused, PolicyForbids
+from infra import private_files
+from infra.private_files import write_json
+from tasks.party import withdrawn
 from tasks.party.data import data_changed, prepare_data
 from tasks.party.withdrawn import (
     has_left,
+    is_damaged,
     leave,
     lists_so_far,
     looked_for,
@@ -90,3 +94,66 @@ def test_a_party_that_left_joins_nothing_until_a_person_lets_it(tmp_path):
     assert caught.value.code == "party-left"
     assert has_left(tmp_path, "own")
     assert not has_left(tmp_path, "other")
+
+
+@pytest.mark.parametrize("loss", [("own.json",), ("own.json", "key"), ("own.json", "lists")])
+def test_a_list_that_is_gone_is_missed(tmp_path, loss):
+    withdraw(tmp_path, "own", ["fine"])
+    for name in loss:
+        (tmp_path / "withdrawn" / name).unlink()
+    for look in (
+        lambda: read_withdrawn(tmp_path, "own"),
+        lambda: list(lists_so_far(tmp_path, "own")),
+        lambda: withdraw(tmp_path, "own", ["poor"]),
+    ):
+        with pytest.raises(DataRefused, match="is damaged or gone") as caught:
+            look()
+        assert caught.value.code == "withdrawn-damaged"
+    assert is_damaged(tmp_path, "own")
+    withdraw(tmp_path, "own", ["fine", "poor"], new_list=True)
+    assert read_withdrawn(tmp_path, "own").among(["fine", "poor", "good"]) == {"fine", "poor"}
+
+
+def test_a_list_of_another_recipe_is_neither_missed_nor_lost_with_the_key(tmp_path):
+    withdraw(tmp_path, "own", ["fine"])
+    withdraw(tmp_path, "other", ["poor"])
+    assert not read_withdrawn(tmp_path, "third")
+    withdraw(tmp_path, "own", ["good"], new_list=True)
+    assert len(read_withdrawn(tmp_path, "own")) == 2, "a list that is whole is not given up"
+    key = tmp_path / "withdrawn" / "key"
+    saved = key.read_bytes()
+    key.unlink()
+    with pytest.raises(DataRefused, match="withdrawn rows of third, or its key"):
+        withdraw(tmp_path, "third", ["poor"])
+    key.write_bytes(saved)
+    assert len(read_withdrawn(tmp_path, "other")) == 1
+
+
+@pytest.mark.parametrize("written", ["lists", "key", "own.json"])
+def test_a_call_that_was_killed_while_it_began_the_list_loses_none(tmp_path, monkeypatch, written):
+    """It is killed just before it writes that file; the folder is then good for another call."""
+    real = private_files.write_private
+
+    def killed(path, data):
+        if path.name == written:
+            raise KeyboardInterrupt
+        real(path, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(private_files, "write_private", killed)
+        patched.setattr(withdrawn, "write_private", killed)
+        with pytest.raises(KeyboardInterrupt):
+            withdraw(tmp_path, "own", ["fine"])
+    assert not read_withdrawn(tmp_path, "own")
+    withdraw(tmp_path, "own", ["fine"])
+    assert read_withdrawn(tmp_path, "own").has("fine")
+
+
+def test_a_call_that_was_killed_before_it_noted_its_list_is_repaired_by_the_next(tmp_path):
+    withdraw(tmp_path, "own", ["fine"])
+    lists = tmp_path / "withdrawn" / "lists"
+    noted = lists.read_bytes()
+    write_json(lists, {"recipes": []})
+    assert read_withdrawn(tmp_path, "own").has("fine")
+    withdraw(tmp_path, "own", ["fine"])
+    assert lists.read_bytes() == noted
