@@ -67,12 +67,13 @@ def _left_alone(store: ObjectStore, request: ReleaseRequest) -> bool:
 def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:
     """The run that was closed as finished last, by the store's clock, and its kept model.
 
-    Only a run of all of the recipe's parties: one of some of them was a comparison. Other recipes' runs, and
-    what is damaged, are passed over; of the one that is chosen, the release reads every message strictly.
+    Only a run of all of the recipe's parties: one of some of them was a comparison. A run that repeats an
+    earlier one answers a question about that, and asks for no release. Other recipes' runs, and what is
+    damaged, are passed over; of the one that is chosen, the release reads every message strictly.
     """
 
     def look(run: str, planned: PlannedRun) -> tuple[datetime, str, str] | None:
-        if not planned.complete:
+        if not planned.complete or planned.repeats:
             return None
         key = closed_key(run)
         data, at = store.read(key), store.put_at(key)

@@ -52,12 +52,12 @@ class Runs:
 
         monkeypatch.setattr(ObjectStore, "put_at", moved)
 
-    def add(self, status="finished", parties=PARTIES) -> str:
+    def add(self, status="finished", parties=PARTIES, repeats=None) -> str:
         number = next(NUMBERS)
         run = FinishedRun(self.home, f"run-{number}", seed=number)
         recipe = run.plan.recipe.model_copy(update={"name": self.recipe})
         keys = {party: run.plan.parties[party] for party in parties}
-        run.plan = run.plan.model_copy(update={"recipe": recipe, "parties": keys})
+        run.plan = run.plan.model_copy(update={"recipe": recipe, "parties": keys, "repeats": repeats})
         self.write(plan_key(run.run), run.plan.model_dump_json())
         closed = Closed(
             run=run.run,
@@ -101,6 +101,14 @@ def test_the_latest_finished_run_waits_until_its_checks_were_made(runs, find):
     assert find(runs.recipe) == latest, "its flow run died before the promotion"
     promote(runs.store, runs.recipe, 1, "ann", undocumented)
     assert find(runs.recipe) is None, f"{older} was passed over"
+
+
+def test_a_run_that_was_made_again_takes_the_place_of_no_newer_model(runs, find):
+    older, latest = runs.add(), runs.add()
+    runs.add(repeats=older)
+    assert find(runs.recipe) == latest
+    reported(runs.store, runs.propose(latest), verdict="failed")
+    assert find(runs.recipe) is None, "the repetition waits for nothing"
 
 
 @pytest.mark.parametrize(
