@@ -4,12 +4,12 @@ from collections.abc import Set
 from contextlib import suppress
 
 from fedmodels.errors import IntegrityError
-from fedmodels.protocol.messages import Plan, Record, StartingModel
+from fedmodels.protocol.messages import Head, Plan, Record, StartingModel
 from fedmodels.protocol.releases import Champion
 from fedmodels.protocol.retraining import PrivacyBudget, RetrainingRequest
 from fedmodels.protocol.withdrawal import WithdrawalNotice, last_untouched, leaving, reason_of
 from fedmodels.protocol.withdrawal_retraining import WithdrawalFacts, check_withdrawal
-from infra.layout import known_withdrawal_key, plan_key, retraining_key, round_key
+from infra.layout import head_key, known_withdrawal_key, plan_key, retraining_key, round_key
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, read_message
 from tasks.release.reading import find_report, read_request, release_numbers
@@ -102,12 +102,29 @@ def gather_withdrawal(
     return WithdrawalFacts(
         recipe=plan.recipe.name,
         touching=keys,
-        answered=known.answer_all(frozenset(keys)),
+        answered=known.answer_all(frozenset(keys), _touched(store, plan.recipe.name, notices, known)),
         left=tuple(sorted(set(plan.parties) - leaving(notices))),
         needed=plan.recipe.min_available_parties,
         runs=open_runs(store, plan.recipe.name, known, unfinished) if touching else (),
         budget=budget.forbids(plan),
     )
+
+
+def _touched(
+    store: ObjectStore, recipe: str, notices: tuple[WithdrawalNotice, ...], known: Retrainings
+) -> frozenset[str]:
+    """Runs of retrainings that are over and whose kept models no release can take: they answer nothing."""
+    over = (each.request.run for each in known.begun if each.over and each.answers)
+    return frozenset(run for run in over if _is_touched(store, recipe, run, notices))
+
+
+def _is_touched(store: ObjectStore, recipe: str, run: str, notices: tuple[WithdrawalNotice, ...]) -> bool:
+    """Whether a run's kept model learned from something withdrawn, or nobody can tell what from."""
+    try:
+        head = read_message(store, head_key(run), Head)
+        return head is None or bool(touches_of(store, recipe, run, head.best_round, notices))
+    except IntegrityError:
+        return True
 
 
 def last_that_never_saw(

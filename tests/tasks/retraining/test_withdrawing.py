@@ -15,7 +15,7 @@ from fedmodels.protocol.withdrawal_retraining import (
     is_withdrawal,
 )
 from infra.keys import load_private_key
-from infra.layout import closed_key, plan_key, retraining_key, withdrawal_key
+from infra.layout import closed_key, plan_key, retraining_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
 from tasks.exchange import create_message, create_signed
 from tasks.release.promoting import promote
@@ -103,7 +103,9 @@ def tell(scene, party="shop-c", number=1, **facts):
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
-        receipts=tuple({"run": run.run, "round": each} for each in facts.get("rounds", (2,))),
+        receipts=tuple(
+            {"run": facts.get("of", run.run), "round": each} for each in facts.get("rounds", (2,))
+        ),
     )
     create_signed(run.stores[party], withdrawal_key(party, scene.recipe, number), notice, run.keys[party])
 
@@ -151,6 +153,35 @@ def test_one_whose_run_failed_has_answered_nothing(scene):
     create_message(scene.store, closed_key(request.run), closed)
     assert look(scene)
     assert ask(scene, ticket="next", run="again-2").number == 2
+
+
+def trained(scene, request, parties=PARTIES) -> FinishedRun:
+    """The run of a retraining, of one round, over."""
+    run = FinishedRun(scene.run.home, request.run, seed=900 + next(NUMBERS), changes={"name": scene.recipe})
+    run.play(1, dict.fromkeys(parties, 1), accuracy=0.7)
+    run.close()
+    return run
+
+
+def test_one_that_learned_from_what_was_withdrawn_since_has_answered_nothing(scene):
+    tell(scene)
+    assert look(scene)
+    run = trained(scene, ask(scene, run=f"{scene.recipe}-x"))
+    assert not look(scene), "its model waits for a release"
+    tell(scene, "shop-b", of=run.run, rounds=(1,))
+    assert look(scene)
+    request = ask(scene, ticket="next", run="again-2")
+    assert (request.number, request.parties) == (2, ("shop-c",))
+
+
+def test_one_of_which_nobody_can_tell_what_it_learned_from_has_answered_nothing(scene):
+    tell(scene)
+    assert look(scene)
+    run = trained(scene, ask(scene, run=f"{scene.recipe}-x"))
+    tell(scene, "shop-b", of=run.run, rounds=(2,))
+    assert not look(scene), "no such update counts in it"
+    scene.store.put_blob(round_key(run.run, 1, "decision"), b"{}")
+    assert look(scene)
 
 
 def test_a_party_that_left_takes_no_part(scene, monkeypatch):
