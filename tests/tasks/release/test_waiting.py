@@ -9,8 +9,9 @@ import pytest
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.releases import ReleaseRequest
+from fedmodels.protocol.retraining import RetrainingRequest
 from infra.deployments import looking, starting
-from infra.layout import closed_key, plan_key
+from infra.layout import closed_key, plan_key, retraining_key
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from tasks.exchange import create_message
@@ -109,6 +110,25 @@ def test_a_run_that_was_made_again_takes_the_place_of_no_newer_model(runs, find)
     assert find(runs.recipe) == latest
     reported(runs.store, runs.propose(latest), verdict="failed")
     assert find(runs.recipe) is None, "the repetition waits for nothing"
+
+
+def test_a_retraining_without_a_party_that_left_waits_though_it_is_of_some_of_them(runs, find):
+    runs.add()
+    retrained = runs.add(parties=PARTIES[:2])
+    request = RetrainingRequest(
+        recipe=runs.recipe,
+        number=1,
+        ticket="t",
+        run=retrained,
+        champion_sha256="0" * 64,
+        parties=PARTIES[2:],
+        withdrawals=("k",),
+        without=PARTIES[2:],
+        reason="withdrawal",
+    )
+    create_message(runs.store, retraining_key(runs.recipe, 1), request)
+    runs.add(parties=PARTIES[:2])  # a comparison
+    assert find(runs.recipe) == retrained
 
 
 @pytest.mark.parametrize(
