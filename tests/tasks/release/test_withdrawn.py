@@ -28,6 +28,7 @@ from tasks.release.marks import read_marks
 from tasks.release.promoting import promote, rollback
 from tasks.release.reading import read_release
 from tasks.release.requesting import open_release
+from tasks.release.steps import promote_release
 from tasks.release.withdrawn import hear_withdrawals, known_notices, mark_release, touches_of
 from tests.tasks.release.released_models import proposed, reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
@@ -105,6 +106,14 @@ def test_a_release_that_learned_from_it_is_marked_and_promoted_no_more(run, key)
     assert "from round 2 of" in said.sentence and "rows that shop-c withdrew" in said.sentence
     assert read_marks(run.store, recipe_of(run), release, public_key(key)) == view.marks
     assert hear(run, key).notices == (), "it is heard once"
+
+
+def test_the_flow_hears_before_it_promotes(run, key, home):
+    release = asked(run)
+    tell(run, "shop-c", 2)
+    desk = SimpleNamespace(store=run.store, signing_key=key, model_key=None, party_keys={}, folder=home)
+    report = read_release(run.store, recipe_of(run), release).found.report
+    refused(promote_release.fn, desk, report, "ann")
 
 
 def test_a_model_of_before_is_left_alone(run, key):
