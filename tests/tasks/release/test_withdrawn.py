@@ -60,7 +60,7 @@ def tell(run: FinishedRun, party: str, *rounds: int, number: int = 1, signed_by:
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
-        receipts=tuple({"run": run.run, "round": each} for each in rounds),
+        receipts=tuple({"run": facts.get("of", run.run), "round": each} for each in rounds),
     )
     place = withdrawal_key(party, recipe_of(run), number)
     create_signed(run.stores[party], place, notice, run.keys[signed_by or party])
@@ -208,6 +208,29 @@ def test_a_damaged_run_holds_up_nobodys_right(run, key):
     assert [error.code for error in heard.damaged] == ["chain-broken"]
     run.store.put_blob(place, data)
     refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+
+
+def test_a_request_that_is_gone_holds_up_nobodys_right(run, key):
+    gone, release = asked(run, round_number=1), asked(run)
+    run.store.delete(release_key(recipe_of(run), gone, "request"))
+    tell(run, "shop-a", 2)
+    heard = hear(run, key)
+    assert len(heard.notices) == 1
+    assert [error.code for error in heard.damaged] == ["release-unknown"]
+    refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+
+
+def test_a_damaged_plan_that_a_notice_names_holds_up_nobodys_right(run, key):
+    asked(run)
+    damaged = f"{run.run}-damaged"
+    run.store.put_blob(plan_key(damaged), b"{}")
+    tell(run, "shop-a", 2, of=damaged)
+    tell(run, "shop-b", 2)
+    heard = hear(run, key)
+    assert [each.party for each in heard.notices] == ["shop-b"]
+    assert [each.code for each in heard.refused] == ["withdrawal-invalid"]
+    run.store.delete(plan_key(damaged))
+    run.stores["shop-a"].delete(withdrawal_key("shop-a", recipe_of(run), 1))
 
 
 def test_the_lineage_tells_where_the_run_is_gone(run, key):

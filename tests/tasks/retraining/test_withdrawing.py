@@ -1,5 +1,6 @@
 """A withdrawal is answered with a training without it, once, as long as there are parties and room for it."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from fedmodels.protocol.withdrawal_retraining import (
     is_withdrawal,
 )
 from infra.keys import load_private_key
-from infra.layout import closed_key, plan_key, retraining_key, round_key, withdrawal_key
+from infra.layout import closed_key, plan_key, release_key, retraining_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
 from tasks.exchange import create_message, create_signed
 from tasks.release.promoting import promote
@@ -96,10 +97,10 @@ def scene(home, monkeypatch):
 
 
 def tell(scene, party="shop-c", number=1, **facts):
-    run = scene.run
+    run, recipe = scene.run, facts.get("recipe", scene.recipe)
     notice = WithdrawalNotice(
         party=party,
-        recipe=scene.recipe,
+        recipe=recipe,
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
@@ -107,7 +108,7 @@ def tell(scene, party="shop-c", number=1, **facts):
             {"run": facts.get("of", run.run), "round": each} for each in facts.get("rounds", (2,))
         ),
     )
-    create_signed(run.stores[party], withdrawal_key(party, scene.recipe, number), notice, run.keys[party])
+    create_signed(run.stores[party], withdrawal_key(party, recipe, number), notice, run.keys[party])
 
 
 def look(scene):
@@ -229,6 +230,20 @@ def test_an_open_run_that_nobody_conducts_is_told(scene):
     with pytest.raises(RunConflict, match="end it with fedcart runs cancel") as caught:
         look(scene)
     assert caught.value.code == "withdrawal-run-stopped"
+
+
+def test_a_champion_whose_request_is_gone_holds_up_no_other_recipe(scene, monkeypatch):
+    other = f"a-{scene.recipe}"  # it comes first
+    facts = {"round_number": 2, "model_sha256": scene.run.head.best_model_sha256}
+    reported(scene.store, open_release(scene.store, other, "t", run=scene.run.run, **facts))
+    promote(scene.store, other, 1, "ann", undocumented)
+    scene.store.delete(release_key(other, 1, "request"))
+    tell(scene)
+    tell(scene, recipe=other)
+    monkeypatch.setattr(withdrawing, "get_run_logger", lambda: logging.getLogger("watch"))
+    answered = withdrawing.answer_withdrawals.fn(scene.desk)
+    assert scene.recipe in answered.started
+    assert answered.damaged.code == "release-unknown"
 
 
 def test_the_record_of_a_drift_retraining_keeps_its_bytes(scene):
