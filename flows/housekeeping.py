@@ -11,7 +11,13 @@ from fedmodels.errors import FedcartError, write_coded
 from infra.deployments.declaration import COORDINATOR
 from infra.deployments.services import HOUSEKEEPING_FLOW, SWEEP_AGE
 from infra.settings import Settings, load_settings
-from tasks.housekeeping import record_missing_releases, reject_overdue_releases, sweep_disk, sweep_prefix
+from tasks.housekeeping import (
+    hear_what_was_withdrawn,
+    record_missing_releases,
+    reject_overdue_releases,
+    sweep_disk,
+    sweep_prefix,
+)
 
 
 def name_of_flow_run() -> str:
@@ -27,8 +33,8 @@ def name_of_flow_run() -> str:
 def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str, int]]:
     """Sweep the role's prefix and disk; at the coordinator, before that, reject what nobody approved in time.
 
-    There, releases that the models repository lacks are recorded, too. None of these holds up another: a
-    damaged message stops every sweep, and a deadline rejects all the same.
+    There, notices of withdrawal are heard, and releases that the models repository lacks are recorded, too.
+    None of these holds up another: a damaged message stops every sweep, and a deadline rejects all the same.
 
     Args:
         older_than: what is younger is spared: `36h`, `7d`, `2w`; at least `1h`.
@@ -56,6 +62,7 @@ def steps(settings: Settings, older_than: str) -> dict[str, Callable[[], int]]:
     if settings.role != COORDINATOR:
         return sweeping
     return {
+        "withdrawals_heard": lambda: hear_what_was_withdrawn(settings),
         "releases_rejected": lambda: reject_overdue_releases(settings),
         "tags_recorded": lambda: record_missing_releases(settings),
         **sweeping,

@@ -1,11 +1,11 @@
-"""What a role tidies up below its prefix and on its disk, and what releases left undone."""
+"""What a role tidies up below its prefix and on its disk, and what releases and withdrawals left undone."""
 
 from functools import partial
 
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import IntegrityError
+from fedmodels.errors import IntegrityError, write_coded
 from fedmodels.protocol.releases import ReleaseRequest
 from fedmodels.protocol.sweeping import parse_bound
 from fedmodels.words import counted
@@ -21,6 +21,7 @@ from tasks.release.desk import form_key
 from tasks.release.reading import released_recipes
 from tasks.release.recording import record_all, recorder_from_settings
 from tasks.release.taking import tickets
+from tasks.release.withdrawn import hear_withdrawals
 from tasks.sweeping import sweep
 from tasks.working_files import sweep_leftovers
 
@@ -72,6 +73,25 @@ def reject_overdue_releases(settings: Settings) -> int:
     if damaged:
         raise damaged[0]
     return rejected
+
+
+@task(task_run_name="hear_withdrawals", **STORE)
+def hear_what_was_withdrawn(settings: Settings) -> int:
+    """Take up the parties' notices of withdrawal, and mark what they touch; return how many were new.
+
+    The scheduled watch does so too, and trains anew; not every coordinator has one.
+
+    Raises:
+        FedcartError: a release could not be marked; all notices were taken up all the same.
+    """
+    key = role_key(settings.signing_key, settings.role)
+    heard = hear_withdrawals(store_from_settings(settings), key, settings.party_keys)
+    for refusal in heard.refused:
+        get_run_logger().warning("A notice of withdrawal is refused: %s", write_coded(refusal))
+    get_run_logger().info("%s of withdrawal taken up", counted(len(heard.notices), "notice"))
+    if heard.damaged:
+        raise heard.damaged[0]
+    return len(heard.notices)
 
 
 @task(task_run_name="record_releases", **STORE)

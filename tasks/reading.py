@@ -46,6 +46,8 @@ class PlannedRun:
     """The recipe's name."""
     complete: bool
     """Whether all of the recipe's parties take part."""
+    repeats: bool = False
+    """Whether it makes an earlier run again."""
 
 
 def list_runs(store: ObjectStore) -> list[str]:
@@ -100,7 +102,8 @@ def planned_run(store: ObjectStore, run: str) -> PlannedRun | None:
     try:
         plan = json.loads(store.read(plan_key(run)) or b"null")
         asked, joining = plan["recipe"]["data"]["parties"], plan["parties"]
-        return PlannedRun(str(plan["recipe"]["name"]), complete=set(asked) == set(joining))
+        complete, repeats = set(asked) == set(joining), plan.get("repeats") is not None
+        return PlannedRun(str(plan["recipe"]["name"]), complete, repeats)
     except (IntegrityError, ValueError, KeyError, TypeError):
         return None
 

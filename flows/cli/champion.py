@@ -63,6 +63,8 @@ def rollback(
     settings = load_settings()
     with open_named_store(settings) as store:
         name, public = check_identifier("recipe", recipe), coordinator_public_key(settings)
+        if public is not None:  # without the key, what was heard before decides
+            hear_first(store, settings)
         champion = roll_back(store, name, by or who(), to=to, reason=reason, public=public)
         follow(store, settings, recipe)
     tell_champion(champion, as_json=as_json)
@@ -75,9 +77,19 @@ def promote_and_follow(
     from tasks.release.promoting import promote as promote_release
 
     with working("verifying the model and promoting it"):
-        champion = promote_release(store, recipe, release, by, documenting(store, settings))
+        document = documenting(store, settings)
+        hear_first(store, settings)
+        champion = promote_release(store, recipe, release, by, document)
     follow(store, settings, recipe)
     return champion
+
+
+def hear_first(store: "ObjectStore", settings: "Settings") -> None:
+    """Take up what parties have withdrawn until now, of which the scheduled watch may not have heard yet."""
+    from flows.open_store import applying_settings
+    from tasks.release.withdrawn import hear_withdrawals
+
+    hear_withdrawals(store, coordinator_key(settings), applying_settings(settings).party_keys)
 
 
 def documenting(store: "ObjectStore", settings: "Settings") -> "Document":

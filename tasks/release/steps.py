@@ -27,7 +27,7 @@ from tasks.release.requesting import is_open, open_release, propose
 from tasks.release.signing import document_release
 from tasks.release.signing import sign_release as sign
 from tasks.release.taking import refuse_for_good, take_up
-from tasks.release.withdrawn import known_notices, mark_release
+from tasks.release.withdrawn import hear_withdrawals, known_notices, mark_release
 from tasks.tagging import tagged
 
 
@@ -147,10 +147,13 @@ def take_answer(
 def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champion:
     """Verify the signature, write the lineage record, and make the release the champion.
 
+    What parties have withdrawn since the checks is heard first: the word on the release may have taken days.
+
     Raises:
         RunConflict: something refuses it, or another promotion came first.
         IntegrityError: `release-altered`: the model is not what was signed.
     """
+    hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
     document = partial(document_release, desk.store, desk.signing_key, desk.model_key, desk.folder)
     return promote(desk.store, report.recipe, report.release, by, document)
 

@@ -16,6 +16,7 @@ from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
 from tasks.reading import PlannedRun, look_at_runs, read_plan
+from tasks.release.lineage import retraining_of
 from tasks.release.reading import find_refusal, find_report, read_release, read_request, release_numbers
 from tasks.release.taking import tickets
 
@@ -67,12 +68,14 @@ def _left_alone(store: ObjectStore, request: ReleaseRequest) -> bool:
 def _latest_finished(store: ObjectStore, recipe: str) -> tuple[str, str] | None:
     """The run that was closed as finished last, by the store's clock, and its kept model.
 
-    Only a run of all of the recipe's parties: one of some of them was a comparison. Other recipes' runs, and
-    what is damaged, are passed over; of the one that is chosen, the release reads every message strictly.
+    Only a run of all of the recipe's parties, or one that a retraining began, which goes without those that
+    left: any other one of some of them was a comparison. A run that repeats an earlier one answers a question
+    about that, and asks for no release. Other recipes' runs, and what is damaged, are passed over; of the one
+    that is chosen, the release reads every message strictly.
     """
 
     def look(run: str, planned: PlannedRun) -> tuple[datetime, str, str] | None:
-        if not planned.complete:
+        if planned.repeats or not (planned.complete or retraining_of(store, recipe, run)):
             return None
         key = closed_key(run)
         data, at = store.read(key), store.put_at(key)

@@ -7,10 +7,11 @@ holds its run against the copies, so that a mark that was lost, or a release tha
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from fedmodels.errors import IntegrityError, RunConflict, UpdateRefused
+from fedmodels.errors import InputError, IntegrityError, RunConflict, UpdateRefused
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Head, Plan, Signed, StartingModel
@@ -51,7 +52,7 @@ class Heard:
 
     notices: tuple[WithdrawalNotice, ...] = ()
     refused: tuple[UpdateRefused, ...] = ()
-    damaged: tuple[IntegrityError, ...] = ()
+    damaged: tuple[IntegrityError | InputError, ...] = ()
     """Why a release could not be marked; nothing moves the champion to it all the same."""
 
 
@@ -67,7 +68,7 @@ def hear_withdrawals(store: ObjectStore, key: PrivateKey, party_keys: Mapping[st
 
     """
     heard: list[WithdrawalNotice] = []
-    damaged: list[IntegrityError] = []
+    damaged: list[IntegrityError | InputError] = []
     refused: list[UpdateRefused] = []
     for party in sorted({*store.list_folders(parties_prefix()), *party_keys}):
         for place, envelope in islice(_new(store, party), MOST_NEW):
@@ -81,7 +82,8 @@ def hear_withdrawals(store: ObjectStore, key: PrivateKey, party_keys: Mapping[st
             for release in release_numbers(store, notice.recipe):
                 try:
                     mark_release(store, key, notice.recipe, release, (notice,))
-                except IntegrityError as error:  # one run that is damaged holds up nobody's right
+                except (IntegrityError, InputError) as error:
+                    # One run or request that is damaged or gone holds up nobody's right.
                     damaged.append(error)
             store.create(known_withdrawal_key(party, *place), envelope)
             heard.append(notice)
@@ -249,6 +251,7 @@ class _Verifier:
         if self._public is not None:
             yield self._public
         for run in sorted({each.run for each in notice.receipts}):
-            plan = read_message(self._store, plan_key(run), Plan)
-            if plan is not None and self._party in plan.parties:
-                yield plan.parties[self._party]
+            with suppress(IntegrityError):  # any run may be named, and one that is damaged tells no key
+                plan = read_message(self._store, plan_key(run), Plan)
+                if plan is not None and self._party in plan.parties:
+                    yield plan.parties[self._party]

@@ -75,10 +75,15 @@ class Retrainings:
             if each.answers
         )
 
-    def answer_all(self, withdrawals: Set[str]) -> bool:
-        """Whether those that begin, or began and did not end in vain, answer all these withdrawals."""
-        told = (key for each in self.begun if each.answers for key in each.request.withdrawals)
-        return withdrawals <= set(told)
+    def answer_all(self, withdrawals: Set[str], touched: Set[str] = frozenset()) -> bool:
+        """Whether those that begin, or began and did not end in vain, answer all these withdrawals.
+
+        Args:
+            withdrawals: keys of notices.
+            touched: runs whose models are no answer, as they learned from something withdrawn themselves.
+        """
+        answering = (each for each in self.begun if each.answers and each.request.run not in touched)
+        return withdrawals <= {key for each in answering for key in each.request.withdrawals}
 
     def of(self, ticket: str) -> RetrainingRequest | None:
         """What this ticket began."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from prefect import task
 from prefect.logging import get_run_logger
 
-from fedmodels.errors import FedcartError, IntegrityError, QuorumMissed, RunConflict, write_coded
+from fedmodels.errors import FedcartError, InputError, IntegrityError, QuorumMissed, RunConflict, write_coded
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.retraining import TELL_AGAIN
 from fedmodels.protocol.withdrawal import WithdrawalNotice
@@ -39,8 +39,8 @@ class Answered:
     """Recipes of which a retraining was started."""
     held_up: tuple[FedcartError, ...] = ()
     """What a person has to act on before one can be."""
-    damaged: IntegrityError | None = None
-    """What of a recipe cannot be read; it holds up no other one."""
+    damaged: IntegrityError | InputError | None = None
+    """What of a recipe cannot be read, or is gone; it holds up no other one."""
 
 
 @task(task_run_name="answer_withdrawals", **STORE)
@@ -63,7 +63,7 @@ def answer_withdrawals(desk: WatchDesk) -> Answered:
         try:
             if start_if_due(desk, recipe):
                 started.append(recipe)
-        except IntegrityError as error:
+        except (IntegrityError, InputError) as error:
             damaged.append(error)
         except (RunConflict, QuorumMissed) as error:
             held.append(error)
@@ -88,6 +88,7 @@ def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, sh
         RunConflict: a run stands in its way that nobody conducts (`withdrawal-run-stopped`).
         QuorumMissed: too few parties are left (`withdrawal-parties`).
         IntegrityError: champion, run or a retraining's record cannot be read.
+        InputError: the request of the champion's release, or of one that asks a person, is gone.
         PrefectAway: the server does not answer.
     """
     notices = known_notices(desk.store, recipe)

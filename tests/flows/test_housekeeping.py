@@ -8,12 +8,15 @@ from types import SimpleNamespace
 import pytest
 
 from fedmodels.errors import InputError, RunConflict
+from fedmodels.protocol.withdrawal import WithdrawalNotice
 from flows import housekeeping
 from infra import store_answers
-from infra.layout import closed_key, plan_key, release_key, update_key
+from infra.keys import role_key
+from infra.layout import closed_key, plan_key, release_key, update_key, withdrawal_key
 from infra.locations import role_folder
 from infra.settings import load_role_settings
 from tasks import housekeeping as steps
+from tasks.exchange import create_signed
 from tasks.release.reading import read_release
 from tasks.release.recording import Recorded
 from tasks.release.taking import take_up
@@ -39,7 +42,13 @@ def store(home):
 @pytest.fixture
 def tidy(home, monkeypatch):
     """The flow of one role, without a Prefect server."""
-    for name in ("sweep_prefix", "sweep_disk", "reject_overdue_releases", "record_missing_releases"):
+    for name in (
+        "hear_what_was_withdrawn",
+        "record_missing_releases",
+        "reject_overdue_releases",
+        "sweep_disk",
+        "sweep_prefix",
+    ):
         monkeypatch.setattr(housekeeping, name, getattr(steps, name).fn)
     monkeypatch.setattr(steps, "get_run_logger", lambda: logging.getLogger("housekeeping"))
 
@@ -71,8 +80,21 @@ def test_the_coordinator_rejects_what_is_overdue_and_sweeps(store, overdue, tidy
     assert done["releases_rejected"] == 1
     assert done["bytes_swept"] >= len(b"weights of orphan")
     assert word(store, overdue) == ("reject", "deadline")
-    nothing = dict.fromkeys(("releases_rejected", "tags_recorded", "bytes_swept", "disk_bytes_swept"), 0)
-    assert tidy() == nothing
+    names = ("withdrawals_heard", "releases_rejected", "tags_recorded", "bytes_swept", "disk_bytes_swept")
+    assert tidy() == dict.fromkeys(names, 0)
+
+
+def test_the_coordinator_hears_what_was_withdrawn(home, store, tidy):
+    """No watch may be deployed, and a release that waits for a person is marked all the same."""
+    recipe = f"recipe-{next(NUMBERS)}"
+    release = proposed(store, recipe, "first", approval="person")
+    place = {"party": "shop-a", "recipe": recipe, "number": 1, "leaves": False, "withdrawal": "a" * 64}
+    notice = WithdrawalNotice(**place, receipts=({"run": "first", "round": 1},))
+    key = role_key(load_role_settings(home, "shop-a").signing_key, "shop-a")
+    create_signed(store_of(home, "shop-a"), withdrawal_key("shop-a", recipe, 1), notice, key)
+    assert tidy()["withdrawals_heard"] == 1
+    assert read_release(store, recipe, release).in_words == "awaiting approval, withdrawn"
+    assert tidy()["withdrawals_heard"] == 0
 
 
 @pytest.mark.parametrize("going", [True, False])

@@ -12,15 +12,16 @@ from typer.testing import CliRunner
 
 from fedmodels.errors import FedcartError, InputError, IntegrityError, RunConflict, RunError, StackError
 from fedmodels.protocol.releases import Unreleasable
+from fedmodels.protocol.withdrawal import WithdrawalNotice
 from flows import answering
 from flows.cli.main import app
 from flows.proposing import in_words
 from infra.keys import load_model_key
-from infra.layout import plan_key, release_key, unreleasable_key
+from infra.layout import plan_key, release_key, unreleasable_key, withdrawal_key
 from infra.locations import coordinator_folder, role_settings
 from infra.role_settings import update_role_settings
 from infra.settings import load_role_settings
-from tasks.exchange import create_message
+from tasks.exchange import create_message, create_signed
 from tasks.release.reading import read_champion, read_release, read_report
 from tasks.release.requesting import open_release
 from tasks.release.signing import document_release, sign_release
@@ -340,6 +341,26 @@ def test_promotions_and_rollbacks_move_the_tags_that_the_list_shows(fedcart, hom
     assert f"{recipe}@v2.0.0" in said(fedcart("list", recipe))
     (champion,) = gto.api.show(str(coordinator_folder(home) / "models-repository"), f"{recipe}#champion")
     assert champion["version"] == "v1.0.0"
+
+
+def test_what_was_withdrawn_is_heard_before_the_champion_moves(fedcart, home, store, recipe, recordable):
+    """The notice lies in the bucket, and no watch is deployed."""
+    runs = [finished(home, store, recipe, name) for name in ("first", "second")]
+    withdraw(runs[1], recipe, number=1)
+    assert refused(fedcart("promote", recipe, 2, "--by", "ann"), RunConflict) == "release-withdrawn"
+    said(fedcart("promote", recipe, 1, "--by", "ann"))
+    finished(home, store, recipe, "third")
+    said(fedcart("promote", recipe, 3, "--by", "ann"))
+    withdraw(runs[0], recipe, number=2)
+    assert refused(fedcart("rollback", recipe, "--by", "ann"), RunConflict) == "release-withdrawn"
+    assert read_champion(store, recipe).release == 3
+
+
+def withdraw(run, recipe, number) -> None:
+    """As `shop-a` would tell of rows that a run learned from."""
+    facts = {"party": "shop-a", "recipe": recipe, "number": number, "leaves": False, "withdrawal": "a" * 64}
+    notice = WithdrawalNotice(**facts, receipts=({"run": run.run, "round": 1},))
+    create_signed(run.stores["shop-a"], withdrawal_key("shop-a", recipe, number), notice, run.keys["shop-a"])
 
 
 def test_what_cannot_be_recorded_is_a_warning_and_a_sync_catches_up(

@@ -9,8 +9,9 @@ import pytest
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.releases import ReleaseRequest
+from fedmodels.protocol.retraining import RetrainingRequest
 from infra.deployments import looking, starting
-from infra.layout import closed_key, plan_key
+from infra.layout import closed_key, plan_key, retraining_key
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
 from tasks.exchange import create_message
@@ -52,12 +53,12 @@ class Runs:
 
         monkeypatch.setattr(ObjectStore, "put_at", moved)
 
-    def add(self, status="finished", parties=PARTIES) -> str:
+    def add(self, status="finished", parties=PARTIES, repeats=None) -> str:
         number = next(NUMBERS)
         run = FinishedRun(self.home, f"run-{number}", seed=number)
         recipe = run.plan.recipe.model_copy(update={"name": self.recipe})
         keys = {party: run.plan.parties[party] for party in parties}
-        run.plan = run.plan.model_copy(update={"recipe": recipe, "parties": keys})
+        run.plan = run.plan.model_copy(update={"recipe": recipe, "parties": keys, "repeats": repeats})
         self.write(plan_key(run.run), run.plan.model_dump_json())
         closed = Closed(
             run=run.run,
@@ -101,6 +102,33 @@ def test_the_latest_finished_run_waits_until_its_checks_were_made(runs, find):
     assert find(runs.recipe) == latest, "its flow run died before the promotion"
     promote(runs.store, runs.recipe, 1, "ann", undocumented)
     assert find(runs.recipe) is None, f"{older} was passed over"
+
+
+def test_a_run_that_was_made_again_takes_the_place_of_no_newer_model(runs, find):
+    older, latest = runs.add(), runs.add()
+    runs.add(repeats=older)
+    assert find(runs.recipe) == latest
+    reported(runs.store, runs.propose(latest), verdict="failed")
+    assert find(runs.recipe) is None, "the repetition waits for nothing"
+
+
+def test_a_retraining_without_a_party_that_left_waits_though_it_is_of_some_of_them(runs, find):
+    runs.add()
+    retrained = runs.add(parties=PARTIES[:2])
+    request = RetrainingRequest(
+        recipe=runs.recipe,
+        number=1,
+        ticket="t",
+        run=retrained,
+        champion_sha256="0" * 64,
+        parties=PARTIES[2:],
+        withdrawals=("k",),
+        without=PARTIES[2:],
+        reason="withdrawal",
+    )
+    create_message(runs.store, retraining_key(runs.recipe, 1), request)
+    runs.add(parties=PARTIES[:2])  # a comparison
+    assert find(runs.recipe) == retrained
 
 
 @pytest.mark.parametrize(

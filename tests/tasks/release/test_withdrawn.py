@@ -28,6 +28,7 @@ from tasks.release.marks import read_marks
 from tasks.release.promoting import promote, rollback
 from tasks.release.reading import read_release
 from tasks.release.requesting import open_release
+from tasks.release.steps import promote_release
 from tasks.release.withdrawn import hear_withdrawals, known_notices, mark_release, touches_of
 from tests.tasks.release.released_models import proposed, reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
@@ -59,7 +60,7 @@ def tell(run: FinishedRun, party: str, *rounds: int, number: int = 1, signed_by:
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
-        receipts=tuple({"run": run.run, "round": each} for each in rounds),
+        receipts=tuple({"run": facts.get("of", run.run), "round": each} for each in rounds),
     )
     place = withdrawal_key(party, recipe_of(run), number)
     create_signed(run.stores[party], place, notice, run.keys[signed_by or party])
@@ -105,6 +106,14 @@ def test_a_release_that_learned_from_it_is_marked_and_promoted_no_more(run, key)
     assert "from round 2 of" in said.sentence and "rows that shop-c withdrew" in said.sentence
     assert read_marks(run.store, recipe_of(run), release, public_key(key)) == view.marks
     assert hear(run, key).notices == (), "it is heard once"
+
+
+def test_the_flow_hears_before_it_promotes(run, key, home):
+    release = asked(run)
+    tell(run, "shop-c", 2)
+    desk = SimpleNamespace(store=run.store, signing_key=key, model_key=None, party_keys={}, folder=home)
+    report = read_release(run.store, recipe_of(run), release).found.report
+    refused(promote_release.fn, desk, report, "ann")
 
 
 def test_a_model_of_before_is_left_alone(run, key):
@@ -199,6 +208,29 @@ def test_a_damaged_run_holds_up_nobodys_right(run, key):
     assert [error.code for error in heard.damaged] == ["chain-broken"]
     run.store.put_blob(place, data)
     refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+
+
+def test_a_request_that_is_gone_holds_up_nobodys_right(run, key):
+    gone, release = asked(run, round_number=1), asked(run)
+    run.store.delete(release_key(recipe_of(run), gone, "request"))
+    tell(run, "shop-a", 2)
+    heard = hear(run, key)
+    assert len(heard.notices) == 1
+    assert [error.code for error in heard.damaged] == ["release-unknown"]
+    refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+
+
+def test_a_damaged_plan_that_a_notice_names_holds_up_nobodys_right(run, key):
+    asked(run)
+    damaged = f"{run.run}-damaged"
+    run.store.put_blob(plan_key(damaged), b"{}")
+    tell(run, "shop-a", 2, of=damaged)
+    tell(run, "shop-b", 2)
+    heard = hear(run, key)
+    assert [each.party for each in heard.notices] == ["shop-b"]
+    assert [each.code for each in heard.refused] == ["withdrawal-invalid"]
+    run.store.delete(plan_key(damaged))
+    run.stores["shop-a"].delete(withdrawal_key("shop-a", recipe_of(run), 1))
 
 
 def test_the_lineage_tells_where_the_run_is_gone(run, key):

@@ -1,10 +1,12 @@
 """A withdrawal is answered with a training without it, once, as long as there are parties and room for it."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
 
-from fedmodels.errors import QuorumMissed, RunConflict
+from fedmodels.errors import IntegrityError, QuorumMissed, RunConflict
+from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.messages import Closed, Plan, StartingModel
 from fedmodels.protocol.retraining import RetrainingRequest, RunAge, retraining_tags
 from fedmodels.protocol.withdrawal import WithdrawalNotice
@@ -15,10 +17,21 @@ from fedmodels.protocol.withdrawal_retraining import (
     is_withdrawal,
 )
 from infra.keys import load_private_key
-from infra.layout import closed_key, plan_key, retraining_key, withdrawal_key
+from infra.layout import (
+    closed_key,
+    model_key,
+    plan_key,
+    release_key,
+    retraining_key,
+    round_key,
+    withdrawal_key,
+)
 from infra.settings import load_role_settings
 from tasks.exchange import create_message, create_signed
+from tasks.release.answering import reject
+from tasks.release.lineage import note_spoilt
 from tasks.release.promoting import promote
+from tasks.release.reading import read_report
 from tasks.release.requesting import open_release
 from tasks.release.withdrawn import known_notices
 from tasks.retraining import steps, withdrawing
@@ -96,16 +109,18 @@ def scene(home, monkeypatch):
 
 
 def tell(scene, party="shop-c", number=1, **facts):
-    run = scene.run
+    run, recipe = scene.run, facts.get("recipe", scene.recipe)
     notice = WithdrawalNotice(
         party=party,
-        recipe=scene.recipe,
+        recipe=recipe,
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
-        receipts=tuple({"run": run.run, "round": each} for each in facts.get("rounds", (2,))),
+        receipts=tuple(
+            {"run": facts.get("of", run.run), "round": each} for each in facts.get("rounds", (2,))
+        ),
     )
-    create_signed(run.stores[party], withdrawal_key(party, scene.recipe, number), notice, run.keys[party])
+    create_signed(run.stores[party], withdrawal_key(party, recipe, number), notice, run.keys[party])
 
 
 def look(scene):
@@ -153,6 +168,35 @@ def test_one_whose_run_failed_has_answered_nothing(scene):
     assert ask(scene, ticket="next", run="again-2").number == 2
 
 
+def trained(scene, request, parties=PARTIES) -> FinishedRun:
+    """The run of a retraining, of one round, over."""
+    run = FinishedRun(scene.run.home, request.run, seed=900 + next(NUMBERS), changes={"name": scene.recipe})
+    run.play(1, dict.fromkeys(parties, 1), accuracy=0.7)
+    run.close()
+    return run
+
+
+def test_one_that_learned_from_what_was_withdrawn_since_has_answered_nothing(scene):
+    tell(scene)
+    assert look(scene)
+    run = trained(scene, ask(scene, run=f"{scene.recipe}-x"))
+    assert not look(scene), "its model waits for a release"
+    tell(scene, "shop-b", of=run.run, rounds=(1,))
+    assert look(scene)
+    request = ask(scene, ticket="next", run="again-2")
+    assert (request.number, request.parties) == (2, ("shop-c",))
+
+
+def test_one_of_which_nobody_can_tell_what_it_learned_from_has_answered_nothing(scene):
+    tell(scene)
+    assert look(scene)
+    run = trained(scene, ask(scene, run=f"{scene.recipe}-x"))
+    tell(scene, "shop-b", of=run.run, rounds=(2,))
+    assert not look(scene), "no such update counts in it"
+    scene.store.put_blob(round_key(run.run, 1, "decision"), b"{}")
+    assert look(scene)
+
+
 def test_a_party_that_left_takes_no_part(scene, monkeypatch):
     tell(scene, leaves=True)
     withdrawing.hear_withdrawals(scene.store, scene.key, {})
@@ -171,15 +215,55 @@ def test_where_every_round_saw_them_an_earlier_release_is_the_start_or_the_base_
     withdrawing.hear_withdrawals(scene.store, scene.key, {})
     plan, notices = scene.run.plan, known_notices(scene.store, scene.recipe)
     assert last_that_never_saw(scene.store, plan, 1, notices) is None
-    other = FinishedRun(
-        scene.run.home, f"{scene.recipe}-b", seed=900 + next(NUMBERS), changes={"name": scene.recipe}
-    )
-    other.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
-    other.close()
-    facts = {"round_number": 1, "model_sha256": other.head.best_model_sha256}
-    reported(other.store, open_release(other.store, scene.recipe, "u", run=other.run, **facts))
-    found = last_that_never_saw(scene.store, plan, 1, notices)
-    assert found == StartingModel(run=other.run, round=1, model_sha256=other.head.best_model_sha256)
+    other = released(scene, "b")
+    start = StartingModel(run=other.run, round=1, model_sha256=other.head.best_model_sha256)
+    assert last_that_never_saw(scene.store, plan, 1, notices) == start
+
+
+def released(scene, name, approval="none", **changes) -> FinishedRun:
+    """Another run of the recipe, whose model passed the checks of a release."""
+    name = f"{scene.recipe}-{name}"
+    run = FinishedRun(scene.run.home, name, seed=900 + next(NUMBERS), changes={"name": scene.recipe})
+    run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+    run.close()
+    facts = {"round_number": 1, "model_sha256": run.head.best_model_sha256}
+    reported(run.store, open_release(run.store, scene.recipe, name, run=name, **facts), approval=approval)
+    if changes:
+        run.store.put_blob(plan_key(name), canonical_json(run.plan.model_copy(update=changes)))
+    return run
+
+
+@pytest.mark.parametrize("why", ["rejected", "overdue", "spoilt", "pruned", "built otherwise", "forgotten"])
+def test_no_release_is_the_start_that_was_refused_is_gone_or_of_another_model(scene, monkeypatch, why):
+    tell(scene, "shop-a", rounds=(1,))
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    plan, notices, store = scene.run.plan, known_notices(scene.store, scene.recipe), scene.store
+    good = released(scene, "b")
+    person = why in ("rejected", "overdue")
+    changes = {"parameters": plan.parameters[:1]} if why == "built otherwise" else {}
+    newest = released(scene, "c", "person" if person else "none", **changes)
+    if why == "rejected":
+        reject(store, scene.recipe, 3, "ann", "not this one")
+    elif why == "overdue":
+        monkeypatch.setattr(type(store), "age", lambda *_: 3600.0)
+    elif why == "spoilt":
+        error = IntegrityError("It was altered", code="release-altered")
+        note_spoilt(store, read_report(store, scene.recipe, 3).report, error)
+    elif why == "pruned":
+        store.delete(model_key(newest.head.best_model_sha256))
+    elif why == "forgotten":
+        store.delete(release_key(scene.recipe, 3, "request"))
+    found = last_that_never_saw(store, plan, 1, notices)
+    assert found is not None and found.run == good.run
+
+
+def test_a_model_of_the_champions_run_that_is_gone_is_no_start(scene):
+    tell(scene)
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    good = released(scene, "b")
+    scene.store.delete(model_key(scene.run.records[0].model_sha256))
+    found = last_that_never_saw(scene.store, scene.run.plan, 1, known_notices(scene.store, scene.recipe))
+    assert found is not None and found.run == good.run
 
 
 def test_too_few_left_wait_for_a_person(scene):
@@ -198,6 +282,20 @@ def test_an_open_run_that_nobody_conducts_is_told(scene):
     with pytest.raises(RunConflict, match="end it with fedcart runs cancel") as caught:
         look(scene)
     assert caught.value.code == "withdrawal-run-stopped"
+
+
+def test_a_champion_whose_request_is_gone_holds_up_no_other_recipe(scene, monkeypatch):
+    other = f"a-{scene.recipe}"  # it comes first
+    facts = {"round_number": 2, "model_sha256": scene.run.head.best_model_sha256}
+    reported(scene.store, open_release(scene.store, other, "t", run=scene.run.run, **facts))
+    promote(scene.store, other, 1, "ann", undocumented)
+    scene.store.delete(release_key(other, 1, "request"))
+    tell(scene)
+    tell(scene, recipe=other)
+    monkeypatch.setattr(withdrawing, "get_run_logger", lambda: logging.getLogger("watch"))
+    answered = withdrawing.answer_withdrawals.fn(scene.desk)
+    assert scene.recipe in answered.started
+    assert answered.damaged.code == "release-unknown"
 
 
 def test_the_record_of_a_drift_retraining_keeps_its_bytes(scene):
