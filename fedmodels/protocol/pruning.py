@@ -65,7 +65,7 @@ def parse_keep(text: str) -> Keep:
     )
 
 
-def is_over(standing: str, *, documented: bool, answered: bool) -> bool:
+def is_over(standing: str, *, documented: bool, answered: bool, withdrawn: bool = False) -> bool:
     """Whether a release keeps its run's models no longer.
 
     Args:
@@ -73,8 +73,13 @@ def is_over(standing: str, *, documented: bool, answered: bool) -> bool:
         documented: it has a lineage record.
         answered: somebody's word on it, or the deadline's, is written: a form that was filled in before the
             deadline may still wait to be.
+        withdrawn: its model learned from what was withdrawn, so that `promote` refuses it for good.
     """
-    return standing in OVER and not documented and (answered or standing != "deadline passed")
+    if documented:
+        return False
+    if withdrawn and standing == "ready":
+        return True
+    return standing in OVER and (answered or standing != "deadline passed")
 
 
 def why_kept(facts: Iterable[RunFacts], keep: Keep, recipe: str | None = None) -> dict[str, str | None]:

@@ -133,7 +133,7 @@ def rollback_target(history: Sequence[Champion], to: int | None) -> Champion:
         known = ", ".join(str(number) for number in sorted({pointer.release for pointer in history}))
         raise InputError(
             f"Release {to} of {champion.recipe} never was the champion (these were: {known})",
-            fix=f"name one of them, or run fedcart release promote {champion.recipe} {to}",
+            fix=f"name one of them, or see fedcart release list {champion.recipe}",
             code="rollback-unknown",
         )
     return target

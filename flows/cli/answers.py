@@ -4,6 +4,7 @@ from flows.cli.champion import (
     ByOption,
     CommentOption,
     documenting,
+    hear_first,
     pass_on_answer,
     promote_and_follow,
     tell_champion,
@@ -27,11 +28,14 @@ def approve(
     from flows.open_store import open_named_store
     from infra.settings import load_settings
     from tasks.release.answering import approve as approve_release
+    from tasks.release.withdrawn import refuse_withdrawn
 
     name, settings = by or who(), load_settings()
     with open_named_store(settings) as store:
         documenting(store, settings)  # without the keys the word would stand, and nothing be promoted
-        approve_release(store, check_identifier("recipe", recipe), release, name, comment)
+        hear_first(store, settings)
+        refuse_withdrawn(store, check_identifier("recipe", recipe), release)  # before the word, as well
+        approve_release(store, recipe, release, name, comment)
         try:
             champion = promote_and_follow(store, settings, recipe, release, name)
         finally:  # only now: a flow run that promotes at the same moment would win the race

@@ -174,7 +174,7 @@ def damaged() -> IntegrityError:
     """The error for content that is nowhere as it was pinned."""
     return IntegrityError(
         "A table of the data version is damaged or missing in the party's cache, and not at its remote",
-        fix="restore the cache or the remote from a backup, or pin the tables that there are",
+        fix="restore the cache or the remote from a backup; trainings go on with the tables that there are",
         code="version-damaged",
     )
 

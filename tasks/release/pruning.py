@@ -156,7 +156,8 @@ def _look_at_releases(store: ObjectStore) -> _Releases:
             run = view.request.run
             documented = store.exists(release_key(recipe, number, "lineage"))
             answered = view.found is not None and view.found.approval is not None
-            if is_over(view.standing, documented=documented, answered=answered):
+            withdrawn = bool(view.marks)
+            if is_over(view.standing, documented=documented, answered=answered, withdrawn=withdrawn):
                 over.append(f"{releases_prefix(recipe)}{number:04d}/")
             elif keeping.get(run) != "champion":
                 keeping[run] = view.standing

@@ -159,6 +159,9 @@ def test_a_release_is_over_where_nothing_can_promote_it_any_more():
         assert is_over(standing, documented=False, answered=True)
         assert not is_over(standing, documented=True, answered=True), "its lineage record needs it"
     assert not is_over("deadline passed", documented=False, answered=False), "a form may wait to be read"
+    assert is_over("ready", documented=False, answered=True, withdrawn=True)
+    assert not is_over("ready", documented=True, answered=True, withdrawn=True)
+    assert not is_over("awaiting approval", documented=False, answered=False, withdrawn=True), "reject it"
     for standing in (
         "champion",
         "champion before",

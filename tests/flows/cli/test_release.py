@@ -310,14 +310,14 @@ def test_a_release_that_is_promoted_says_where_it_comes_from(
     assert "Its signature was not checked" in said(fedcart("show", recipe, 1)), "as a party sees it"
 
 
-def finished(home, store, recipe, name, *, signed=True) -> FinishedRun:
+def finished(home, store, recipe, name, *, signed=True, approval="none") -> FinishedRun:
     """A run whose model asks to be released."""
     run = FinishedRun(home, f"{name}-of-{recipe}", seed=next(SEEDS))
     run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
     run.close()
     sha256 = run.head.best_model_sha256
     request = open_release(store, recipe, name, run=run.run, round_number=1, model_sha256=sha256)
-    reported(store, request)
+    reported(store, request, approval=approval)
     if signed:
         sign(home, store, recipe, request.release)
     return run
@@ -354,6 +354,14 @@ def test_what_was_withdrawn_is_heard_before_the_champion_moves(fedcart, home, st
     withdraw(runs[0], recipe, number=2)
     assert refused(fedcart("rollback", recipe, "--by", "ann"), RunConflict) == "release-withdrawn"
     assert read_champion(store, recipe).release == 3
+
+
+def test_a_word_for_what_was_withdrawn_is_not_taken_so_that_it_can_still_be_rejected(
+    fedcart, home, store, recipe
+):
+    withdraw(finished(home, store, recipe, "first", signed=False, approval="person"), recipe, number=1)
+    assert refused(fedcart("approve", recipe, 1, "--by", "ann"), RunConflict) == "release-withdrawn"
+    said(fedcart("reject", recipe, 1, "--by", "ann"))
 
 
 def withdraw(run, recipe, number) -> None:
