@@ -124,22 +124,32 @@ def data_folder(home: Path, role: str, recipe: str) -> Path:
 
 
 def is_cut(recipe: Recipe, home: Path) -> bool:
-    """Whether the coordinator's sets stand here, cut from the tables that the recipe names, as it says."""
-    return _standing_role(data_folder(home, "coordinator", recipe.name), _fingerprint(recipe)) is not None
+    """Whether the coordinator's sets stand here, cut from the tables that the recipe names.
+
+    With which seed they were cut does not matter: other seeds may be tried on the same sets.
+    """
+    document = read_json(data_folder(home, "coordinator", recipe.name) / "manifest.json")
+    return document is not None and document.get("source") in (
+        None,
+        sha256_hex(canonical_json(_source(recipe))),
+    )
 
 
 def _fingerprint(recipe: Recipe) -> str:
-    """Changes with everything that decides the tables: sections of the recipe, packages, own files."""
+    """Changes with everything that decides the tables: what they are cut from, and the seed."""
+    return sha256_hex(canonical_json({**_source(recipe), "seed": recipe.seed}))
+
+
+def _source(recipe: Recipe) -> dict[str, Any]:
+    """What the tables are cut from: sections of the recipe, packages, own files."""
     own = recipe.data.coordinator
     files = (own.table, own.public, own.validation, own.holdout)
-    decisive = {
+    return {
         "format": _FORMAT,
         "data": recipe.without_paths().data.model_dump(mode="json"),
-        "seed": recipe.seed,
         "package": data_source(recipe.data.source).sha256 if recipe.data.source else None,
         "tables": [_sha256_if_there(Path(file)) if file else None for file in files],
     }
-    return sha256_hex(canonical_json(decisive))
 
 
 def _standing_manifest(recipe: Recipe, home: Path, fingerprint: str) -> DataManifest | None:
@@ -180,7 +190,13 @@ def _write_tables(recipe: Recipe, home: Path, fingerprint: str) -> DataManifest:
             )
     else:
         own = prepare_coordinator_tables(data, seed=recipe.seed)
-    facts = {"fingerprint": fingerprint, "labels": list(class_names(data, own)), "cleaned": own.counts}
+    source = sha256_hex(canonical_json(_source(recipe)))
+    facts = {
+        "fingerprint": fingerprint,
+        "source": source,
+        "labels": list(class_names(data, own)),
+        "cleaned": own.counts,
+    }
     documents["coordinator"] = _write_role(home, "coordinator", recipe.name, own.sets(), facts)
     return _manifest(recipe, documents, unchanged=False)
 

@@ -39,6 +39,12 @@ def test_what_was_prepared_is_trained_on(own):
     refuse_other_tables(own.recipe(), own.home, "mine.yaml")
 
 
+def test_another_seed_may_be_tried_on_the_same_sets(own):
+    tried = own.recipe()
+    tried = tried.model_copy(update={"seed": tried.seed + 1})
+    refuse_other_tables(tried, own.home, "mine.yaml")
+
+
 @pytest.mark.parametrize(("party", "table", "name"), [("shop-a", "train", "a"), ("shop-b", "holdout", "h")])
 def test_another_table_of_a_party(own, party, table, name):
     own.parties[party][table] = copied(own, name)
