@@ -131,13 +131,18 @@ def is_cut(recipe: Recipe, home: Path) -> bool:
     document = read_json(data_folder(home, "coordinator", recipe.name) / "manifest.json")
     return document is not None and document.get("source") in (
         None,
-        sha256_hex(canonical_json(_source(recipe))),
+        _source_hash(recipe),
     )
 
 
 def _fingerprint(recipe: Recipe) -> str:
     """Changes with everything that decides the tables: what they are cut from, and the seed."""
     return sha256_hex(canonical_json({**_source(recipe), "seed": recipe.seed}))
+
+
+def _source_hash(recipe: Recipe) -> str:
+    """Changes with what the tables are cut from."""
+    return sha256_hex(canonical_json(_source(recipe)))
 
 
 def _source(recipe: Recipe) -> dict[str, Any]:
@@ -190,10 +195,9 @@ def _write_tables(recipe: Recipe, home: Path, fingerprint: str) -> DataManifest:
             )
     else:
         own = prepare_coordinator_tables(data, seed=recipe.seed)
-    source = sha256_hex(canonical_json(_source(recipe)))
     facts = {
         "fingerprint": fingerprint,
-        "source": source,
+        "source": _source_hash(recipe),
         "labels": list(class_names(data, own)),
         "cleaned": own.counts,
     }

@@ -132,7 +132,7 @@ class Facts:
     @property
     def stopped(self) -> RunAge | None:
         """An open run that nobody conducts any more: no retraining begins beside it until a person acts."""
-        return next((run for run in self.runs if run.open and not run.conducted), None)
+        return stopped_run(self.runs)
 
 
 def check_retraining(section: DriftSection, facts: Facts) -> None:
@@ -188,12 +188,26 @@ def check_retraining(section: DriftSection, facts: Facts) -> None:
             fix="wait, or train by hand",
             code="drift-cool-down",
         )
-    if facts.budget:
+    check_budget(name, facts.budget)
+
+
+def check_budget(recipe: str, why_not: str) -> None:
+    """Hold a retraining against the privacy budget's word, a clause that is empty where it allows one.
+
+    Raises:
+        RunConflict: `drift-budget`.
+    """
+    if why_not:
         raise RunConflict(
-            f"A retraining of {name} would break the privacy budget: {facts.budget}",
+            f"A retraining of {recipe} would break the privacy budget: {why_not}",
             fix="raise the budget, or do without",
             code="drift-budget",
         )
+
+
+def stopped_run(runs: Sequence[RunAge]) -> RunAge | None:
+    """The first open run that nobody conducts any more."""
+    return next((run for run in runs if run.open and not run.conducted), None)
 
 
 def check_alone(recipe: str, runs: Sequence[RunAge], living: Set[str]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fedmodels.errors import QuorumMissed, RunConflict
-from fedmodels.protocol.retraining import RunAge
+from fedmodels.protocol.retraining import RunAge, check_budget, stopped_run
 from fedmodels.words import counted
 
 WITHDRAWAL = {"cause": "withdrawal"}
@@ -69,7 +69,7 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
             fix="let further parties join, or train by hand with a recipe that takes fewer",
             code="withdrawal-parties",
         )
-    if stopped := next((run for run in facts.runs if run.open and not run.conducted), None):
+    if stopped := stopped_run(facts.runs):
         raise RunConflict(
             f"The run {stopped.run} of {name} has been open for {stopped.age:.0f} s and nobody conducts it "
             "any more, so no training without what was withdrawn begins",
@@ -82,9 +82,4 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
             fix=f"wait for its end, or run fedcart runs cancel {open_run.run}",
             code="withdrawal-run-open",
         )
-    if facts.budget:
-        raise RunConflict(
-            f"A retraining of {name} would break the privacy budget: {facts.budget}",
-            fix="raise the budget, or do without",
-            code="drift-budget",
-        )
+    check_budget(name, facts.budget)

@@ -66,20 +66,22 @@ def recipe_of(run) -> str:
     return f"tiny-{run.run}"
 
 
-def release(recorder, run) -> None:
-    run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
+def release(recorder, run, recipe=None, accuracy=0.7) -> None:
+    """Play a run and make its model the champion of a recipe, by default its own."""
+    recipe = recipe or recipe_of(run)
+    run.play(1, dict.fromkeys(PARTIES, 1), accuracy=accuracy)
     run.close()
     request = open_release(
         run.store,
-        recipe_of(run),
-        "flow-run",
+        recipe,
+        run.run,
         run=run.run,
         round_number=1,
         model_sha256=run.head.best_model_sha256,
     )
     reported(run.store, request)
     document = partial(record_lineage, run.store, recorder.key)
-    promote(run.store, recipe_of(run), request.release, "ann", document)
+    promote(run.store, recipe, request.release, "ann", document)
 
 
 def orphan(store) -> None:
@@ -165,18 +167,7 @@ def test_a_repository_that_cannot_be_opened_keeps_everything(recorded, settings,
 
 def test_older_releases_stay_as_well(recorded, settings, opened, old, recorder, home):
     second = FinishedRun(home, f"{opened.run}-second", seed=9001)
-    second.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.8)
-    second.close()
-    request = open_release(
-        second.store,
-        recipe_of(opened),
-        "second",
-        run=second.run,
-        round_number=1,
-        model_sha256=second.head.best_model_sha256,
-    )
-    reported(second.store, request)
-    promote(second.store, recipe_of(opened), 2, "ann", partial(record_lineage, second.store, recorder.key))
+    release(recorder, second, recipe_of(opened), accuracy=0.8)
     record_releases(recorder, recipe_of(opened))
     orphan(opened.store)
     assert keys(remove_unrecorded(opened.store, settings)) == set(ORPHANS)
