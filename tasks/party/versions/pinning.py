@@ -19,7 +19,7 @@ from fedmodels.recipe import Recipe
 from infra.file_hash import file_md5
 from infra.private_files import read_json, write_json
 from infra.settings import Tables
-from infra.versioning.cache import IGNORED, TableCache, table_cache
+from infra.versioning.cache import IGNORED, TableCache, has_bytes_of, table_cache
 from infra.versioning.history import History
 from tasks.party.versions.desk import VersionDesk
 
@@ -145,7 +145,7 @@ def _unchanged(
         return newest
     if any(marks.get(name, [-1])[0] != table.bytes for name, table in newest.tables.items()):
         return None
-    if any(file_md5(paths[name]) != table.md5 for name, table in newest.tables.items()):
+    if any(not has_bytes_of(desk.root, table.md5, paths[name]) for name, table in newest.tables.items()):
         return None
     _note_seen(desk, recipe, newest, marks)
     return newest

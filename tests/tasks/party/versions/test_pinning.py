@@ -45,7 +45,7 @@ def test_tables_that_did_not_change_are_not_read_again(shop, monkeypatch):
     for name in ("train", "holdout"):
         os.utime(shop.place / f"{name}.csv", (1_000_000_000, 1_000_000_000))
     shop.pin()
-    monkeypatch.setattr(pinning, "file_md5", lambda path: pytest.fail(f"{path.name} was read"))
+    monkeypatch.setattr(pinning, "has_bytes_of", lambda *_: pytest.fail("a table was read"))
     monkeypatch.setattr(caching, "_opened", lambda root: pytest.fail("DVC was opened"))
     assert shop.pin().made is False
     monkeypatch.undo()
@@ -61,6 +61,18 @@ def test_a_table_that_was_just_written_is_read_again(shop):
     path.write_text(path.read_text().replace("text 3", "text X"))
     os.utime(path, ns=(marks.st_atime_ns, marks.st_mtime_ns))
     assert shop.pin().version.number == 2
+
+
+def test_a_table_that_is_still_there_mends_what_was_damaged_in_the_cache(shop):
+    first = shop.pin()
+    damaged, gone = shop.cached
+    whole = {path: path.read_bytes() for path in shop.cached}
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"X" * damaged.stat().st_size)
+    gone.unlink()
+    again = shop.pin()
+    assert (again.version, again.made) == (first.version, False)
+    assert {path: path.read_bytes() for path in shop.cached} == whole
 
 
 def test_fresh_rows_make_a_new_version_and_old_ones_stay(shop):
