@@ -26,6 +26,12 @@ _FETCHED = "refs/fedcart/fetched/"
 _PUSHED = "refs/fedcart/pushed"
 
 
+def own_environment() -> dict[str, str]:
+    """This process's environment for a git that works where it is told, asks nobody, and speaks English."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
+    return {**inherited, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+
+
 def is_url(place: str) -> bool:
     """Whether a setting names a repository by a URL, `ssh://…` or `git@host:path` say, and not by a path."""
     return "://" in place or re.match(r"[\w.-]+@[\w.-]+:", place) is not None
@@ -98,8 +104,6 @@ class GitRemote:
         )
 
     def _git(self, *words: str) -> subprocess.CompletedProcess[str]:
-        inherited = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER}
-        quiet = {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         program = ["git", f"--git-dir={self.folder}", *_KEPT_OUT, *words]
         try:
             return subprocess.run(
@@ -108,7 +112,7 @@ class GitRemote:
                 text=True,
                 check=False,
                 timeout=_TIMEOUT_S,
-                env={**inherited, **quiet},
+                env=own_environment(),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,  # without a terminal, ssh asks nobody for a password
             )

@@ -1,6 +1,8 @@
 """`fedcart reproduce`: train a run again, and say whether the same model came of it."""
 
 from dataclasses import asdict
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,6 +30,10 @@ def reproduce(
     name: Annotated[
         str | None, typer.Option("--run", metavar="RUN", help="Id of the new run; RUN-again-1 if not given.")
     ] = None,
+    code_into: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Train nothing; check out the code that trained RUN there."),
+    ] = None,
     out: OutOption = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -42,7 +48,8 @@ def reproduce(
     what coordinator and parties compute with that is another now.
 
     The code that runs is that of this installation. Was the run made by
-    another commit, a warning says so first.
+    another commit, a warning says so first; --code-into FOLDER checks that
+    commit out beside this one and says how to go on there.
     """
     from fedmodels.errors import RunConflict
     from fedmodels.identifiers import check_identifier
@@ -50,6 +57,7 @@ def reproduce(
     from flows.cli.progress import goes_on_without, run_progress
     from flows.following import Request, begin, follow, running_store
     from infra.checkout import read_checkout
+    from infra.code_worktree import check_out_beside
     from infra.local.users import using
     from infra.settings import load_settings
     from infra.whole_files import check_file_target
@@ -60,9 +68,13 @@ def reproduce(
         check_file_target(out)
     store = running_store(home)
     then = read_played(store, check_identifier("run", run))
-    again = check_identifier("run", name) if name else next_name(store, run)
+    if code_into:
+        check_out_beside(known_commit(run, then.plan.environment), code_into)
+        tell_steps(run, code_into, home, as_json=as_json)
+        return
     if other_code := code_in_words(then.plan.environment, read_checkout()):
         warn(other_code)
+    again = check_identifier("run", name) if name else next_name(store, run)
     request = Request(then.plan.recipe, again, parties=tuple(sorted(then.plan.parties)), repeats=run)
     with using(home, f"fedcart reproduce of {run}"), run_progress(again) as watch:
         begun = begin(request, home)
@@ -97,9 +109,45 @@ def code_in_words(then: "Environment | None", here: "Checkout") -> str:
     ours = f"commit {here.commit[:12]}" if here.commit else "code of no commit"
     return (
         f"the run was trained by commit {then.code[:12]}, and this is {ours}"
-        f"{' with changes' if here.modified else ''}; for the same code, run fedcart down, "
-        f"git checkout {then.code[:12]} and make setup, then fedcart up and this command again."
+        f"{' with changes' if here.modified else ''}; for the same code, add "
+        "--code-into FOLDER, which checks it out there and says how to go on."
     )
+
+
+def known_commit(run: str, then: "Environment | None") -> str:
+    """The commit that trained a run.
+
+    Raises:
+        RunConflict: `code-unknown`: its plan names none, or none that is all of its code.
+    """
+    from fedmodels.errors import RunConflict
+
+    if then is not None and then.code and not then.modified:
+        return then.code
+    of_what = "by code of no commit" if then is None or not then.code else "with changes that no commit holds"
+    raise RunConflict(
+        f"The run {run} was trained {of_what}, so that its code cannot be checked out",
+        fix="leave --code-into out to train it again with the code that is here",
+        code="code-unknown",
+    )
+
+
+def tell_steps(run: str, folder: Path, home: Path, *, as_json: bool) -> None:
+    """How to go on in the folder that holds the code of a run."""
+    steps = [
+        "fedcart down",
+        f"cd {quote(str(folder.absolute()))}",
+        "make setup",
+        f"export FEDCART_HOME={quote(str(home.absolute()))}",
+        ".venv/bin/fedcart up",
+        f".venv/bin/fedcart reproduce {run}",
+    ]
+    if as_json:
+        print_json({"run_id": run, "folder": str(folder.absolute()), "steps": steps})
+        return
+    say(f"The code of {run} is in {folder}. To train the run again with it:")
+    for step in steps:
+        say(f"  {step}")
 
 
 def document(

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+from fedmodels.errors import RunConflict
 from flows import following
-from flows.cli.reproduce import code_in_words, tell
+from flows.cli import reproduce as command
+from flows.cli.reproduce import code_in_words, known_commit, tell
+from infra import code_worktree
 from infra.checkout import Checkout
 from tests.fedmodels.protocol.test_lineage import HERE
 from tests.flows.cli.in_process import call_main
@@ -108,7 +111,7 @@ def test_who_trained_on_other_rows_is_told_how_to_bring_the_old_ones_back(capsys
             Checkout("a" * 40, modified=False, constraints_sha256=None),
             "with changes that no commit holds",
         ),
-        (HERE, Checkout("b" * 40, modified=False, constraints_sha256=None), f"git checkout {'a' * 12}"),
+        (HERE, Checkout("b" * 40, modified=False, constraints_sha256=None), "--code-into FOLDER"),
         (HERE, Checkout("a" * 40, modified=True, constraints_sha256=None), "with changes; for the same code"),
         (HERE, Checkout("", modified=False, constraints_sha256=None), "this is code of no commit"),
     ],
@@ -117,3 +120,31 @@ def test_other_code_is_told_before_anything_is_trained(then, here, said):
     words = code_in_words(then, here)
     assert said in words
     assert bool(said) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("then", "said"),
+    [(None, "by code of no commit"), (HERE.model_copy(update={"modified": True}), "that no commit holds")],
+)
+def test_code_that_no_commit_holds_cannot_be_checked_out(then, said):
+    with pytest.raises(RunConflict, match=said) as caught:
+        known_commit("then", then)
+    assert caught.value.code == "code-unknown"
+    assert known_commit("then", HERE) == HERE.code
+
+
+def test_the_code_of_a_run_comes_into_a_folder_and_nothing_is_trained(home, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(command, "known_commit", lambda run, _environment: f"commit of {run}")
+    monkeypatch.setattr(code_worktree, "check_out_beside", lambda *words: asked.append(words))
+    folder = tmp_path / "the code"
+    words = ["reproduce", "then", "--code-into", str(folder)]
+    told = call_main(monkeypatch, capsys, [*words, "--json"], FEDCART_HOME=str(home))
+    assert told.returncode == 0
+    assert asked == [("commit of then", folder)]
+    steps = json.loads(told.stdout)["steps"]
+    assert steps[1] == f"cd '{folder}'"
+    assert steps[3] == f"export FEDCART_HOME={home}"
+    assert steps[-1] == ".venv/bin/fedcart reproduce then"
+    shown = call_main(monkeypatch, capsys, words, FEDCART_HOME=str(home)).stdout.splitlines()
+    assert steps == [line.strip() for line in shown[1:]]
