@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_name, keyed_texts
-from fedmodels.errors import DataRefused, PolicyForbids, StackError
+from fedmodels.errors import DataRefused, PolicyForbids, StackError, TransientError
 from fedmodels.words import counted
 from infra.file_lock import locked_file
 from infra.private_files import read_json, write_json, write_private
@@ -224,6 +224,28 @@ def withdrawing_alone(workspace: Path, party: str) -> Iterator[None]:
             raise StackError(
                 f"Another process has been withdrawing rows of {party} for {LOCK_TIMEOUT_S:.0f} s",
                 fix="wait for it, or stop it",
+                code="withdrawal-busy",
+            )
+        yield
+
+
+@contextmanager
+def held_list(workspace: Path, recipe: str, party: str) -> Iterator[None]:
+    """Inside, the list of a recipe stays as it is, and so does whether the party has left.
+
+    Whoever puts rows there writes it inside; whoever sends an update looks at it and commits inside. So the
+    receipt stands when the writer looks for receipts, or the sender sees the rows.
+
+    Raises:
+        TransientError: `withdrawal-busy`: somebody has held it for a minute.
+    """
+    _make_private(workspace)
+    with locked_file(_folder(workspace) / f"{recipe}.lock", LOCK_TIMEOUT_S) as held:
+        if not held:
+            raise TransientError(
+                f"Another process has held the list of withdrawn rows of {recipe} at {party} for "
+                f"{LOCK_TIMEOUT_S:.0f} s",
+                fix="wait for what withdraws rows, or for the session that sends an update",
                 code="withdrawal-busy",
             )
         yield

@@ -10,24 +10,26 @@ import pytest
 
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.withdrawn import keyed_name
-from fedmodels.errors import DataRefused, FedcartError, PolicyForbids
+from fedmodels.errors import DataRefused, FedcartError, PolicyForbids, TransientError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Announcement, Signed, StartingModel
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import public_key, verify
 from infra.layout import (
+    closed_key,
     plan_key,
     receipt_key,
     release_key,
+    round_key,
     withdrawal_key,
     withdrawal_reminders_prefix,
 )
 from infra.private_files import write_json
 from infra.settings import load_role_settings
 from infra.versioning.remote import Remote
-from tasks.exchange import create_signed
-from tasks.party import forgetting, told_withdrawals
+from tasks.exchange import create_message, create_signed
+from tasks.party import forgetting, submission, told_withdrawals, withdrawn
 from tasks.party.forgetting import find_concerned, forget
 from tasks.party.forgetting_desk import ForgettingDesk, other_recipes
 from tasks.party.joining import join_run
@@ -350,6 +352,72 @@ def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
         submit()
     assert caught.value.code == "rows-withdrawn"
     assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
+
+
+def test_an_update_is_committed_before_its_rows_are_withdrawn_or_not_at_all(shop, monkeypatch):
+    """Between its session's look at the list and the receipt nobody puts rows there: the notice names it."""
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    monkeypatch.setattr(withdrawn, "LOCK_TIMEOUT_S", 0.0)
+    commit = submission._commit
+
+    def meanwhile(session, receipt):
+        for texts in ([trained], None):
+            with pytest.raises(TransientError) as caught:
+                forget(desk, texts)
+            assert caught.value.code == "withdrawal-busy"
+        commit(session, receipt)
+
+    monkeypatch.setattr(submission, "_commit", meanwhile)
+    submitting(shop)()
+    assert forget(desk, [trained]).notice.places == {(shop.run, 1), (shop.run, 2)}
+
+
+def test_nothing_is_sent_while_rows_are_put_on_the_list(shop, monkeypatch):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    monkeypatch.setattr(withdrawn, "LOCK_TIMEOUT_S", 0.0)
+    submit, put = submitting(shop), forgetting.withdraw
+
+    def meanwhile(*words, **more):
+        with pytest.raises(TransientError):
+            submit()
+        return put(*words, **more)
+
+    monkeypatch.setattr(forgetting, "withdraw", meanwhile)
+    assert forget(desk, [trained]).notice.places == {(shop.run, 1)}
+    with pytest.raises(DataRefused) as caught:
+        submit()
+    assert caught.value.code == "rows-withdrawn"
+
+
+def test_an_open_round_without_an_update_of_the_party_is_named(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    assert forget(desk, [trained]).unanswered == ()
+    announce(shop, 1, PARTIES[1:])
+    assert forget(desk, [trained]).unanswered == (), "nobody waits for this party"
+    shop.store.delete(round_key(shop.run, 1, "announcement"))
+    announce(shop, 1, PARTIES)
+    assert forget(desk, [trained]).unanswered == (), "its update is there"
+    desk.store.delete(receipt_key("shop-a", shop.run, 1))
+    assert forget(desk, [trained]).unanswered == (shop.run,)
+    shop.store.put_blob(closed_key(shop.run), b"{}")
+    assert forget(desk, [trained]).unanswered == ()
+
+
+def announce(made, number, cohort):
+    plan = read_plan(made.store, made.run)
+    announcement = Announcement(
+        run=made.run,
+        round=number,
+        passed_rounds=number - 1,
+        model_sha256=plan.base_model_sha256,
+        cohort=cohort,
+        round_timeout=60.0,
+    )
+    create_message(made.store, round_key(made.run, number, "announcement"), announcement)
+    return announcement
 
 
 def test_a_list_that_is_gone_with_its_folder_is_missed_by_its_notice(shop):
