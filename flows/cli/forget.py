@@ -202,8 +202,8 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
     if done.unanswered:
         runs = ", ".join(done.unanswered)
         warn(
-            f"a round of {runs} is open, and an update that {concerned.party} has just sent may still come. Give "
-            "this command once more after that round."
+            f"a round of {runs} is open, and an update that {concerned.party} has just sent may still come. "
+            "Give this command once more after that round."
         )
     if notice is None:
         say("Nobody needs to be told: no model learned from them.")
