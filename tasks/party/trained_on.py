@@ -120,7 +120,7 @@ def _versions(
 ) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
-    if not (versions.root / ".git").exists():
+    if not versions.has_history():
         return
     with versions.locked():
         for left in desk.workspace.glob(f"{_PREFIX}*"):  # rows that a killed process had brought back

@@ -96,6 +96,20 @@ class VersionDesk:
         """Remember the newest commit."""
         write_json(self.state / "noted.json", {"commit": commit})
 
+    def has_history(self) -> bool:
+        """Whether anything was ever pinned here.
+
+        Raises:
+            IntegrityError: something was, and nothing is left of it (`history-rewritten`).
+        """
+        from infra.versioning.history import is_begun
+
+        if is_begun(self.root):
+            return True
+        if (self.state / "noted.json").exists():
+            raise self._rewritten("is gone")
+        return False
+
     def read(self, history: "History", recipe: str) -> tuple[PinnedVersion, ...]:
         """The versions of a recipe, oldest first, once it is sure that they are those that were pinned.
 

@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 
@@ -305,6 +306,7 @@ def test_who_waits_for_another_pin_for_too_long_is_told(shop):
 POINTS = [
     ("tasks.party.versions.pinning.file_md5", "before"),  # a copy, not yet kept
     ("tasks.party.versions.pinning._files", "before"),  # kept, no document
+    ("pygit2.init_repository", "after"),  # made, not in its place
     ("infra.versioning.history.History.commit", "before"),
     ("infra.versioning.history.History._show", "before"),  # committed, not shown
     ("infra.versioning.history.History.commit", "after"),  # committed, not noted
@@ -348,6 +350,20 @@ def test_a_pin_that_is_killed_is_gone_on_with(shop, point, when, monkeypatch):
     assert not list((shop.desk.root / ".dvc" / "tmp").glob("pin-*"))
     assert len(shop.cached) == 2
     assert shop.pin().made is False
+
+
+def test_a_pin_whose_git_was_killed_inside_its_init_is_gone_on_with(shop):
+    (shop.desk.root / ".git").mkdir(parents=True)
+    assert listed(shop) == []
+    assert shop.pin().version.number == 1
+    assert listed(shop) == [(1, True, ())]
+
+
+def test_a_history_that_is_gone_is_not_begun_anew(shop):
+    shop.pin()
+    shutil.rmtree(shop.desk.root / ".git")
+    for call in (shop.pin, lambda: list_versions(shop.desk, "mine")):
+        refused(call, "history-rewritten")
 
 
 def test_a_damaged_list_of_what_was_pushed_is_made_anew(shop):
