@@ -14,7 +14,7 @@ Nothing below `.state/` is committed or pushed. The name is none that a recipe c
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,12 @@ class VersionDesk:
         document = read_json(self.state / "pushed.json") or {}
         pushed = sorted(self.pushed() | {(version.recipe, version.number)})
         write_json(self.state / "pushed.json", {**document, self.remote.name: pushed})
+
+    def note_not_pushed(self, versions: Collection[PinnedVersion]) -> None:
+        """Remember that these do not lie at the remote any more."""
+        document = read_json(self.state / "pushed.json") or {}
+        gone = {(version.recipe, version.number) for version in versions}
+        write_json(self.state / "pushed.json", {**document, self.remote.name: sorted(self.pushed() - gone)})
 
     def _rewritten(self, how: str) -> IntegrityError:
         return IntegrityError(
