@@ -26,7 +26,7 @@ from fedmodels.data.versions import SHORTEST_PREFIX, PinnedVersion, broken_at
 from fedmodels.errors import InputError, IntegrityError
 from infra.file_lock import locked_file
 from infra.private_files import read_json, write_json, write_private
-from infra.versioning.locks import busy
+from infra.versioning.locks import busy, versions_lock
 from infra.versioning.remote import Remote
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class VersionDesk:
         for place in (self.root, self.state):
             place.mkdir(parents=True, mode=0o700, exist_ok=True)
             place.chmod(0o700)
-        with locked_file(self.state / "lock", self.patience) as held:
+        with locked_file(versions_lock(self.workspace), self.patience) as held:
             if not held:
                 raise busy("another fedcart")
             yield
