@@ -40,7 +40,8 @@ def forget(
     new_list: Annotated[
         bool,
         typer.Option(
-            "--new-list", help="Give up a list that is damaged or gone. FILE has all rows ever withdrawn."
+            "--new-list",
+            help="Give up a list that is damaged, gone or too old. FILE has all rows ever withdrawn.",
         ),
     ] = False,
     as_json: JsonFlag = False,
