@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from tasks.party.versions.pinning import Pinned
 
 
-def pin_party(recipe: Recipe, party: str, settings: Settings) -> "Pinned":
+def pin_party(recipe: Recipe, party: str, settings: Settings, *, anew: bool = False) -> "Pinned":
     """Make a version of the party's tables if they differ from the newest one, and push what is not pushed.
+
+    That includes what the remote has lost since: whether it has the newest version is looked up there.
 
     Args:
         recipe: the recipe.
         party: one of its parties.
         settings: of this process: the party's own, or of the machine that plays all parties.
+        anew: whether all versions that the cache has are pushed, whatever lies at the remote.
 
     Raises:
         FedcartError: as `pin_tables`.
@@ -31,7 +34,8 @@ def pin_party(recipe: Recipe, party: str, settings: Settings) -> "Pinned":
 
     own = party_settings(recipe, party, settings)
     with _remote_within_reach(own), places_told(recipe, party, settings):
-        return pin_tables(_desk(party, own, settings), recipe, party_tables(own.tables, recipe.name, party))
+        desk, tables = _desk(party, own, settings), party_tables(own.tables, recipe.name, party)
+        return pin_tables(desk, recipe, tables, pushing="all anew" if anew else "what is lost")
 
 
 def versions_of(recipe: Recipe, party: str, settings: Settings) -> "tuple[ListedVersion, ...]":

@@ -213,6 +213,16 @@ def withdrawal_key(party: str, recipe: str, number: int) -> str:
     return f"{own_withdrawals_prefix(party)}{recipe}/{number:04d}.json"
 
 
+def withdrawal_reminders_prefix(party: str, recipe: str) -> str:
+    """Below it, one empty-handed reminder for each withdrawal on the party's own list of a recipe."""
+    return f"{own_withdrawals_prefix(party)}{recipe}/list/"
+
+
+def withdrawal_reminder_key(party: str, recipe: str, name: str) -> str:
+    """Create-only: that the party's list has a withdrawal, by its name under the party's key."""
+    return f"{withdrawal_reminders_prefix(party, recipe)}{name}"
+
+
 def known_withdrawals_prefix(recipe: str) -> str:
     """Notices of a recipe that the coordinator found valid, one folder a party."""
     return f"{COORDINATOR}/withdrawals/{recipe}/"

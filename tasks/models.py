@@ -8,10 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from fedmodels.errors import TransientError
+from fedmodels.protocol.messages import Plan, Record, StartingModel
 from infra.fault_points import fault_effect
 from infra.file_hash import file_sha256
-from infra.layout import model_key
+from infra.layout import model_key, plan_key, round_key
 from infra.object_store import ObjectStore
+from tasks.exchange import read_message
 
 Identity = tuple[int, int, int]
 """Inode, size and time of the last change: a file with the same is the one that was hashed."""
@@ -103,3 +105,21 @@ class Publisher:
 
     def _upload(self, path: Path, sha256: str) -> int:
         return self._store.upload(model_key(sha256), path, sha256)
+
+
+def hindered_start(store: ObjectStore, plan: Plan, start: StartingModel) -> str:
+    """Why a run cannot begin from an earlier run's model, as a clause; empty when it can.
+
+    Raises:
+        IntegrityError: a message of the earlier run is damaged.
+    """
+    earlier = read_message(store, plan_key(start.run), Plan)
+    record = read_message(store, round_key(start.run, start.round, "record"), Record)
+    if earlier is None or record is None:
+        return "that run is gone"
+    if record.outcome != "passed" or record.model_sha256 != start.model_sha256:
+        return "that round has left another model"
+    made_of = (plan.architecture_sha256, plan.labels, plan.parameters)
+    if (earlier.architecture_sha256, earlier.labels, earlier.parameters) != made_of:
+        return "the recipe builds another model now, or chooses between other labels"
+    return "" if store.exists(model_key(start.model_sha256)) else "that model is gone"

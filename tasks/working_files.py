@@ -5,6 +5,7 @@ Everything here is a copy of what the bucket holds, or is computed again from it
     runs/RUN/process-*     models and the open round's files of one process: when the run is closed
     cache/architectures    the model without weights, by hash: when no process has begun with it for long
     cache/tokens           encoded texts, by content: when nobody has read them for long
+    forget-*               tables of old versions, in which withdrawn rows were looked for: when nobody looks
 
 A process that leaves a closed run removes its own files, and what dead processes left of any run that is
 closed. Whatever is left after that, the role's sweep removes. Nothing is taken from a process that lives.
@@ -21,11 +22,18 @@ from pathlib import Path
 from typing import Literal
 
 from fedmodels.errors import FedcartError
+from infra.file_lock import locked_file
 from infra.layout import closed_key, plan_key
 from infra.object_store import ObjectStore
+from infra.versioning.locks import versions_lock
 from tasks.round_folder import WithOwnFolder, left_folders, remove_left_folders
 
 CACHES = ("architectures", "tokens")
+LOOKED_THROUGH = "forget-"
+"""Begins the name of a folder of brought back tables, in which rows to withdraw are looked for.
+
+Whoever makes and uses one holds the lock of the party's versions.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Leftover:
     name: str
     size: int
     age: float
-    why: Literal["its run is over", "no such run", "not used", "its run is pruned"]
+    why: Literal["its run is over", "no such run", "not used", "its run is pruned", "left by a withdrawal"]
 
 
 def runs_of(workspace: Path) -> Path:
@@ -106,6 +114,16 @@ def _find(
             if (age := age_of(path)) >= older_than:
                 name = path.relative_to(workspace).as_posix()
                 yield path, Leftover(role, name, size_of(path), age, "not used")
+    yield from _looked_through(role, workspace)
+
+
+def _looked_through(role: str, workspace: Path) -> Iterator[tuple[Path, Leftover]]:
+    """Tables that a killed process had brought back, of any age; nobody brings some back meanwhile."""
+    if not any(workspace.glob(f"{LOOKED_THROUGH}*")):
+        return
+    with locked_file(versions_lock(workspace), 0.0) as held:
+        for path in sorted(workspace.glob(f"{LOOKED_THROUGH}*")) if held else ():
+            yield path, Leftover(role, path.name, size_of(path), age_of(path), "left by a withdrawal")
 
 
 def _is_closed(store: ObjectStore, run: str) -> bool:

@@ -1,6 +1,7 @@
 """What a party tells when rows were withdrawn or it leaves, and which models that touches. Without I/O.
 
     parties/PARTY/withdrawals/RECIPE/0001.json             create-only, signed   the notice
+    parties/PARTY/withdrawals/RECIPE/list/NAME             create-only           its list has this withdrawal
     coordinator/withdrawals/RECIPE/PARTY/0001.json         create-only           its bytes, once found valid
     coordinator/releases/RECIPE/0002/withdrawn-PARTY-0001.json   create-only, signed   the mark of a release
 

@@ -40,7 +40,8 @@ def forget(
     new_list: Annotated[
         bool,
         typer.Option(
-            "--new-list", help="Give up a list that is damaged or gone. FILE has all rows ever withdrawn."
+            "--new-list",
+            help="Give up a list that is damaged, gone or too old. FILE has all rows ever withdrawn.",
         ),
     ] = False,
     as_json: JsonFlag = False,
@@ -111,6 +112,7 @@ def forget(
                 "new_rows": done.new_rows,
                 "notice": done.notice.number if done.notice else None,
                 "made": done.made,
+                "unanswered": list(done.unanswered),
                 "retraining": answer.retraining if answer else None,
                 "waits_for": answer.why.code if answer and answer.why else None,
             }
@@ -198,6 +200,12 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
     else:
         said = f"{counted(done.new_rows, 'row')} more {'is' if done.new_rows == 1 else 'are'}"
         say(f"{said} left out of every training of {concerned.recipe} at {concerned.party} from now on.")
+    if done.unanswered:
+        runs = ", ".join(done.unanswered)
+        warn(
+            f"a round of {runs} is open, and an update that {concerned.party} has just sent may still come. "
+            "Give this command once more after that round."
+        )
     if notice is None:
         say("Nobody needs to be told: no model learned from them.")
         return

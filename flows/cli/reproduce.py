@@ -20,9 +20,10 @@ from flows.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from fedmodels.protocol.messages import Environment
+    from fedmodels.protocol.messages import Environment, Plan
     from fedmodels.protocol.reproduction import Difference, PlayedRun
     from infra.checkout import Checkout
+    from infra.object_store import ObjectStore
 
 
 def reproduce(
@@ -49,7 +50,9 @@ def reproduce(
 
     The code that runs is that of this installation. Was the run made by
     another commit, a warning says so first; --code-into FOLDER checks that
-    commit out beside this one and says how to go on there.
+    commit out beside this one and says how to go on there. A run that began
+    from the model of an earlier one begins there again; is that gone, a
+    warning says so first, too.
     """
     from fedmodels.errors import RunConflict
     from fedmodels.identifiers import check_identifier
@@ -74,6 +77,8 @@ def reproduce(
         return
     if other_code := code_in_words(then.plan.environment, read_checkout()):
         warn(other_code)
+    if lost := lost_start(store, then.plan):
+        warn(lost)
     again = check_identifier("run", name) if name else next_name(store, run)
     request = Request(then.plan.recipe, again, parties=tuple(sorted(then.plan.parties)), repeats=run)
     with using(home, f"fedcart reproduce of {run}"), run_progress(again) as watch:
@@ -111,6 +116,27 @@ def code_in_words(then: "Environment | None", here: "Checkout") -> str:
         f"the run was trained by commit {then.code[:12]}, and this is {ours}"
         f"{' with changes' if here.modified else ''}; for the same code, add "
         "--code-into FOLDER, which checks it out there and says how to go on."
+    )
+
+
+def lost_start(store: "ObjectStore", plan: "Plan") -> str:
+    """That the run began from a model that is gone, and what to do; empty when it can begin there again."""
+    from fedmodels.errors import IntegrityError
+    from tasks.models import hindered_start
+
+    start = plan.begins_from
+    if start is None:
+        return ""
+    try:
+        why = hindered_start(store, plan, start)
+    except IntegrityError as error:
+        why = error.sentence
+    if not why:
+        return ""
+    return (
+        f"the run began from the model of {start.run} after round {start.round}, which cannot be had: {why}; "
+        "it is trained from the base model now, and comes to another one. To have that model made "
+        f"again, give fedcart reproduce {start.run} first."
     )
 
 

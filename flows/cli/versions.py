@@ -31,10 +31,20 @@ _COLUMNS = [
 ]
 
 
-def pin(party: PartyOption, recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> None:
+def pin(
+    party: PartyOption,
+    recipe: RecipeOption = "reviews",
+    push_anew: Annotated[
+        bool,
+        typer.Option("--push-anew", help="Push all versions that are kept here, whatever the remote has."),
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
     """Keep a version of a party's tables, unless the newest is the same, and push it to the party's remote.
 
-    What could not be pushed earlier is pushed as well. Where the remote cannot be had the version is kept
+    What could not be pushed earlier is pushed as well, and so is everything
+    that is kept here and that the remote lacks when it has lost the newest
+    version, by the names and sizes of what lies there. Where the remote cannot be had the version is kept
     here, and the command says so and does not exit with 0.
     """
     from flows.data_versions import pin_party
@@ -42,7 +52,7 @@ def pin(party: PartyOption, recipe: RecipeOption = "reviews", as_json: JsonFlag 
     from infra.settings import load_settings
 
     with working(f"pinning the data of {party}"):
-        pinned = pin_party(load_recipe(recipe), party, load_settings())
+        pinned = pin_party(load_recipe(recipe), party, load_settings(), anew=push_anew)
     version, error = pinned.version, pinned.push_error
     if as_json and error is None:
         print_json({**_document(version), "made": pinned.made, "pushed_versions": pinned.pushed})
@@ -55,8 +65,9 @@ def pin(party: PartyOption, recipe: RecipeOption = "reviews", as_json: JsonFlag 
         if pinned.pushed:
             print_sentence(f"Pushed {counted(pinned.pushed, 'version')} to the remote of {party}.")
     if error is not None:
+        what = f"version {version.number} of {version.recipe}"
         raise type(error)(
-            f"{error.sentence}; version {version.number} of {version.recipe} is pinned here and not pushed",
+            f"{error.sentence}; {what} is pinned here, and nobody knows that it is pushed",
             fix=error.fix,
             code=error.code,
         )

@@ -96,8 +96,27 @@ class TableCache:
         stage.dump()
         return (place / f"{name}.dvc").read_bytes()
 
-    def push(self, md5: str) -> None:
-        """Copy an object to the remote, unless it is there.
+    def has(self, md5: str) -> bool:
+        """Whether the cache has an object of this name, whole or not."""
+        return Path(self._odb.oid_to_path(md5)).exists()
+
+    def is_pushed(self, md5: str, size: int) -> bool:
+        """Whether the remote has an object of this name, with so many bytes; they are not read.
+
+        Raises:
+            FedcartError: as `remote_told`.
+        """
+        with remote_told(self._party):
+            remote = self._repo.cloud.get_remote_odb(REMOTE, "push")
+            return _size_of(remote, md5) == size
+
+    def push(self, md5: str, size: int, *, anew: bool = False) -> None:
+        """Copy an object to the remote, unless one of its size is there.
+
+        Args:
+            md5: of its content.
+            size: in bytes.
+            anew: whether it is sent whatever lies there.
 
         Raises:
             IntegrityError: the cache has no whole object of this name (`version-damaged`).
@@ -105,12 +124,15 @@ class TableCache:
         """
         with remote_told(self._party):
             remote = self._repo.cloud.get_remote_odb(REMOTE, "push")
-            if remote.exists(md5):
-                return
+            there = _size_of(remote, md5)
+        if there == size and not anew:
+            return
         if not self.is_whole(md5):
             raise damaged()
         with remote_told(self._party):
-            remote.add(self._odb.oid_to_path(md5), _local(), md5, hardlink=False)
+            if there is not None and isinstance(remote.fs, type(_local())):
+                remote.fs.remove(remote.oid_to_path(md5))  # a file that nobody may write, as DVC leaves it
+            remote.add(self._odb.oid_to_path(md5), _local(), md5, hardlink=False, check_exists=False)
 
     def bring_back(self, md5: str, target: Path) -> None:
         """Copy an object to `target`, from the cache or, when it is not whole there, from the remote.
@@ -227,6 +249,12 @@ def _clone_or_copy(source: Path, target: Path) -> None:
         target.unlink(missing_ok=True)
         shutil.copyfile(source, target)
     target.chmod(0o600)
+
+
+def _size_of(remote: Any, md5: str) -> int | None:
+    """Bytes of a remote's object; `None` where there is none."""
+    path = remote.oid_to_path(md5)
+    return int(remote.fs.size(path)) if remote.exists(md5) else None
 
 
 def _local() -> Any:

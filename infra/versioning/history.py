@@ -4,6 +4,8 @@ libgit2 runs no hook, signs nothing and asks for no editor; author, branch and c
 nothing of the user's own git configuration comes into a commit.
 """
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 BRANCH = "refs/heads/main"
 AUTHOR = "fedcart data pin"
 _EMAIL = "data-pin@fedcart.invalid"
+_PART = ".git-"
 
 
 class History:
@@ -33,13 +36,9 @@ class History:
 
         self._root = root
         with _told():
-            if (root / ".git").exists():
-                self._git = pygit2.Repository(str(root / ".git"))
-            else:
-                self._git = pygit2.init_repository(str(root), initial_head="main")
-                self._git.config["core.autocrlf"] = "false"
-                self._git.config["user.name"] = AUTHOR
-                self._git.config["user.email"] = _EMAIL
+            if not is_begun(root):
+                _begin(root)
+            self._git = pygit2.Repository(str(root / ".git"))
 
     @property
     def head(self) -> str | None:
@@ -101,6 +100,33 @@ class History:
                 write_private(self._root / path, content)
         self._git.index.read_tree(self._git[tree])
         self._git.index.write()
+
+
+def is_begun(root: Path) -> bool:
+    """Whether `root` has a history, damaged or not: an object, or a name for one.
+
+    A git that was killed inside its `init` leaves a folder with neither.
+    """
+    git = root / ".git"
+    kept = (path for name in ("objects", "refs") for path in (git / name).rglob("*"))
+    return (git / "packed-refs").exists() or any(path.is_file() for path in kept)
+
+
+def _begin(root: Path) -> None:
+    """Make the repository beside its place, and then put it there whole."""
+    import pygit2
+
+    for left in root.glob(f"{_PART}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(prefix=_PART, dir=root))
+    git = pygit2.init_repository(str(part), initial_head="main")
+    git.config["core.autocrlf"] = "false"
+    git.config["user.name"] = AUTHOR
+    git.config["user.email"] = _EMAIL
+    git.free()
+    shutil.rmtree(root / ".git", ignore_errors=True)
+    (part / ".git").rename(root / ".git")
+    part.rmdir()
 
 
 @contextmanager

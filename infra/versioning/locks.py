@@ -18,6 +18,11 @@ _GIT_PATIENCE_S = 3.0
 """A git command holds such a lock for milliseconds."""
 
 
+def versions_lock(workspace: Path) -> Path:
+    """The lock of a party's versions, by the party's own folder."""
+    return workspace / "versions" / ".state" / "lock"
+
+
 def clear_stale_locks(root: Path) -> None:
     """Remove what the dead left; the caller holds both the party's own lock and DVC's.
 

@@ -6,11 +6,11 @@ from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
 from fedmodels.errors import InputError, IntegrityError
-from fedmodels.protocol.messages import Plan, Record, StartingModel
-from infra.layout import model_key, plan_key, round_key
+from fedmodels.protocol.messages import Plan, StartingModel
+from infra.layout import plan_key
 from tasks.coordinator.run import CoordinatorRun
 from tasks.exchange import read_message
-from tasks.models import fetch_model
+from tasks.models import fetch_model, hindered_start
 
 
 def starting_model(given: dict[str, Any] | None) -> StartingModel | None:
@@ -45,7 +45,7 @@ def begun_from(run: CoordinatorRun, plan: Plan, start: StartingModel | None) -> 
     if start is None:
         return plan
     try:
-        why = _hindered(run, plan, start)
+        why = hindered_start(run.store, plan, start)
         if not why:
             fetch_model(run.store, start.model_sha256, run.models)
     except IntegrityError as error:
@@ -59,17 +59,3 @@ def begun_from(run: CoordinatorRun, plan: Plan, start: StartingModel | None) -> 
         )
         return plan
     return plan.model_copy(update={"base_model_sha256": start.model_sha256, "begins_from": start})
-
-
-def _hindered(run: CoordinatorRun, plan: Plan, start: StartingModel) -> str:
-    """Why a run cannot begin from the model, as a clause; empty when it can."""
-    earlier = read_message(run.store, plan_key(start.run), Plan)
-    record = read_message(run.store, round_key(start.run, start.round, "record"), Record)
-    if earlier is None or record is None:
-        return "that run is gone"
-    if record.outcome != "passed" or record.model_sha256 != start.model_sha256:
-        return "that round has left another model"
-    made_of = (plan.architecture_sha256, plan.labels, plan.parameters)
-    if (earlier.architecture_sha256, earlier.labels, earlier.parameters) != made_of:
-        return "the recipe builds another model now, or chooses between other labels"
-    return "" if run.store.exists(model_key(start.model_sha256)) else "that model is gone"

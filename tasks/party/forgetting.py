@@ -5,7 +5,7 @@ stands. What is on the list is left out of every later training, whether or not 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_name
@@ -14,10 +14,26 @@ from fedmodels.protocol.withdrawal import ConcernedReceipt, WithdrawalNotice, to
 from infra.keys import data_hash_key
 from infra.layout import withdrawal_key
 from tasks.exchange import create_signed
-from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts
-from tasks.party.told_withdrawals import next_number, own_notices, refuse_lost_list, standing_notices
+from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts, unanswered_runs
+from tasks.party.told_withdrawals import (
+    Told,
+    next_number,
+    own_notices,
+    refuse_lost_list,
+    remind,
+    standing_notices,
+    told_so_far,
+)
 from tasks.party.trained_on import Report, Side, sides_of
-from tasks.party.withdrawn import leave, looked_for, read_withdrawn, withdraw, withdrawing_alone
+from tasks.party.withdrawn import (
+    answered,
+    held_list,
+    leave,
+    looked_for,
+    note_leaving,
+    withdraw,
+    withdrawing_alone,
+)
 
 Place = tuple[str, int]
 
@@ -68,6 +84,8 @@ class Withdrawal:
     """Rows that were not on the list before."""
     notice: WithdrawalNotice | None
     made: bool
+    unanswered: tuple[str, ...] = ()
+    """Runs with an open round from which the party's update may still be on its way, sent before."""
 
 
 def find_concerned(
@@ -103,49 +121,76 @@ def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned |
         FedcartError: as `find_concerned`; or `withdrawal-busy`; or `withdrawal-lost`.
     """
     with withdrawing_alone(desk.workspace, desk.party):
-        new = 0
-        if texts is None:
+        done = _forget(desk, texts, known)
+    return replace(done, unanswered=unanswered_runs(desk))
+
+
+def _forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned | None) -> Withdrawal:
+    new = 0
+    if texts is None:
+        with held_list(desk.workspace, desk.recipe, desk.party):
             leave(desk.workspace, desk.recipe)
-        else:
-            _require_list(desk)
-            _, new = withdraw(desk.workspace, desk.recipe, texts, new_list=desk.new_list)
-        concerned = find_concerned(desk, texts, known=known)
-        if not (concerned.places or concerned.leaves):
-            return Withdrawal(concerned, new, None, made=False)
-        name = _name(desk, texts)
-        standing = standing_notices(desk.store, desk.party, desk.recipe)
-        told = told_before(standing, leaves=concerned.leaves, withdrawal=name, receipts=concerned.places)
-        if told is not None:
-            return Withdrawal(concerned, new, told, made=False)
-        notice = WithdrawalNotice(
-            party=desk.party,
-            recipe=desk.recipe,
-            number=next_number(desk.store, desk.party, desk.recipe),
-            leaves=concerned.leaves,
-            withdrawal=name,
-            receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),
-            rows=concerned.rows if desk.tells_rows and not concerned.leaves else None,
+    else:
+        told = _require_list(desk)
+        new = _put_on_list(desk, texts, told)
+    concerned = find_concerned(desk, texts, known=known)
+    if not (concerned.places or concerned.leaves):
+        return Withdrawal(concerned, new, None, made=False)
+    name = _name(desk, texts)
+    standing = standing_notices(desk.store, desk.party, desk.recipe)
+    before = told_before(standing, leaves=concerned.leaves, withdrawal=name, receipts=concerned.places)
+    if before is not None:
+        _note_told(desk, before)
+        return Withdrawal(concerned, new, before, made=False)
+    notice = WithdrawalNotice(
+        party=desk.party,
+        recipe=desk.recipe,
+        number=next_number(desk.store, desk.party, desk.recipe),
+        leaves=concerned.leaves,
+        withdrawal=name,
+        receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),
+        rows=concerned.rows if desk.tells_rows and not concerned.leaves else None,
+    )
+    key = withdrawal_key(desk.party, desk.recipe, notice.number)
+    create_signed(desk.store, key, notice, desk.signing_key)
+    if notice not in own_notices(desk.store, desk.party, desk.recipe):
+        raise RunConflict(
+            f"Another object stands where notice {notice.number} of {desk.party} was to be put",
+            fix="run the command again, on the machine where the party's folder is",
+            code="withdrawal-lost",
         )
-        key = withdrawal_key(desk.party, desk.recipe, notice.number)
-        create_signed(desk.store, key, notice, desk.signing_key)
-        if notice not in own_notices(desk.store, desk.party, desk.recipe):
-            raise RunConflict(
-                f"Another object stands where notice {notice.number} of {desk.party} was to be put",
-                fix="run the command again, on the machine where the party's folder is",
-                code="withdrawal-lost",
-            )
+    _note_told(desk, notice)
     return Withdrawal(concerned, new, notice, made=True)
 
 
-def _require_list(desk: ForgettingDesk) -> None:
-    """Refuse to go on with a list that is damaged or gone, unless it is given up.
+def _require_list(desk: ForgettingDesk) -> Told:
+    """Refuse to go on with a list that is damaged, gone or older than a withdrawal, unless it is given up.
 
     Raises:
         DataRefused: `withdrawn-damaged`.
     """
+    told = told_so_far(desk.store, desk.party, desk.recipe)
     if not desk.new_list:
-        read_withdrawn(desk.workspace, desk.recipe)
-        refuse_lost_list(desk.store, desk.workspace, desk.party, desk.recipe)
+        refuse_lost_list(desk.workspace, desk.recipe, told)
+    return told
+
+
+def _put_on_list(desk: ForgettingDesk, texts: Sequence[str], told: Told) -> int:
+    """Put rows on the list, and then remind of what stands there; return how many are new.
+
+    Whoever dies between the two is followed by the next call with these rows, which reminds of them.
+    """
+    with held_list(desk.workspace, desk.recipe, desk.party):
+        _, new = withdraw(desk.workspace, desk.recipe, texts, told=told.names, new_list=desk.new_list)
+    names = answered(desk.workspace, desk.recipe) or frozenset()
+    remind(desk.store, desk.party, desk.recipe, names - told.reminded)
+    return new
+
+
+def _note_told(desk: ForgettingDesk, notice: WithdrawalNotice) -> None:
+    """Remember a notice that says that the party left, so that its folder is missed when it is gone."""
+    if notice.leaves:
+        note_leaving(desk.workspace, desk.recipe, notice.number)
 
 
 def _name(desk: ForgettingDesk, texts: Sequence[str] | None) -> str:

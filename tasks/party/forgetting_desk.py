@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from fedmodels.errors import InputError, IntegrityError
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.lineage import Lineage
-from fedmodels.protocol.messages import Plan, Receipt, Signed
+from fedmodels.protocol.messages import Announcement, Head, Plan, Receipt, Signed
 from infra.keys import PrivateKey
-from infra.layout import plan_key, release_key, role_prefix
+from infra.layout import head_key, plan_key, receipt_key, release_key, role_prefix, round_key
 from infra.object_store import ObjectStore
 from infra.settings import Tables
 from tasks.exchange import parse, read_from_party, read_message
 from tasks.party.versions.desk import VersionDesk
-from tasks.reading import planned_run
+from tasks.reading import PlannedRun, is_open, look_at_runs, planned_run
 from tasks.release.reading import read_request, release_numbers
 from validation.admission import RECEIPT_LIMIT
 
@@ -101,6 +101,28 @@ def other_recipes(desk: ForgettingDesk) -> tuple[str, ...]:
         if receipt is not None and receipt.update_sha256:
             found.add(recipe)
     return tuple(sorted(found))
+
+
+def unanswered_runs(desk: ForgettingDesk) -> tuple[str, ...]:
+    """Open runs of the recipe with a round that awaits an update of the party's, by name.
+
+    A session sends none that learned from what stands on the list by then. One that was sent before, by a
+    session that was killed or lost the store meanwhile, may arrive all the same.
+    """
+
+    def look(run: str, _planned: PlannedRun) -> str | None:
+        if not is_open(desk.store, run):
+            return None
+        with suppress(IntegrityError):  # of a run that cannot be read nobody knows
+            head = read_message(desk.store, head_key(run), Head)
+            number = head.round + 1 if head else 1
+            announced = read_message(desk.store, round_key(run, number, "announcement"), Announcement)
+            if announced is None or desk.party not in announced.cohort:
+                return None
+            return None if desk.store.exists(receipt_key(desk.party, run, number)) else run
+        return run
+
+    return tuple(sorted(look_at_runs(desk.store, desk.recipe, look)))
 
 
 def _receipt_keys(desk: ForgettingDesk) -> Iterator[tuple[str, str]]:

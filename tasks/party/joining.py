@@ -17,7 +17,7 @@ from tasks.exchange import parse, read_bytes, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
 from tasks.party.session import PartySession
-from tasks.party.told_withdrawals import refuse_lost_list
+from tasks.party.told_withdrawals import refuse_left_before, refuse_lost_list, told_so_far
 from tasks.party.watchdog import ended_after, ended_by_kernel
 from tasks.party.withdrawn import refuse_left
 from tasks.policy import LOCAL, STORE
@@ -41,6 +41,7 @@ def join_run(session: PartySession, session_id: str) -> str:
         InputError: there is no such run, or its plan names this party with another key.
         PolicyForbids: the party's own policy forbids what the plan proposes; names every rule it breaks. Or
             the party has left the recipe (`party-left`).
+        DataRefused: its list of withdrawn rows is not what it should be (`withdrawn-damaged`).
     """
     key = plan_key(session.run)
     data = wait_for(lambda: read_bytes(session.store, key), timeout=PLAN_TIMEOUT)
@@ -68,12 +69,19 @@ def join_run(session: PartySession, session_id: str) -> str:
             f"The policy of party {session.party} forbids the run {session.run}: {'; '.join(forbidden)}",
             fix="change the recipe, or [policy] in the party's fedcart.toml",
         )
-    refuse_left(session.workspace, found.recipe.name, session.party)
-    refuse_lost_list(session.store, session.workspace, session.party, found.recipe.name)
+    _refuse_withdrawn(session, found.recipe.name)
     session.plan, session.plan_sha256 = found, sha256_hex(data)
     _take_lease(session, Session(run=session.run, party=session.party, session=session_id))
     session.predecessor = None
     return found.recipe.name
+
+
+def _refuse_withdrawn(session: PartySession, recipe: str) -> None:
+    """Keep the party out of a recipe that it has left, and from training past its withdrawals."""
+    refuse_left(session.workspace, recipe, session.party)
+    told = told_so_far(session.store, session.party, recipe, session.notices)
+    refuse_left_before(session.workspace, recipe, session.party, told)
+    refuse_lost_list(session.workspace, recipe, told)
 
 
 @task(task_run_name="decline · {session.party}", **STORE)

@@ -16,6 +16,7 @@ from infra.settings import Settings, Tables, party_tables
 from infra.stores import store_for_looks, store_from_settings
 from infra.versioning.remote import remote_of
 from tasks.party.contract import Terms
+from tasks.party.told_withdrawals import Notices
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.withdrawn import read_withdrawn, withdrawn_file
 from tasks.round_folder import WithOwnFolder
@@ -67,6 +68,8 @@ class PartySession(WithOwnFolder):
         self.prepared: PreparedTables | None = None
         self.left_out = ""
         """Names the withdrawn rows without which the prepared ones are."""
+        self.notices: Notices = {}
+        """What the party has told of withdrawals, as far as this session has read it."""
         self.data_hash = ""
         """Of the prepared training rows, under the party's own key."""
         self.report: DataReport | None = None

@@ -12,9 +12,9 @@ from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
 from tasks.party.pinned import told_version
 from tasks.party.session import PartySession
-from tasks.party.told_withdrawals import refuse_lost_list
+from tasks.party.told_withdrawals import refuse_left_before, refuse_lost_list, told_so_far
 from tasks.party.watchdog import ended_after
-from tasks.party.withdrawn import refuse_withdrawn
+from tasks.party.withdrawn import held_list, refuse_withdrawn
 from tasks.policy import STORE
 from tasks.tagging import tagged
 
@@ -63,9 +63,12 @@ def submit_update(
         flow_run_id=flow_run_id,
     )
     recipe = session.joined_plan.recipe.name
-    refuse_withdrawn(session.workspace, recipe, session.party, session.left_out)
-    refuse_lost_list(session.store, session.workspace, session.party, recipe)
-    _commit(session, receipt)
+    told = told_so_far(session.store, session.party, recipe, session.notices)
+    refuse_left_before(session.workspace, recipe, session.party, told)
+    with held_list(session.workspace, recipe, session.party):
+        refuse_withdrawn(session.workspace, recipe, session.party, session.left_out)
+        refuse_lost_list(session.workspace, recipe, told)
+        _commit(session, receipt)
     if not session.store.exists(key):
         session.store.upload(key, path, sha256)
     return sha256

@@ -27,10 +27,10 @@ from infra.versioning.history import History
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt
 from tasks.party.kept_rows import drift_folder, kept_texts
 from tasks.party.withdrawn import is_damaged, lists_so_far
+from tasks.working_files import LOOKED_THROUGH
 
 Side = Literal["trained", "scored", "unknown", "neither"]
 """What became of withdrawn rows: learned from, only held out, nobody knows any more, or not there."""
-_PREFIX = "forget-"
 Report = Callable[[int, int], None]
 """Told how many sets of rows were looked at, and of how many."""
 
@@ -120,10 +120,10 @@ def _versions(
 ) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
-    if not (versions.root / ".git").exists():
+    if not versions.has_history():
         return
     with versions.locked():
-        for left in desk.workspace.glob(f"{_PREFIX}*"):  # rows that a killed process had brought back
+        for left in desk.workspace.glob(f"{LOOKED_THROUGH}*"):  # rows that a killed process had brought back
             shutil.rmtree(left, ignore_errors=True)
         listed = versions.read(History(versions.root), desk.recipe)
         used = [version for version in listed if _was_used(desk, version, receipts)]
@@ -145,7 +145,7 @@ def _was_used(desk: ForgettingDesk, version: PinnedVersion, receipts: list[OwnRe
 def _brought_back(
     cache: TableCache, workspace: Path, version: PinnedVersion, plan: Plan
 ) -> PreparedTables | None:
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=workspace) as folder:
+    with tempfile.TemporaryDirectory(prefix=LOOKED_THROUGH, dir=workspace) as folder:
         paths = {name: Path(folder) / f"{name}{table.suffix}" for name, table in version.tables.items()}
         try:
             for name, table in version.tables.items():

@@ -2,27 +2,41 @@
 
     withdrawn/key            32 random bytes, of the keyed hashes; they leave the party in no way
     withdrawn/lists          which recipes have a list: one that is gone is missed by it
-    withdrawn/RECIPE.json    keyed hashes of the texts, by withdrawal, and a name of them all under that key
+    withdrawn/RECIPE.json    keyed hashes of the texts, by withdrawal; the names of the withdrawals that these
+                             answer; and a name of it all under that key
     withdrawn/RECIPE.left    the party has left the recipe: its sessions join no run of it
+    withdrawn/RECIPE.told    the last notice that it left which this folder knows of
 
 No text stands there. A list that is damaged or gone keeps the party from training: else rows that were taken
-back would be learned from again, and nobody would notice. Where the whole folder is gone, the party's notices
-in the bucket tell of it (`told_withdrawals.py`).
+back would be learned from again, and nobody would notice. Where the whole folder is gone, or an older one was
+brought back, what the party has put into the bucket tells of it (`told_withdrawals.py`).
 """
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_name, keyed_texts
-from fedmodels.errors import DataRefused, PolicyForbids, StackError
+from fedmodels.errors import DataRefused, PolicyForbids, StackError, TransientError
+from fedmodels.words import counted
 from infra.file_lock import locked_file
 from infra.private_files import read_json, write_json, write_private
 
 LOCK_TIMEOUT_S = 60.0
 _KEY_BYTES = 32
 _LISTS = "lists"
+
+
+@dataclass(frozen=True)
+class _List:
+    """The list of a recipe."""
+
+    batches: tuple[frozenset[str], ...] = ()
+    """By withdrawal, oldest first."""
+    answers: frozenset[str] | None = frozenset()
+    """Names of the withdrawals that it answers; `None` in a list from before these were kept."""
 
 
 def withdrawn_file(workspace: Path, recipe: str) -> Path:
@@ -41,7 +55,7 @@ def read_withdrawn(workspace: Path, recipe: str, *, told: bool = False) -> Withd
     Raises:
         DataRefused: `withdrawn-damaged`: list or key is damaged or gone.
     """
-    batches = _batches(workspace, recipe)
+    batches = _read(workspace, recipe).batches
     if not batches:
         return NOTHING
     return Withdrawn(_key(workspace), frozenset().union(*batches), told)
@@ -55,7 +69,7 @@ def lists_so_far(workspace: Path, recipe: str) -> Iterator[Withdrawn]:
     """
     so_far: frozenset[str] = frozenset()
     yield NOTHING
-    for batch in _batches(workspace, recipe):
+    for batch in _read(workspace, recipe).batches:
         so_far |= batch
         yield Withdrawn(_key(workspace), so_far)
 
@@ -66,22 +80,34 @@ def looked_for(workspace: Path, texts: Iterable[str]) -> Withdrawn:
     return Withdrawn(key, keyed_texts(texts, key))
 
 
-def has_list(workspace: Path, recipe: str) -> bool:
-    """Whether a list of the recipe lies there, damaged or not."""
-    return withdrawn_file(workspace, recipe).exists()
+def answered(workspace: Path, recipe: str) -> frozenset[str] | None:
+    """Names of the withdrawals that the list answers: none where there is no list.
+
+    `None` of a list from before the names were kept: nobody can tell what it lacks, and the next withdrawal
+    takes it that it lacks nothing.
+
+    Raises:
+        DataRefused: `withdrawn-damaged`.
+    """
+    return _read(workspace, recipe).answers
 
 
 def is_damaged(workspace: Path, recipe: str) -> bool:
     """Whether list or key of the recipe is damaged or gone, as far as the party's folder tells."""
     try:
-        _batches(workspace, recipe)
+        _read(workspace, recipe)
     except DataRefused:
         return True
     return False
 
 
 def withdraw(
-    workspace: Path, recipe: str, texts: Iterable[str], *, new_list: bool = False
+    workspace: Path,
+    recipe: str,
+    texts: Iterable[str],
+    *,
+    told: frozenset[str] = frozenset(),
+    new_list: bool = False,
 ) -> tuple[Withdrawn, int]:
     """Put rows on the list; return just these rows, and how many of them are new there.
 
@@ -91,13 +117,15 @@ def withdraw(
         workspace: the party's own folder.
         recipe: name of the recipe.
         texts: as they come, cleaned or not.
+        told: names of withdrawals that the list answers from now on, whether or not it did before.
         new_list: whether a list that is damaged or gone is given up for one that begins with these rows.
 
     Raises:
         DataRefused: `withdrawn-damaged`.
     """
     given_up = new_list and is_damaged(workspace, recipe)
-    batches = [] if given_up else _batches(workspace, recipe)
+    listed_so_far = _List() if given_up else _read(workspace, recipe)
+    batches = listed_so_far.batches
     _make_private(workspace)
     if len(_key(workspace)) != _KEY_BYTES:
         listed = _listed(workspace) or _on_disk(workspace)
@@ -108,9 +136,14 @@ def withdraw(
     key = _key(workspace)
     hashes = keyed_texts(texts, key)
     new = hashes - frozenset().union(*batches)
-    if new:
-        batches = [*batches, new]
-        document = {"withdrawals": list(map(sorted, batches)), "name": _name(batches, key)}
+    answers = (listed_so_far.answers or frozenset()) | told | ({keyed_name(hashes, key)} if hashes else set())
+    if new or (batches and answers != listed_so_far.answers):
+        batches = (*batches, new) if new else batches
+        document = {
+            "withdrawals": list(map(sorted, batches)),
+            "answers": sorted(answers),
+            "name": _name(batches, answers, key),
+        }
         write_json(withdrawn_file(workspace, recipe), document)
     if batches and recipe not in (_listed(workspace) or ()):  # last: a list that is noted has to be there
         _note_lists(workspace, {recipe, *(_listed(workspace) or _on_disk(workspace))})
@@ -121,6 +154,20 @@ def leave(workspace: Path, recipe: str) -> None:
     """Let no later session of the party join a run of the recipe."""
     _make_private(workspace)
     write_private(_left(workspace, recipe), b"")
+
+
+def note_leaving(workspace: Path, recipe: str, number: int) -> None:
+    """Remember the notice that says that the party left.
+
+    Without its `RECIPE.left` such a notice is then one after which a person let the party come back.
+    """
+    write_json(_told(workspace, recipe), {"left": max(number, noted_leaving(workspace, recipe))})
+
+
+def noted_leaving(workspace: Path, recipe: str) -> int:
+    """Number of the last notice that the party left which this folder knows of; 0: of none."""
+    noted = (read_json(_told(workspace, recipe)) or {}).get("left")
+    return noted if isinstance(noted, int) else 0
 
 
 def has_left(workspace: Path, recipe: str) -> bool:
@@ -182,27 +229,51 @@ def withdrawing_alone(workspace: Path, party: str) -> Iterator[None]:
         yield
 
 
-def _batches(workspace: Path, recipe: str) -> list[frozenset[str]]:
-    """The list by withdrawal, oldest first; none where there never was a list."""
+@contextmanager
+def held_list(workspace: Path, recipe: str, party: str) -> Iterator[None]:
+    """Inside, the list of a recipe stays as it is, and so does whether the party has left.
+
+    Whoever puts rows there writes it inside; whoever sends an update looks at it and commits inside. So the
+    receipt stands when the writer looks for receipts, or the sender sees the rows.
+
+    Raises:
+        TransientError: `withdrawal-busy`: somebody has held it for a minute.
+    """
+    _make_private(workspace)
+    with locked_file(_folder(workspace) / f"{recipe}.lock", LOCK_TIMEOUT_S) as held:
+        if not held:
+            raise TransientError(
+                f"Another process has held the list of withdrawn rows of {recipe} at {party} for "
+                f"{LOCK_TIMEOUT_S:.0f} s",
+                fix="wait for what withdraws rows, or for the session that sends an update",
+                code="withdrawal-busy",
+            )
+        yield
+
+
+def _read(workspace: Path, recipe: str) -> _List:
+    """The list; an empty one where there never was any."""
     path = withdrawn_file(workspace, recipe)
     if not path.exists():
         listed = _listed(workspace)
         if recipe in (listed or ()) or (listed is None and (_folder(workspace) / "key").exists()):
             raise list_lost(recipe)
-        return []
+        return _List()
     document, key = read_json(path) or {}, _key(workspace)
     told = document.get("withdrawals")
     if not isinstance(told, list) or len(key) != _KEY_BYTES or not all(isinstance(one, list) for one in told):
         raise list_lost(recipe)
-    batches = [frozenset(map(str, one)) for one in told]
-    if _name(batches, key) != document.get("name"):
+    batches, named = tuple(frozenset(map(str, one)) for one in told), document.get("answers")
+    answers = frozenset(map(str, named)) if isinstance(named, list) else None
+    if _name(batches, answers, key) != document.get("name"):
         raise list_lost(recipe)
-    return batches
+    return _List(batches, answers)
 
 
-def _name(batches: Sequence[frozenset[str]], key: bytes) -> str:
+def _name(batches: Sequence[frozenset[str]], answers: frozenset[str] | None, key: bytes) -> str:
     """Of the whole list: whoever changes it, or leaves out a withdrawal, cannot name what is left."""
-    return keyed_name([",".join(sorted(batch)) for batch in batches], key)
+    parts = [",".join(sorted(batch)) for batch in batches]
+    return keyed_name(parts if answers is None else [*parts, f"answers {','.join(sorted(answers))}"], key)
 
 
 def _folder(workspace: Path) -> Path:
@@ -211,6 +282,10 @@ def _folder(workspace: Path) -> Path:
 
 def _left(workspace: Path, recipe: str) -> Path:
     return _folder(workspace) / f"{recipe}.left"
+
+
+def _told(workspace: Path, recipe: str) -> Path:
+    return _folder(workspace) / f"{recipe}.told"
 
 
 def _make_private(workspace: Path) -> None:
@@ -245,5 +320,16 @@ def list_lost(recipe: str) -> DataRefused:
         "were taken back would be trained on again",
         fix="restore the party's folder withdrawn from a backup, or give all of them to fedcart forget anew, "
         "with --new-list",
+        code="withdrawn-damaged",
+    )
+
+
+def list_older(recipe: str, missing: int) -> DataRefused:
+    """Says that a list is one from before some withdrawals, and what can be done about it."""
+    return DataRefused(
+        f"The list of withdrawn rows of {recipe} lacks {counted(missing, 'withdrawal')} that this party has "
+        "made, and with it rows that were taken back would be trained on again",
+        fix="restore the party's folder withdrawn from a newer backup, or give all rows that were ever "
+        "withdrawn to fedcart forget anew, with --new-list",
         code="withdrawn-damaged",
     )

@@ -6,6 +6,8 @@ import time
 import pytest
 
 from infra.layout import closed_key, plan_key
+from infra.versioning.remote import Remote
+from tasks.party.versions.desk import VersionDesk
 from tasks.round_folder import WithOwnFolder
 from tasks.working_files import find_leftovers, leave_closed_run, sweep_leftovers
 from tests.store_alone import store_of
@@ -93,6 +95,21 @@ def test_the_sweep_takes_what_the_dead_left_and_spares_runs_that_can_go_on(store
     ]
     assert runs(tmp_path) == ["about-to-begin", "swept-open"]
     assert find_leftovers(store, "coordinator", tmp_path, HOUR) == []
+
+
+def test_tables_that_a_killed_withdrawal_brought_back_go_and_none_that_are_looked_through(store, tmp_path):
+    table = tmp_path / "forget-x1y2" / "train.csv"
+    table.parent.mkdir()
+    table.write_text("text\ntaken back\n")
+    with VersionDesk("shop-a", tmp_path, Remote("unused", {})).locked():
+        assert sweep_leftovers(store, "shop-a", tmp_path, HOUR) == []
+    assert table.exists()
+    (would,) = find_leftovers(store, "shop-a", tmp_path, HOUR)
+    assert (would.name, would.size, would.why) == ("forget-x1y2", 16, "left by a withdrawal")
+    assert table.exists()
+    assert [each.name for each in sweep_leftovers(store, "shop-a", tmp_path, HOUR)] == ["forget-x1y2"]
+    assert list(tmp_path.glob("forget-*")) == []
+    assert sweep_leftovers(store, "shop-a", tmp_path, HOUR) == []
 
 
 def test_cached_files_go_when_nobody_used_them_for_long(store, tmp_path):

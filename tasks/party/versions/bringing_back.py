@@ -40,7 +40,7 @@ def list_versions(desk: VersionDesk, recipe: str) -> tuple[ListedVersion, ...]:
     Raises:
         IntegrityError: their history was rewritten, or is damaged.
     """
-    if not (desk.root / ".git").exists():
+    if not desk.has_history():
         return ()
     pushed = desk.pushed()
     return tuple(
@@ -69,7 +69,7 @@ def check_out(desk: VersionDesk, recipe: str, wanted: str, out: Path, live: Tabl
         FedcartError: as `pin_tables`; or the remote cannot be had.
     """
     _refuse_taken(out, live)
-    if not (desk.root / ".git").exists():
+    if not desk.has_history():
         return find_version((), wanted, recipe)
     with desk.locked():
         version = find_version(desk.read(History(desk.root), recipe), wanted, recipe)

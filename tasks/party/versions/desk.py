@@ -14,7 +14,7 @@ Nothing below `.state/` is committed or pushed. The name is none that a recipe c
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from fedmodels.data.versions import SHORTEST_PREFIX, PinnedVersion, broken_at
 from fedmodels.errors import InputError, IntegrityError
 from infra.file_lock import locked_file
 from infra.private_files import read_json, write_json, write_private
-from infra.versioning.locks import busy
+from infra.versioning.locks import busy, versions_lock
 from infra.versioning.remote import Remote
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class VersionDesk:
         for place in (self.root, self.state):
             place.mkdir(parents=True, mode=0o700, exist_ok=True)
             place.chmod(0o700)
-        with locked_file(self.state / "lock", self.patience) as held:
+        with locked_file(versions_lock(self.workspace), self.patience) as held:
             if not held:
                 raise busy("another fedcart")
             yield
@@ -95,6 +95,20 @@ class VersionDesk:
     def note(self, commit: str) -> None:
         """Remember the newest commit."""
         write_json(self.state / "noted.json", {"commit": commit})
+
+    def has_history(self) -> bool:
+        """Whether anything was ever pinned here.
+
+        Raises:
+            IntegrityError: something was, and nothing is left of it (`history-rewritten`).
+        """
+        from infra.versioning.history import is_begun
+
+        if is_begun(self.root):
+            return True
+        if (self.state / "noted.json").exists():
+            raise self._rewritten("is gone")
+        return False
 
     def read(self, history: "History", recipe: str) -> tuple[PinnedVersion, ...]:
         """The versions of a recipe, oldest first, once it is sure that they are those that were pinned.
@@ -140,6 +154,12 @@ class VersionDesk:
         document = read_json(self.state / "pushed.json") or {}
         pushed = sorted(self.pushed() | {(version.recipe, version.number)})
         write_json(self.state / "pushed.json", {**document, self.remote.name: pushed})
+
+    def note_not_pushed(self, versions: Collection[PinnedVersion]) -> None:
+        """Remember that these do not lie at the remote any more."""
+        document = read_json(self.state / "pushed.json") or {}
+        gone = {(version.recipe, version.number) for version in versions}
+        write_json(self.state / "pushed.json", {**document, self.remote.name: sorted(self.pushed() - gone)})
 
     def _rewritten(self, how: str) -> IntegrityError:
         return IntegrityError(

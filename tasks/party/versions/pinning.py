@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from fedmodels.data.shape import table_shape
 from fedmodels.data.versions import PinnedTable, PinnedVersion, is_suffix, keyed_hash, next_version
@@ -29,6 +30,11 @@ _SETTLED_NS = 2_000_000_000
 """A file that changed so recently may change again within the same tick of its file system's clock."""
 
 
+Pushing = Literal["what is not noted", "what is lost", "all anew"]
+"""Which versions a pin pushes: those of which the folder does not note that they were, which costs no look at
+the remote; as well, those that it notes and the remote lacks; or all whose tables the cache has."""
+
+
 @dataclass(frozen=True)
 class Pinned:
     """What came of a pin. `push_error` is why what is pinned could not be pushed."""
@@ -41,7 +47,13 @@ class Pinned:
 
 
 def pin_tables(
-    desk: VersionDesk, recipe: Recipe, tables: Tables, run: str | None = None, *, push: bool = True
+    desk: VersionDesk,
+    recipe: Recipe,
+    tables: Tables,
+    run: str | None = None,
+    *,
+    push: bool = True,
+    pushing: Pushing = "what is not noted",
 ) -> Pinned:
     """Make a version of the tables if they differ from the newest one, and push whatever is not pushed yet.
 
@@ -51,6 +63,7 @@ def pin_tables(
         tables: train, and holdout and fresh if there are any.
         run: that is about to train on them.
         push: whether to push as well; `push_versions` does it later.
+        pushing: what counts as not pushed yet.
 
     Raises:
         FedcartError: a table is missing or damaged, or is written all the time (`table-moving`); the history
@@ -69,8 +82,8 @@ def pin_tables(
             desk.note(history.head)
         if run is not None:
             desk.note_use(version, run)
-        pending = _pending(desk, (*versions, version) if made else versions) if push else []
-        pushed, error = _push(desk, opened.cache(), pending) if pending else (0, None)
+        versions = (*versions, version) if made else versions
+        pushed, error = _bring_up_to_date(desk, opened, versions, pushing) if push else (0, None)
     return Pinned(version, made, pushed, error)
 
 
@@ -216,20 +229,66 @@ def _files(cache: TableCache, version: PinnedVersion) -> dict[str, bytes | None]
     }
 
 
+def _bring_up_to_date(
+    desk: VersionDesk, opened: _Opened, versions: tuple[PinnedVersion, ...], pushing: Pushing
+) -> tuple[int, FedcartError | None]:
+    """Push what counts as not pushed."""
+    if pushing != "what is not noted":
+        try:
+            desk.note_not_pushed(_lost(desk, opened.cache(), versions, pushing))
+        except FedcartError as error:
+            return 0, error
+    pending = _pending(desk, versions)
+    anew = pushing == "all anew"
+    return _push(desk, opened.cache(), pending, anew=anew) if pending else (0, None)
+
+
+def _lost(
+    desk: VersionDesk, cache: TableCache, versions: tuple[PinnedVersion, ...], pushing: Pushing
+) -> list[PinnedVersion]:
+    """Versions that are noted as pushed and count as not pushed.
+
+    Where the remote has the newest one, by the names and sizes of its tables, none is. Where it has not,
+    which may have been emptied, every one is that it lacks and the cache still has: what a party let go at
+    both places stays gone.
+
+    Raises:
+        FedcartError: as `remote_told`.
+    """
+    pushed = desk.pushed()
+    noted = [version for version in versions if (version.recipe, version.number) in pushed]
+    newest = versions[-1]
+
+    def lacks(version: PinnedVersion) -> bool:
+        return not all(cache.is_pushed(table.md5, table.bytes) for table in version.tables.values())
+
+    if pushing == "what is lost" and not (newest in noted and lacks(newest)):
+        return []
+    return [
+        version
+        for version in noted
+        if version == newest or all(cache.has(table.md5) for table in version.tables.values())
+        if pushing == "all anew" or lacks(version)
+    ]
+
+
 def _pending(desk: VersionDesk, versions: tuple[PinnedVersion, ...]) -> list[PinnedVersion]:
     pushed = desk.pushed()
     return [version for version in versions if (version.recipe, version.number) not in pushed]
 
 
 def _push(
-    desk: VersionDesk, cache: TableCache, pending: list[PinnedVersion]
+    desk: VersionDesk, cache: TableCache, pending: list[PinnedVersion], *, anew: bool = False
 ) -> tuple[int, FedcartError | None]:
     """Push these versions, the newest first; a remote that cannot be had costs none of them but the push."""
     done, error = 0, None
+    sent: set[str] = set()
     for version in reversed(pending):
         try:
             for table in version.tables.values():
-                cache.push(table.md5)
+                if table.md5 not in sent:
+                    cache.push(table.md5, table.bytes, anew=anew)
+                    sent.add(table.md5)
         except FedcartError as fault:
             error = error or fault
             if fault.code != "version-damaged":  # that is the fault of one version, others may go

@@ -5,11 +5,13 @@ import json
 import pytest
 
 from fedmodels.errors import RunConflict
+from fedmodels.protocol.messages import StartingModel
 from flows import following
 from flows.cli import reproduce as command
-from flows.cli.reproduce import code_in_words, known_commit, tell
+from flows.cli.reproduce import code_in_words, known_commit, lost_start, tell
 from infra import code_worktree
 from infra.checkout import Checkout
+from infra.layout import model_key
 from tests.fedmodels.protocol.test_lineage import HERE
 from tests.flows.cli.in_process import call_main
 from tests.store_alone import store_alone
@@ -50,6 +52,36 @@ def test_the_same_model_is_said_in_a_sentence(home, reproduce):
     assert "then was made again as then-again-1: the same model" in done.stdout
     assert "it is not known which commit trained this run" in done.stderr, "of a plan of before it was told"
     assert (asked.run, asked.parties, asked.resume) == ("then-again-1", PARTIES, False)
+
+
+def test_a_model_to_begin_from_that_is_gone_is_told_before_anything_is_trained(home):
+    earlier = finished_run(home, "earlier")
+    first = earlier.records[0]
+    start = StartingModel(run="earlier", round=1, model_sha256=first.model_sha256)
+    plan = earlier.plan.model_copy(update={"run": "then", "begins_from": start})
+    assert lost_start(earlier.store, earlier.plan) == ""
+    assert lost_start(earlier.store, plan) == ""
+    key = model_key(first.model_sha256)
+    data = earlier.store.read(key)
+    earlier.store.delete(key)
+    told = lost_start(earlier.store, plan)
+    assert "began from the model of earlier after round 1, which cannot be had: that model is gone" in told
+    assert "give fedcart reproduce earlier first" in told
+    earlier.store.put_blob(key, data)
+    assert lost_start(earlier.store, plan) == "", "a repetition of that run puts the same bytes there"
+
+
+def test_the_command_says_so_too(home, reproduce, monkeypatch):
+    asked = []
+    monkeypatch.setattr(command, "lost_start", lambda _store, plan: asked.append(plan.run) or "it is gone.")
+
+    def play(name):
+        asked.append("begun")
+        finished_run(home, name)
+
+    done, _ = reproduce(plays=play)
+    assert "it is gone." in done.stderr
+    assert asked == ["then", "begun"]
 
 
 def test_another_model_is_a_status_and_names_what_differs_first(home, reproduce, tmp_path):

@@ -100,10 +100,21 @@ def test_a_remote_that_is_gone_is_told_once_the_version_is_pinned(fedcart, place
     assert refused.returncode == 75
     error = json.loads(refused.stdout)["error"]
     assert error["code"] == "remote-unreachable"
-    assert "version 1 of mine is pinned here and not pushed" in error["message"]
+    assert "version 1 of mine is pinned here, and nobody knows that it is pushed" in error["message"]
     assert json.loads(fedcart("versions", "--json").stdout)["versions"][0]["pushed"] is False
     (place / "remote").unlink()
     assert "Pushed 1 version" in fedcart("pin").stdout
+
+
+def test_a_remote_that_was_emptied_gets_the_versions_again(fedcart, place):
+    fedcart("pin")
+    write(place, 70)
+    fedcart("pin")
+    assert "Pushed" not in fedcart("pin").stdout
+    shutil.rmtree(place / "remote")
+    assert "Pushed 2 versions" in fedcart("pin").stdout
+    assert "Pushed" not in fedcart("pin").stdout
+    assert "Pushed 2 versions" in fedcart("pin", "--push-anew").stdout
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 from datetime import UTC, datetime
 
@@ -5,7 +6,7 @@ import pygit2
 import pytest
 
 from fedmodels.errors import IntegrityError
-from infra.versioning.history import History
+from infra.versioning.history import History, is_begun
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -71,6 +72,33 @@ def test_a_commit_that_was_rewritten_is_in_the_history_no_more(root):
     git(root, "-c", "user.name=x", "-c", "user.email=x", "commit", "--amend", "--quiet", "-m", "Other")
     assert History(root).holds(first)
     assert not History(root).holds(second)
+
+
+INIT = ["HEAD", "config", "description", "hooks", "info", "objects", "refs"]
+
+
+@pytest.mark.parametrize("made", range(len(INIT) + 1))
+def test_an_init_that_was_killed_is_begun_anew(root, tmp_path, made):
+    pygit2.init_repository(str(tmp_path / "whole"))
+    (root / ".git").mkdir()
+    (root / ".git-killed" / ".git").mkdir(parents=True)
+    for name in INIT[:made]:
+        place = tmp_path / "whole" / ".git" / name
+        shutil.copytree(place, root / ".git" / name) if place.is_dir() else shutil.copy(place, root / ".git")
+    assert not is_begun(root)
+    commit = History(root).commit({"a": b"1"}, "One", NOW)
+    assert is_begun(root)
+    assert History(root).head == commit
+    assert git(root, "config", "user.name").strip() == "fedcart data pin"
+    assert sorted(path.name for path in root.iterdir()) == [".git", "a"]
+
+
+def test_what_is_packed_is_begun(root):
+    History(root).commit({"a": b"1"}, "One", NOW)
+    head = History(root).head
+    git(root, "gc", "--quiet", "--prune=now")
+    assert is_begun(root)
+    assert History(root).head == head
 
 
 @pytest.mark.parametrize("damage", ["object", "head"])

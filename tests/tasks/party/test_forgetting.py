@@ -9,26 +9,37 @@ from dataclasses import replace
 import pytest
 
 from fedmodels.data.rows import LabelledTexts
-from fedmodels.errors import DataRefused
+from fedmodels.data.withdrawn import keyed_name
+from fedmodels.errors import DataRefused, FedcartError, PolicyForbids, TransientError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Announcement, Signed, StartingModel
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.keys import public_key, verify
-from infra.layout import plan_key, receipt_key, release_key, withdrawal_key
+from infra.layout import (
+    closed_key,
+    plan_key,
+    receipt_key,
+    release_key,
+    round_key,
+    withdrawal_key,
+    withdrawal_reminders_prefix,
+)
+from infra.private_files import write_json
 from infra.settings import load_role_settings
 from infra.versioning.remote import Remote
-from tasks.exchange import create_signed
-from tasks.party import forgetting
+from tasks.exchange import create_message, create_signed
+from tasks.party import forgetting, submission, told_withdrawals, withdrawn
 from tasks.party.forgetting import find_concerned, forget
 from tasks.party.forgetting_desk import ForgettingDesk, other_recipes
 from tasks.party.joining import join_run
 from tasks.party.kept_rows import drift_folder
 from tasks.party.session import PartySession
 from tasks.party.submission import submit_update
+from tasks.party.told_withdrawals import told_so_far
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
-from tasks.party.withdrawn import read_withdrawn, withdrawn_file
+from tasks.party.withdrawn import looked_for, read_withdrawn, withdrawn_file
 from tasks.reading import read_plan
 from tasks.release.withdrawn import hear_withdrawals
 from tests.store_alone import store_alone, store_of
@@ -313,9 +324,10 @@ def test_a_call_that_was_killed_before_its_notice_is_made_again(shop, monkeypatc
 
 
 def submitting(made):
-    """What submits an update of round 2 that was trained on all rows."""
+    """What submits an update of round 2 that was trained without the rows that are on the list now."""
     session = PartySession(made.run, load_role_settings(made.home, "shop-a"))
     session.plan = read_plan(made.store, made.run)
+    session.left_out = session.withdrawn.name
     update = session.round_folder(2) / "update.safetensors"
     update.parent.mkdir(parents=True, exist_ok=True)
     update.write_bytes(b"update")
@@ -342,6 +354,72 @@ def test_an_update_that_was_trained_meanwhile_is_kept_back(shop):
     assert not desk.store.exists(receipt_key("shop-a", shop.run, 2))
 
 
+def test_an_update_is_committed_before_its_rows_are_withdrawn_or_not_at_all(shop, monkeypatch):
+    """Between its session's look at the list and the receipt nobody puts rows there: the notice names it."""
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    monkeypatch.setattr(withdrawn, "LOCK_TIMEOUT_S", 0.0)
+    commit = submission._commit
+
+    def meanwhile(session, receipt):
+        for texts in ([trained], None):
+            with pytest.raises(TransientError) as caught:
+                forget(desk, texts)
+            assert caught.value.code == "withdrawal-busy"
+        commit(session, receipt)
+
+    monkeypatch.setattr(submission, "_commit", meanwhile)
+    submitting(shop)()
+    assert forget(desk, [trained]).notice.places == {(shop.run, 1), (shop.run, 2)}
+
+
+def test_nothing_is_sent_while_rows_are_put_on_the_list(shop, monkeypatch):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    monkeypatch.setattr(withdrawn, "LOCK_TIMEOUT_S", 0.0)
+    submit, put = submitting(shop), forgetting.withdraw
+
+    def meanwhile(*words, **more):
+        with pytest.raises(TransientError):
+            submit()
+        return put(*words, **more)
+
+    monkeypatch.setattr(forgetting, "withdraw", meanwhile)
+    assert forget(desk, [trained]).notice.places == {(shop.run, 1)}
+    with pytest.raises(DataRefused) as caught:
+        submit()
+    assert caught.value.code == "rows-withdrawn"
+
+
+def test_an_open_round_without_an_update_of_the_party_is_named(shop):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    assert forget(desk, [trained]).unanswered == ()
+    announce(shop, 1, PARTIES[1:])
+    assert forget(desk, [trained]).unanswered == (), "nobody waits for this party"
+    shop.store.delete(round_key(shop.run, 1, "announcement"))
+    announce(shop, 1, PARTIES)
+    assert forget(desk, [trained]).unanswered == (), "its update is there"
+    desk.store.delete(receipt_key("shop-a", shop.run, 1))
+    assert forget(desk, [trained]).unanswered == (shop.run,)
+    shop.store.put_blob(closed_key(shop.run), b"{}")
+    assert forget(desk, [trained]).unanswered == ()
+
+
+def announce(made, number, cohort):
+    plan = read_plan(made.store, made.run)
+    announcement = Announcement(
+        run=made.run,
+        round=number,
+        passed_rounds=number - 1,
+        model_sha256=plan.base_model_sha256,
+        cohort=cohort,
+        round_timeout=60.0,
+    )
+    create_message(made.store, round_key(made.run, number, "announcement"), announcement)
+    return announcement
+
+
 def test_a_list_that_is_gone_with_its_folder_is_missed_by_its_notice(shop):
     """Else the party trained on the rows again, and a new list went without them."""
     shop.release()
@@ -365,6 +443,140 @@ def test_a_list_that_is_gone_with_its_folder_is_missed_by_its_notice(shop):
     done = forget(anew, [trained, held])
     assert (done.new_rows, done.notice.number) == (2, 2)
     assert join_run.fn(session, "session-1") == shop.recipe.name
+
+
+def refused_looks(made, desk, texts):
+    """Codes with which a join, a submission, a preview and a withdrawal are refused."""
+    session = PartySession(made.run, load_role_settings(made.home, "shop-a"))
+    looks = (
+        lambda: join_run.fn(session, "session-1"),
+        submitting(made),
+        lambda: find_concerned(desk, texts),
+        lambda: forget(desk, texts),
+    )
+    codes = []
+    for look in looks:
+        with pytest.raises(FedcartError) as caught:
+            look()
+        codes.append(caught.value.code)
+    assert not desk.store.exists(receipt_key("shop-a", made.run, 2))
+    return codes
+
+
+def test_a_list_of_an_older_backup_is_missed(shop):
+    """It is whole under its own name, and lacks the last withdrawal."""
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    forget(desk, [held])
+    folder, backup = desk.workspace / "withdrawn", shop.folder / "backup"
+    shutil.copytree(folder, backup)
+    assert forget(desk, [trained]).made
+    shutil.copytree(folder, shop.folder / "newer")
+    put_back(folder, backup)
+    assert refused_looks(shop, desk, [trained]) == ["withdrawn-damaged"] * 4
+    put_back(folder, shop.folder / "newer")
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    assert join_run.fn(session, "session-1") == shop.recipe.name
+    put_back(folder, backup)
+    assert forget(replace(desk, new_list=True), [trained, held]).new_rows == 1, "what it holds stays"
+    assert join_run.fn(session, "session-2") == shop.recipe.name
+
+
+def put_back(folder, backup):
+    shutil.rmtree(folder)
+    shutil.copytree(backup, folder)
+
+
+def test_a_list_that_no_notice_tells_of_is_missed_all_the_same(shop):
+    """Nothing had learned from the rows; they are still in the table, or come with the next one."""
+    shop.release()
+    desk = desk_of(shop)
+    assert forget(desk, ["a stranger"]).notice is None
+    (key,) = desk.store.list_keys(withdrawal_reminders_prefix("shop-a", desk.recipe))
+    assert key.endswith(looked_for(desk.workspace, ["a stranger"]).name)
+    shutil.rmtree(desk.workspace / "withdrawn")
+    assert refused_looks(shop, desk, ["a stranger"]) == ["withdrawn-damaged"] * 4
+    assert forget(replace(desk, new_list=True), ["a stranger"]).new_rows == 1
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    assert join_run.fn(session, "session-1") == shop.recipe.name
+    assert len(session.withdrawn) == 1
+
+
+def test_a_reminder_that_a_killed_call_did_not_leave_is_left_by_the_next(shop, monkeypatch):
+    desk = desk_of(shop)
+
+    def killed(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forgetting, "remind", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(desk, ["a stranger"])
+    assert read_withdrawn(desk.workspace, desk.recipe).has("a stranger")
+    assert forget(desk, ["a stranger"]).new_rows == 0
+    assert len([*desk.store.list_keys(withdrawal_reminders_prefix("shop-a", desk.recipe))]) == 1
+
+
+def test_a_list_and_a_notice_from_before_reminders_go_on(shop):
+    """And are held against each other from the next withdrawal on."""
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    assert forget(desk, [held, trained]).made
+    for key in [*desk.store.list_keys(withdrawal_reminders_prefix("shop-a", desk.recipe))]:
+        desk.store.delete(key)
+    path = withdrawn_file(desk.workspace, desk.recipe)
+    key, batches = (path.parent / "key").read_bytes(), json.loads(path.read_text())["withdrawals"]
+    name = keyed_name([",".join(batch) for batch in batches], key)
+    write_json(path, {"withdrawals": batches, "name": name})
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    assert join_run.fn(session, "session-1") == shop.recipe.name
+    before = path.read_bytes()
+    assert forget(desk, ["a stranger"]).new_rows == 1
+    assert join_run.fn(session, "session-2") == shop.recipe.name
+    path.write_bytes(before)
+    assert refused_looks(shop, desk, [trained]) == ["withdrawn-damaged"] * 4
+    assert forget(replace(desk, new_list=True), [held, trained, "a stranger"]).new_rows == 1
+    assert join_run.fn(session, "session-3") == shop.recipe.name
+
+
+def test_a_party_that_left_and_lost_its_folder_stays_out_until_a_person_lets_it_in(shop):
+    shop.release()
+    desk = desk_of(shop)
+    assert forget(desk, None).made
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    shutil.rmtree(desk.workspace / "withdrawn")
+    for look in (submitting(shop), lambda: join_run.fn(session, "session-1")):
+        with pytest.raises(PolicyForbids, match=r"remove withdrawn/.*\.left") as caught:
+            look()
+        assert caught.value.code == "party-left"
+    (desk.workspace / "withdrawn" / f"{desk.recipe}.left").unlink()
+    assert join_run.fn(session, "session-2") == shop.recipe.name, "as the refusal says"
+
+
+def test_a_party_that_left_comes_back_as_it_always_could(shop):
+    shop.release()
+    desk = desk_of(shop)
+    forget(desk, None)
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    with pytest.raises(PolicyForbids):
+        join_run.fn(session, "session-1")
+    (desk.workspace / "withdrawn" / f"{desk.recipe}.left").unlink()
+    assert join_run.fn(session, "session-2") == shop.recipe.name
+
+
+def test_a_notice_is_read_once_by_a_session(shop, monkeypatch):
+    shop.release()
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    assert forget(desk, [trained]).made
+    read, known = [], {}
+    real = told_withdrawals.read_from_party
+    monkeypatch.setattr(
+        told_withdrawals, "read_from_party", lambda *words: read.append(words[1]) or real(*words)
+    )
+    for _ in range(3):
+        told = told_so_far(desk.store, "shop-a", desk.recipe, known)
+        assert told.noticed == told.reminded == {looked_for(desk.workspace, [trained]).name}
+    assert read == [withdrawal_key("shop-a", desk.recipe, 1)]
 
 
 def test_a_damaged_list_is_given_up_for_a_new_one_on_demand(shop):

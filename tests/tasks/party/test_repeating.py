@@ -3,9 +3,12 @@
 import pytest
 
 from fedmodels.errors import FedcartError
-from infra.layout import plan_key
+from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.messages import Receipt
+from infra.keys import ensure_private_key
+from infra.layout import plan_key, receipt_key
 from infra.settings import PartyPolicy
-from tasks.party import repeating
+from tasks.exchange import create_signed
 from tasks.party.data import prepare_data
 from tasks.party.pinned import pin_version
 from tasks.party.repeating import bring_back_data
@@ -14,28 +17,59 @@ from tasks.party.versions.bringing_back import list_versions
 from tests.tasks.party.test_data import ROWS, make_session, write
 
 OTHER_ROWS = ROWS[:30]
-PLANS = {}
+BUCKET = {}
+
+
+class Bucket:
+    """What of a store is asked here, in `BUCKET`."""
+
+    def create(self, key, data):
+        return BUCKET.setdefault(key, data)
+
+    def read(self, key, limit=None, *, checked=True):
+        return BUCKET.get(key)
+
+    def list_keys(self, prefix):
+        return (key for key in sorted(BUCKET) if key.startswith(prefix))
 
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch):
     """Nothing is pushed, and the plan of the first run is the one that `make_session` makes."""
     monkeypatch.setattr(pushing, "push_versions", lambda desk, recipe: None)
-    monkeypatch.setattr(repeating, "read_message", lambda store, key, kind: PLANS.get(key))
     yield
-    PLANS.clear()
+    BUCKET.clear()
 
 
 def pinned_run(session, run="run-1"):
-    session.run, PLANS[plan_key(run)] = run, session.plan
+    session.run, session.store = run, Bucket()
+    BUCKET[plan_key(run)] = canonical_json(session.plan)
     prepare_data.fn(session)
     pin_version.fn(session)
+    leave_receipt(session)
     return session.data_hash
+
+
+def leave_receipt(session, key=None, **changes):
+    """As a session does that sat out, say: any receipt names the plan."""
+    plan_sha256 = sha256_hex(BUCKET[plan_key(session.run)])
+    receipt = Receipt(
+        run=session.run,
+        round=1,
+        party="shop-a",
+        plan_sha256=plan_sha256,
+        base_sha256="0" * 64,
+        update_sha256=None,
+        seconds={},
+        refusal="contract-failed",
+    ).model_copy(update=changes)
+    create_signed(session.store, receipt_key("shop-a", session.run, 1), receipt, key or session.signing_key)
 
 
 def session_again(tmp_path, of="run-1"):
     """A session of a later run that repeats the first one; the table was written anew meanwhile."""
     session = make_session(tmp_path)
+    session.store = Bucket()
     write(tmp_path / "train.csv", OTHER_ROWS)
     session.run, session.plan = "run-9", session.plan.model_copy(update={"run": "run-9", "repeats": of})
     return session
@@ -116,5 +150,34 @@ def test_what_only_says_that_it_repeats_a_run_gets_no_rows_of_then(tmp_path, kno
         greedy = session.plan.recipe.model_copy(update={"num_rounds": session.plan.recipe.num_rounds + 1})
         session.plan = session.plan.model_copy(update={"recipe": greedy})
     else:
-        PLANS.clear()
+        del BUCKET[plan_key("run-1")]
     assert bring_back_data.fn(session) is None
+
+
+def test_a_plan_that_was_put_in_place_of_the_one_of_then_gets_no_rows_of_then(tmp_path):
+    """The coordinator can write it, and a recipe with more rounds that says it repeats that run."""
+    pinned_run(make_session(tmp_path))
+    session = session_again(tmp_path)
+    assert bring_back_data.fn(session) == 1
+    greedy = session.plan.recipe.model_copy(update={"num_rounds": session.plan.recipe.num_rounds + 50})
+    session = session_again(tmp_path)
+    session.plan = session.plan.model_copy(update={"recipe": greedy})
+    before = session.plan.model_copy(update={"run": "run-1", "repeats": None})
+    BUCKET[plan_key("run-1")] = canonical_json(before)
+    assert bring_back_data.fn(session) is None
+    assert session.brought_back is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [None, {"key": True}, {"run": "run-2"}, {"party": "shop-b"}, {"plan_sha256": None}],
+    ids=["gone", "foreign signature", "another run's", "another party's", "names no plan"],
+)
+def test_without_a_receipt_of_its_own_it_trains_on_todays_rows(tmp_path, changes):
+    session = make_session(tmp_path)
+    pinned_run(session)
+    del BUCKET[receipt_key("shop-a", "run-1", 1)]
+    if changes is not None:
+        foreign = ensure_private_key(tmp_path / "foreign.pem") if changes.get("key") else None
+        leave_receipt(session, **{**changes, "key": foreign})
+    assert bring_back_data.fn(session_again(tmp_path)) is None

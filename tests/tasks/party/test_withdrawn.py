@@ -1,18 +1,24 @@
 """A party's list of withdrawn rows: no text, no doubt about it, and no training past it."""
 
+import json
+
 import pytest
 
+from fedmodels.data.withdrawn import keyed_name, keyed_texts
 from fedmodels.errors import DataRefused, PolicyForbids
 from infra import private_files
 from infra.private_files import write_json
 from tasks.party import withdrawn
 from tasks.party.data import data_changed, prepare_data
 from tasks.party.withdrawn import (
+    answered,
     has_left,
     is_damaged,
     leave,
     lists_so_far,
     looked_for,
+    note_leaving,
+    noted_leaving,
     read_withdrawn,
     refuse_left,
     refuse_withdrawn,
@@ -30,7 +36,7 @@ def test_rows_are_kept_by_hash_once_and_nobody_else_may_look(tmp_path):
     again, new = withdraw(tmp_path, "own", ["fine", "so bad"])
     assert (again.name, new) == (first.name, 0)
     assert withdrawn_file(tmp_path, "own").read_bytes() == written
-    assert b"bad" not in written
+    assert b"fine" not in written, "and hexadecimal digits spell no such word"
     folder = tmp_path / "withdrawn"
     assert folder.stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
@@ -147,6 +153,51 @@ def test_a_call_that_was_killed_while_it_began_the_list_loses_none(tmp_path, mon
     assert not read_withdrawn(tmp_path, "own")
     withdraw(tmp_path, "own", ["fine"])
     assert read_withdrawn(tmp_path, "own").has("fine")
+
+
+def test_the_list_names_the_withdrawals_that_it_answers(tmp_path):
+    assert answered(tmp_path, "own") == frozenset()
+    first, _ = withdraw(tmp_path, "own", ["fine", "so bad"])
+    again, new = withdraw(tmp_path, "own", ["fine"])
+    assert (answered(tmp_path, "own"), new) == ({first.name, again.name}, 0)
+    withdraw(tmp_path, "own", ["fine"], told=frozenset({"f" * 64}))
+    assert answered(tmp_path, "own") == {first.name, again.name, "f" * 64}
+
+
+def test_a_withdrawal_is_not_made_answered_by_hand(tmp_path):
+    withdraw(tmp_path, "own", ["fine"])
+    path = withdrawn_file(tmp_path, "own")
+    document = json.loads(path.read_text())
+    for answers in ([*document["answers"], "f" * 64], None):
+        write_json(path, {**document, "answers": answers})
+        with pytest.raises(DataRefused, match="is damaged or gone"):
+            answered(tmp_path, "own")
+
+
+def as_before(workspace, *batches):
+    """A list as it was written before the names of withdrawals stood in it."""
+    withdraw(workspace, "own", [text for batch in batches for text in batch])
+    key = (workspace / "withdrawn" / "key").read_bytes()
+    hashes = [sorted(keyed_texts(batch, key)) for batch in batches]
+    name = keyed_name([",".join(batch) for batch in hashes], key)
+    write_json(withdrawn_file(workspace, "own"), {"withdrawals": hashes, "name": name})
+
+
+def test_a_list_from_before_is_read_and_gets_the_names_with_the_next_withdrawal(tmp_path):
+    as_before(tmp_path, ["fine"], ["so bad", "poor"])
+    assert read_withdrawn(tmp_path, "own").among(["fine", "poor", "good"]) == {"fine", "poor"}
+    assert answered(tmp_path, "own") is None
+    again, new = withdraw(tmp_path, "own", ["fine"], told=frozenset({"f" * 64}))
+    assert (answered(tmp_path, "own"), new) == ({again.name, "f" * 64}, 0)
+    assert [len(each) for each in lists_so_far(tmp_path, "own")] == [0, 1, 3]
+
+
+def test_a_leaving_is_noted_by_its_last_notice(tmp_path):
+    assert noted_leaving(tmp_path, "own") == 0
+    note_leaving(tmp_path, "own", 3)
+    note_leaving(tmp_path, "own", 2)
+    assert (noted_leaving(tmp_path, "own"), noted_leaving(tmp_path, "other")) == (3, 0)
+    assert not has_left(tmp_path, "own")
 
 
 def test_a_call_that_was_killed_before_it_noted_its_list_is_repaired_by_the_next(tmp_path):

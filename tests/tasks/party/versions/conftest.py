@@ -33,8 +33,8 @@ class Shop:
         lines = "".join(f"{word} {number},{number % 2}\n" for number in range(rows))
         (self.place / f"{name}.csv").write_text(f"text,label\n{lines}")
 
-    def pin(self, run=None):
-        return pin_tables(self.desk, self.recipe, self.tables, run)
+    def pin(self, run=None, **more):
+        return pin_tables(self.desk, self.recipe, self.tables, run, **more)
 
     @property
     def cached(self) -> list[Path]:

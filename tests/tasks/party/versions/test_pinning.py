@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 
@@ -182,6 +183,76 @@ def test_another_remote_has_nothing_yet(shop, tmp_path):
     assert list((tmp_path / "other").rglob("*"))
 
 
+def at_remote(shop):
+    """Objects at the remote, by name."""
+    return {path.parent.name + path.name: path for path in shop.remote.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("lost", ["all", "one table", "half of a table"])
+def test_what_the_remote_has_lost_is_pushed_again(shop, lost):
+    shop.pin()
+    shop.write("train", 30)
+    newest = shop.pin().version
+    before = {name: path.read_bytes() for name, path in at_remote(shop).items()}
+    assert len(before) == 3
+    path = at_remote(shop)[newest.tables["train"].md5]
+    if lost == "all":
+        shutil.rmtree(shop.remote)
+        shop.remote.mkdir()
+    elif lost == "one table":
+        path.unlink()
+    else:
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes()[:-7])
+        path.chmod(0o444)
+    assert shop.pin().pushed == 0, "a session goes by what is noted"
+    again = shop.pin(pushing="what is lost")
+    assert (again.made, again.pushed, again.push_error) == (False, 2 if lost == "all" else 1, None)
+    assert {name: path.read_bytes() for name, path in at_remote(shop).items()} == before
+    assert [pushed for _, pushed, _ in listed(shop)] == [True, True]
+    assert shop.pin(pushing="what is lost").pushed == 0
+
+
+def test_what_was_let_go_at_both_places_stays_gone(shop):
+    first = shop.pin().version.tables["train"].md5
+    shop.write("train", 30)
+    shop.pin()
+    (kept,) = [path for path in shop.cached if path.parent.name + path.name == first]
+    for path in (kept, at_remote(shop)[first]):
+        path.unlink()
+    assert shop.pin(pushing="what is lost").pushed == 0
+    shutil.rmtree(shop.remote)
+    again = shop.pin(pushing="what is lost")
+    assert (again.pushed, again.push_error) == (1, None)
+    assert first not in at_remote(shop)
+
+
+def test_everything_is_pushed_anew_on_demand(shop):
+    """Damage that leaves the size of an object is told by nothing but its content."""
+    shop.pin()
+    shop.write("train", 30)
+    shop.pin()
+    before = {name: path.read_bytes() for name, path in at_remote(shop).items()}
+    for path in at_remote(shop).values():
+        path.chmod(0o600)
+        path.write_bytes(b"x" * path.stat().st_size)
+        path.chmod(0o444)
+    assert shop.pin(pushing="what is lost").pushed == 0
+    again = shop.pin(pushing="all anew")
+    assert (again.pushed, again.push_error) == (2, None)
+    assert {name: path.read_bytes() for name, path in at_remote(shop).items()} == before
+
+
+def test_a_remote_that_cannot_be_looked_at_is_told(shop):
+    shop.pin()
+    shutil.rmtree(shop.remote)
+    shop.remote.write_text("no folder")
+    pinned = shop.pin(pushing="what is lost")
+    assert (pinned.pushed, pinned.push_error.code) == (0, "remote-unreachable")
+    shop.remote.unlink()
+    assert shop.pin(pushing="what is lost").pushed == 1
+
+
 def test_a_damaged_object_is_not_pushed_and_costs_no_other_version(shop):
     held, shop.remote = shop.remote, shop.place / "file"
     shop.remote.write_text("")
@@ -305,6 +376,7 @@ def test_who_waits_for_another_pin_for_too_long_is_told(shop):
 POINTS = [
     ("tasks.party.versions.pinning.file_md5", "before"),  # a copy, not yet kept
     ("tasks.party.versions.pinning._files", "before"),  # kept, no document
+    ("pygit2.init_repository", "after"),  # made, not in its place
     ("infra.versioning.history.History.commit", "before"),
     ("infra.versioning.history.History._show", "before"),  # committed, not shown
     ("infra.versioning.history.History.commit", "after"),  # committed, not noted
@@ -348,6 +420,20 @@ def test_a_pin_that_is_killed_is_gone_on_with(shop, point, when, monkeypatch):
     assert not list((shop.desk.root / ".dvc" / "tmp").glob("pin-*"))
     assert len(shop.cached) == 2
     assert shop.pin().made is False
+
+
+def test_a_pin_whose_git_was_killed_inside_its_init_is_gone_on_with(shop):
+    (shop.desk.root / ".git").mkdir(parents=True)
+    assert listed(shop) == []
+    assert shop.pin().version.number == 1
+    assert listed(shop) == [(1, True, ())]
+
+
+def test_a_history_that_is_gone_is_not_begun_anew(shop):
+    shop.pin()
+    shutil.rmtree(shop.desk.root / ".git")
+    for call in (shop.pin, lambda: list_versions(shop.desk, "mine")):
+        refused(call, "history-rewritten")
 
 
 def test_a_damaged_list_of_what_was_pushed_is_made_anew(shop):
