@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedmodels.errors import FedcartError, InputError, IntegrityError, QuorumMissed, RunConflict
+from fedmodels.errors import FedcartError, InputError, IntegrityError
 from fedmodels.recipe import Recipe
 from flows.open_store import names_a_store
 from flows.own_settings import party_settings, party_workspace
@@ -53,7 +53,7 @@ class CoordinatorsAnswer:
 
     retraining: Literal["started", "not needed", "waits"]
     why: FedcartError | None = None
-    """What it waits for."""
+    """What it waits for: it names the run or release that is in the way, or what is damaged."""
 
 
 def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
@@ -205,14 +205,16 @@ def answer_here(recipe: str, home: Path) -> CoordinatorsAnswer:
         require_worker(home)
         server = api_url(home)
         deploy_where_missing(declare_retraining(), server)
-        begun = start_if_due(desk, recipe, server, shown=False)
-    except (RunConflict, QuorumMissed, *DAMAGE) as error:
+        looked = start_if_due(desk, recipe, server, shown=False)
+    except DAMAGE as error:
         return CoordinatorsAnswer("waits", error)
     except FedcartError as error:
         if error.code not in ("worker-down", "prefect-unreachable", "stack-down"):
             raise
         return CoordinatorsAnswer("waits", error)
-    return CoordinatorsAnswer("started" if begun else "waits")
+    if looked.waits is not None:
+        return CoordinatorsAnswer("waits", looked.waits)
+    return CoordinatorsAnswer("started" if looked.started else "not needed")
 
 
 def _as_notice(concerned: "Concerned") -> "WithdrawalNotice":

@@ -204,9 +204,10 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
         say("Its scheduled watch marks the releases and begins the retraining.")
     elif answer.retraining == "started":
         say(f"A retraining of {concerned.recipe} without them begins; see fedcart runs list.")
+    elif answer.why is not None and answer.why.code == "withdrawal-answered":
+        say(str(answer.why))
     elif answer.retraining == "waits":
-        why = f": {answer.why}" if answer.why else ", for one is under way, or a run has to end first."
-        warn(f"the retraining waits{why}")
+        warn(f"the retraining waits: {answer.why}")
         say("The scheduled watch begins it, or this command once more.")
     else:
         say("The champion never learned from them, so that nothing is trained again.")
