@@ -15,6 +15,7 @@ from fedmodels.errors import InputError, IntegrityError, RunConflict, UpdateRefu
 from fedmodels.identifiers import ID_PATTERN
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Head, Plan, Signed, StartingModel
+from fedmodels.protocol.releases import ReleaseReport
 from fedmodels.protocol.withdrawal import (
     NOTICE_LIMIT,
     CountedRound,
@@ -38,7 +39,7 @@ from infra.layout import (
 from infra.object_store import ObjectStore
 from tasks.exchange import create_signed, parse, read_bytes_from_party, read_message
 from tasks.reading import read_records
-from tasks.release.lineage import pinned_decision
+from tasks.release.lineage import note_spoilt, pinned_decision
 from tasks.release.marks import mark_key
 from tasks.release.reading import read_request, release_numbers
 
@@ -218,6 +219,21 @@ def refuse_withdrawn(store: ObjectStore, recipe: str, release: int) -> None:
             fix="release a model that never saw them: see fedcart release list, or train anew",
             code="release-withdrawn",
         )
+
+
+def end_withdrawn(store: ObjectStore, report: ReleaseReport) -> None:
+    """As `refuse_withdrawn`, of a release that would be promoted; and note that nothing can promote it.
+
+    It is over with that: no look takes it up again, and no person is asked about it.
+
+    Raises:
+        RunConflict: `release-withdrawn`.
+    """
+    try:
+        refuse_withdrawn(store, report.recipe, report.release)
+    except RunConflict as error:
+        note_spoilt(store, report, error)
+        raise
 
 
 def _new(store: ObjectStore, party: str) -> Iterator[tuple[tuple[str, int], bytes]]:

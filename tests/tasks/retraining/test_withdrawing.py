@@ -298,7 +298,7 @@ def test_an_open_run_that_nobody_conducts_is_told(scene, monkeypatch):
 
 
 def asking(scene, *, learned: bool, marked: bool = True) -> None:
-    """A retraining because of drift waits for a person: its release learned from what is withdrawn, or not."""
+    """A retraining because of drift asks a person: its release learned from what is withdrawn, or not."""
     run = released(scene, "drift", "person")
     scene.going = (GoingRetraining(run.run, scene.recipe, suspended=True),)
     places = [(scene.run.run, 2), *([(run.run, 1)] if learned else [])]
