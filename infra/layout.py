@@ -213,9 +213,14 @@ def withdrawal_key(party: str, recipe: str, number: int) -> str:
     return f"{own_withdrawals_prefix(party)}{recipe}/{number:04d}.json"
 
 
+def all_known_withdrawals_prefix() -> str:
+    """Below it a folder for each recipe of which something was withdrawn."""
+    return f"{COORDINATOR}/withdrawals/"
+
+
 def known_withdrawals_prefix(recipe: str) -> str:
     """Notices of a recipe that the coordinator found valid, one folder a party."""
-    return f"{COORDINATOR}/withdrawals/{recipe}/"
+    return f"{all_known_withdrawals_prefix()}{recipe}/"
 
 
 def known_withdrawal_key(party: str, recipe: str, number: int) -> str:

@@ -100,6 +100,8 @@ def forget(
             raise typer.Exit(1)
         done = withdraw(desk, texts, concerned)
         answer = answer_here(asked.name, settings.home) if is_coordinator_here(settings) else None
+    for fault in answer.faults if answer else ():
+        warn(str(fault))
     if as_json:
         print_json(
             {

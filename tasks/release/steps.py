@@ -16,6 +16,7 @@ from tasks.release.answering import answer, reject_late
 from tasks.release.artifacts import show_card as show_model_card
 from tasks.release.artifacts import show_report as show
 from tasks.release.desk import ReleaseDesk, form_key
+from tasks.release.hearing import hear_withdrawals
 from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage
 from tasks.release.promoting import promote
@@ -27,7 +28,7 @@ from tasks.release.requesting import is_open, open_release, propose
 from tasks.release.signing import document_release
 from tasks.release.signing import sign_release as sign
 from tasks.release.taking import refuse_for_good, take_up
-from tasks.release.withdrawn import end_withdrawn, hear_withdrawals, known_notices, mark_release
+from tasks.release.withdrawn import end_withdrawn, known_notices, mark_release
 from tasks.tagging import tagged
 
 
@@ -168,7 +169,7 @@ def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champi
         RunConflict: something refuses it, or another promotion came first.
         IntegrityError: `release-altered`: the model is not what was signed.
     """
-    hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+    _hear(desk)
     document = partial(document_release, desk.store, desk.signing_key, desk.model_key, desk.folder)
     return promote(desk.store, report.recipe, report.release, by, document)
 
@@ -205,5 +206,10 @@ def show_lineage(desk: ReleaseDesk, report: ReleaseReport) -> None:
 
 
 def _refuse_withdrawn(desk: ReleaseDesk, report: ReleaseReport) -> None:
-    hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+    _hear(desk)
     end_withdrawn(desk.store, report)
+
+
+def _hear(desk: ReleaseDesk) -> None:
+    for fault in hear_withdrawals(desk.store, desk.signing_key, desk.party_keys).faults:
+        get_run_logger().warning("Of what was withdrawn: %s", write_coded(fault))

@@ -24,8 +24,9 @@ from fedmodels.protocol.withdrawal_retraining import (
 from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
 from infra.deployments.starting import start_retraining
 from tasks.policy import STORE
+from tasks.release.hearing import hear_withdrawals
 from tasks.release.reading import read_released, released_recipes
-from tasks.release.withdrawn import hear_withdrawals, known_notices
+from tasks.release.withdrawn import known_notices, mark_release
 from tasks.retraining.showing import show_withdrawn
 from tasks.retraining.standing import read_retrainings
 from tasks.retraining.under_way import retraining_under_way
@@ -59,6 +60,8 @@ def answer_withdrawals(desk: WatchDesk) -> Answered:
         log.warning("A notice of withdrawal is refused: %s", write_coded(refusal))
     for notice in heard.notices:
         log.info("Party %s %s: %s", notice.party, _what(notice), notice.recipe)
+    for notice in heard.restored:
+        log.info("The copy of notice %d of %s is restored: %s", notice.number, notice.party, notice.recipe)
     started: list[str] = []
     held: list[FedcartError] = []
     for recipe in released_recipes(desk.store):
@@ -109,6 +112,7 @@ def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, sh
         show_withdrawn(recipe, champion.release, touching)
     if not touching:
         return LookedAt()
+    mark_release(desk.store, desk.signing_key, recipe, champion.release, touching)  # it may have none yet
     going = retraining_under_way(desk.store, recipe, unfinished_retrainings(api_url=api_url), notices)
     unfinished = unfinished_trainings(recipe, api_url=api_url)
     known = read_retrainings(desk.store, recipe, unfinished)

@@ -331,6 +331,14 @@ def test_a_release_that_never_saw_it_and_waits_for_a_person_is_named(scene, monk
     assert look(scene)
 
 
+def test_a_champion_that_has_no_mark_yet_gets_it(scene):
+    tell(scene)
+    assert look(scene)
+    scene.store.delete(release_key(scene.recipe, 1, "withdrawn-shop-c-0001"))
+    assert look(scene)
+    assert len(read_release(scene.store, scene.recipe, 1).marks) == 1
+
+
 def test_a_retraining_that_is_under_way_is_named_and_needs_nobody(scene, monkeypatch):
     tell(scene)
     scene.going = (GoingRetraining("ticket", scene.recipe, suspended=False),)
