@@ -65,7 +65,7 @@ def check_under_way(recipe: str, run: str | None, release: int | None) -> None:
         )
     raise RunConflict(
         f"A retraining of {recipe} is under way{f': run {run}' if run else ''}",
-        fix=f"wait for its end: see fedcart runs {f'show {run}' if run else 'list'}",
+        fix="wait for its end: see fedcart runs list",
         code=WITHDRAWAL_OPEN,
     )
 
