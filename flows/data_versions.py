@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmodels.recipe import Recipe
-from flows.own_settings import party_settings, party_workspace
+from flows.own_settings import party_settings, party_workspace, places_told
 from infra.settings import Settings, party_tables
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def pin_party(recipe: Recipe, party: str, settings: Settings) -> "Pinned":
     from tasks.party.versions.pinning import pin_tables
 
     own = party_settings(recipe, party, settings)
-    with _remote_within_reach(own):
+    with _remote_within_reach(own), places_told(recipe, party, settings):
         return pin_tables(_desk(party, own, settings), recipe, party_tables(own.tables, recipe.name, party))
 
 

@@ -12,11 +12,11 @@ from infra.locations import party_folder, role_settings
 from infra.settings import CONFIG_VARIABLE, Settings, Tables, load_role_settings
 
 
-def party_settings(recipe: Recipe, party: str, settings: Settings) -> Settings:
-    """The party's own settings: those of this process, or on the machine that plays all parties, its file's.
+def check_party(recipe: Recipe, party: str) -> None:
+    """Refuse a party that a recipe does not have.
 
     Raises:
-        InputError: the recipe has no such party (`party-unknown`), or its settings cannot be read.
+        InputError: `party-unknown`.
     """
     if party not in recipe.parties:
         raise InputError(
@@ -24,6 +24,15 @@ def party_settings(recipe: Recipe, party: str, settings: Settings) -> Settings:
             fix=f"name one of {', '.join(recipe.parties)}",
             code="party-unknown",
         )
+
+
+def party_settings(recipe: Recipe, party: str, settings: Settings) -> Settings:
+    """The party's own settings: those of this process, or on the machine that plays all parties, its file's.
+
+    Raises:
+        InputError: as `check_party`, or its settings cannot be read.
+    """
+    check_party(recipe, party)
     return settings if settings.role == party else load_role_settings(settings.home, party)
 
 

@@ -67,6 +67,7 @@ def forget(
         touched_releases,
         withdrawn_texts,
     )
+    from flows.own_settings import check_party
     from flows.recipes import load_recipe
     from infra.settings import load_settings
     from tasks.party.forgetting import find_concerned
@@ -80,6 +81,7 @@ def forget(
             code="usage",
         )
     settings, asked = load_settings(), load_recipe(recipe)
+    check_party(asked, party)
     texts = withdrawn_texts(rows, asked) if rows else None
     with party_desk(asked, party, settings, new_list=new_list) as desk:
         with _looking(party) as report:

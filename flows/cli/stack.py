@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.cli.output import JsonFlag, RecipeOption, called, console, print_json, print_table, step, warn
+from flows.cli.output import JsonFlag, called, console, print_json, print_table, step, warn
 
 COLUMNS = (
     ("role", "left"),
@@ -14,10 +14,21 @@ COLUMNS = (
     ("port", "right"),
     ("log", "left"),
 )
+FIRST_RECIPE = "reviews"
+"""Whose parties a new stack has when no recipe is named."""
 
 
 def up(
-    recipe: RecipeOption = "reviews",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            metavar="RECIPE",
+            help="Name of a recipe, or path of its YAML file: its parties are to run. By default those that "
+            "the stack has, and those of reviews at first.",
+        ),
+    ] = None,
     server_port: Annotated[
         int | None,
         typer.Option("--server-port", metavar="PORT", help="Of the Prefect server; a free one by default."),
@@ -39,16 +50,17 @@ def up(
 ) -> None:
     """Start the local stack: object store, Prefect server, and a worker for the coordinator and each party.
 
-    Does nothing to what already runs, and adds the parties of another recipe to it. Everything lies
-    below `.fedcart/` and listens on 127.0.0.1 only.
+    Does nothing to what already runs; the parties of a recipe that is named are added to it. Everything
+    lies below `.fedcart/` and listens on 127.0.0.1 only.
     """
     from flows.recipes import load_recipe
     from infra.local import stack
-    from infra.local.plan import switch_of_bucket
+    from infra.local.plan import read_stack, switch_of_bucket
     from infra.settings import load_settings
 
     settings = load_settings()
-    parties = load_recipe(recipe).parties
+    known = read_stack(settings.home)
+    parties = known.parties if known and recipe is None else load_recipe(recipe or FIRST_RECIPE).parties
     if switched := switch_of_bucket(settings.home, settings.chosen_bucket):
         warn(switched)
     stack.up(

@@ -130,6 +130,8 @@ def test_a_file_without_rows_is_one_sentence(fedcart, home, tmp_path, content, c
 def test_an_unknown_party_and_one_without_a_key_are_refused(fedcart, home):
     refused = fedcart("forget", "--party", "shop-x", "--yes", "--json")
     assert json.loads(refused.stdout)["error"]["code"] == "party-unknown"
+    mistyped = fedcart("forget", "--party", "shop-x", "--rows", "nowhere.csv", "--yes", "--json")
+    assert json.loads(mistyped.stdout)["error"]["code"] == "party-unknown", "and not what rows it names"
     key = load_role_settings(home, "shop-a").signing_key
     moved = key.rename(key.with_suffix(".away"))
     refused = fedcart("forget", "--party", "shop-a", "--yes", "--json")

@@ -18,9 +18,11 @@ from typer.testing import CliRunner, Result
 from fedmodels.errors import InputError, RunConflict, StackError
 from flows.cli.main import app
 from flows.following import api_url, follow
+from flows.recipes import load_recipe
 from infra.deployments.starting import find_training, start_training
 from infra.deployments.starting_once import start_new_training
 from infra.local import processes, stack
+from infra.local.plan import plan_stack, write_stack
 from infra.locations import role_settings, stack_folder
 from infra.role_settings import update_role_settings
 from infra.waiting import wait_for
@@ -148,6 +150,30 @@ def test_down_stops_everything_and_is_harmless_twice(home: Path):
     told = document(fedcart(home, "status", "--json"))
     assert told["state"] == "down"
     assert [told[name] for name in ("ui_url", "api_url", "s3_endpoint")] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("had", "options", "begun"),
+    [
+        (None, (), load_recipe("reviews").parties),
+        (("shop-y", "shop-z"), (), ("shop-y", "shop-z")),
+        (("shop-y", "shop-z"), ("--recipe", "smoke"), load_recipe("smoke").parties),
+    ],
+)
+def test_up_goes_on_with_the_parties_that_the_stack_has_unless_a_recipe_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    had: tuple[str, ...] | None,
+    options: tuple[str, ...],
+    begun: tuple[str, ...],
+):
+    if had:
+        anew = {"bucket": None, "server_port": None, "s3_port": None, "server_lives": False}
+        write_stack(plan_stack(tmp_path, had, store_lives=False, **anew))
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(stack, "up", lambda _home, parties, **_others: asked.append(parties))
+    assert fedcart(tmp_path, "up", *options).exit_code == 0
+    assert asked == [begun]
 
 
 def test_up_for_an_unknown_recipe_starts_nothing(tmp_path: Path):

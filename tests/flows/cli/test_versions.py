@@ -124,6 +124,15 @@ def test_what_is_refused(fedcart, place, words, party, code, status):
     assert not (place / "out").exists()
 
 
+def test_a_table_that_is_missing_is_told_with_its_place_and_the_file_that_names_it(fedcart, place):
+    (place / "shop-a.csv").unlink()
+    refused = fedcart("pin")
+    assert refused.returncode == 2
+    told = " ".join(refused.stderr.split())
+    assert f"train is {place}/shop-a.csv" in told
+    assert f"[tables.mine] of {place}/home/parties/shop-a/fedcart.toml" in told
+
+
 def test_a_remote_that_dvc_does_not_know_is_an_error_of_the_settings(fedcart, place):
     settings = place / "home" / "parties" / "shop-a" / "fedcart.toml"
     settings.write_text(settings.read_text().replace(f"{place}/remote", "nonsense://secret"))

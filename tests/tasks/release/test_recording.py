@@ -463,11 +463,12 @@ def test_a_champion_whose_lineage_cannot_be_made_is_recorded_without(recorder, r
     assert "lineage.json" not in files and f"releases/{recipe}/README.md" not in files
 
 
-def test_a_name_that_gto_does_not_take_is_refused(recorder, recipe, runs):
+def test_a_name_that_gto_does_not_take_is_refused(recorder, recipe, runs, monkeypatch):
     release(recorder, f"{recipe}-", runs())
     with pytest.raises(FedcartError) as caught:
         record_releases(recorder, f"{recipe}-")
     assert caught.value.code == "models-name"
-    with suppress(FedcartError):
+    monkeypatch.setattr(recording, "released_recipes", lambda _store: (f"{recipe}-",))
+    with pytest.raises(FedcartError, match=f"{recipe}-"):
         record_all(recorder)
     assert not any(tag.startswith(f"{recipe}-@") for tag in recorded_tags(None, recorder.own))

@@ -7,7 +7,7 @@ import pytest
 
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.drift import DriftNotice, DriftScore
-from infra.layout import drift_notice_key
+from infra.layout import drift_notice_key, role_prefix
 from tasks.exchange import create_signed
 from tests.store_alone import store_alone, store_of
 from tests.tasks.drift.champion import PARTIES, Champion
@@ -64,6 +64,10 @@ def clients():
 
 @pytest.fixture
 def telling(home, tmp_path):
-    """Makes a recipe with a champion; the other recipes' notices stay in the bucket."""
+    """Makes a recipe with a champion, in a bucket that holds nothing of other tests."""
     drift = {"quorum": 1, "cool_down": 0.0}
-    return lambda **more: Telling(home, f"recipe-{next(NUMBERS)}", tmp_path, **{**drift, **more})
+    yield lambda **more: Telling(home, f"recipe-{next(NUMBERS)}", tmp_path, **{**drift, **more})
+    for role in ("coordinator", *PARTIES):
+        store = store_of(home, role)
+        for key in list(store.list_keys(role_prefix(role))):
+            store.delete(key)
