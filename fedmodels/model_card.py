@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from fedmodels.protocol.lineage import DataVersion, Lineage, LineageRound, environments_of
+from fedmodels.protocol.lineage import DataVersion, Lineage, LineageRound, WithdrawalAnswered, environments_of
 from fedmodels.protocol.messages import Environment, Metrics
 from fedmodels.protocol.releases import ReleaseReport
-from fedmodels.protocol.withdrawal import WithdrawnMark
+from fedmodels.protocol.withdrawal import WITHDRAWAL_REASON, WithdrawnMark
 from fedmodels.words import counted, plain, short_number
 
 NOT_STATED = "not stated"
@@ -170,12 +170,21 @@ def _origin(lineage: Lineage) -> str:
         ("base model", f"{lineage.start}, `{lineage.base_model_sha256}`"),
         ("recipe", f"`{lineage.training_sha256}`"),
         ("drift that was answered", plain(lineage.drift.reason) if lineage.drift else "none"),
+        *([("withdrawal that was answered", _withdrawal(lineage.withdrawal))] if lineage.withdrawal else []),
         *([("signature", f"`{lineage.signature_sha256}`")] if lineage.signature_sha256 else []),
         ("approved by", plain(lineage.approval.by) if lineage.approval else "nobody was asked"),
         ("privacy budget", _privacy(lineage)),
         *(("computed with", _environment(each)) for each in environments_of(lineage)),
     ]
     return _table(("", ""), [list(fact) for fact in facts], "ll")
+
+
+def _withdrawal(answered: WithdrawalAnswered) -> str:
+    """`shop-a withdrew rows, shop-b left (notices shop-a/0001, shop-b/0002); trained without shop-b`."""
+    named = ("/".join(key.removesuffix(".json").split("/")[-2:]) for key in answered.notices)
+    told = f"{answered.reason.removeprefix(WITHDRAWAL_REASON)} (notices {', '.join(named)})"
+    without = f"; trained without {', '.join(answered.without)}" if answered.without else ""
+    return plain(told + without)
 
 
 def _privacy(lineage: Lineage) -> str:

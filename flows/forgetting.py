@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fedmodels.errors import FedcartError, InputError, IntegrityError, QuorumMissed, RunConflict
+from fedmodels.errors import FedcartError, InputError, IntegrityError
 from fedmodels.recipe import Recipe
 from flows.open_store import names_a_store
 from flows.own_settings import party_settings, party_workspace
@@ -53,7 +53,9 @@ class CoordinatorsAnswer:
 
     retraining: Literal["started", "not needed", "waits"]
     why: FedcartError | None = None
-    """What it waits for."""
+    """What it waits for: it names the run or release that is in the way, or what is damaged."""
+    faults: tuple[FedcartError, ...] = ()
+    """Notices that were refused, and what of releases is damaged, so that they could not be marked."""
 
 
 def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
@@ -190,29 +192,33 @@ def answer_here(recipe: str, home: Path) -> CoordinatorsAnswer:
     """
     from flows.following import api_url, deploy_where_missing, require_worker
     from infra.deployments.services import declare_retraining
+    from tasks.release.hearing import hear_withdrawals
     from tasks.release.reading import read_champion
-    from tasks.release.withdrawn import hear_withdrawals, known_notices
+    from tasks.release.withdrawn import known_notices
     from tasks.retraining.watching import WatchDesk
     from tasks.retraining.withdrawing import start_if_due
     from tasks.retraining.without import touching_champion
 
     desk = WatchDesk(load_role_settings(home, COORDINATOR))
+    faults: tuple[FedcartError, ...] = ()
     try:
-        hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+        faults = hear_withdrawals(desk.store, desk.signing_key, desk.party_keys).faults
         champion = read_champion(desk.store, recipe)
         if champion is None or not touching_champion(desk.store, champion, known_notices(desk.store, recipe)):
-            return CoordinatorsAnswer("not needed")
+            return CoordinatorsAnswer("not needed", faults=faults)
         require_worker(home)
         server = api_url(home)
         deploy_where_missing(declare_retraining(), server)
-        begun = start_if_due(desk, recipe, server, shown=False)
-    except (RunConflict, QuorumMissed, *DAMAGE) as error:
-        return CoordinatorsAnswer("waits", error)
+        looked = start_if_due(desk, recipe, server, shown=False)
+    except DAMAGE as error:
+        return CoordinatorsAnswer("waits", error, faults)
     except FedcartError as error:
         if error.code not in ("worker-down", "prefect-unreachable", "stack-down"):
             raise
-        return CoordinatorsAnswer("waits", error)
-    return CoordinatorsAnswer("started" if begun else "waits")
+        return CoordinatorsAnswer("waits", error, faults)
+    if looked.waits is not None:
+        return CoordinatorsAnswer("waits", looked.waits, faults)
+    return CoordinatorsAnswer("started" if looked.started else "not needed", faults=faults)
 
 
 def _as_notice(concerned: "Concerned") -> "WithdrawalNotice":

@@ -30,6 +30,7 @@ from tasks.release.steps import (
     note_refusal,
     promote_release,
     record_release,
+    refuse_withdrawn,
     reject_unanswered,
     request_release,
     show_lineage,
@@ -112,6 +113,8 @@ def hear(
 
     A form that was filled in before the deadline counts however late a worker takes the flow run up again.
 
+    Nobody is asked about a model that learned from what was withdrawn, and no form approves one.
+
     `None` when nobody can be asked here: only the flow run of a deployment can be suspended, and one that
     found a release which another goes on with (not `mine`) leaves the form to that one.
     """
@@ -124,6 +127,8 @@ def hear(
         return reject_unanswered(desk, report)
     if not asks:
         return None
+    if given is None:
+        refuse_withdrawn(desk, report)
     form = ask(request, report, left)
     try:
         return take_answer(

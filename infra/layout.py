@@ -223,9 +223,14 @@ def withdrawal_reminder_key(party: str, recipe: str, name: str) -> str:
     return f"{withdrawal_reminders_prefix(party, recipe)}{name}"
 
 
+def all_known_withdrawals_prefix() -> str:
+    """Below it a folder for each recipe of which something was withdrawn."""
+    return f"{COORDINATOR}/withdrawals/"
+
+
 def known_withdrawals_prefix(recipe: str) -> str:
     """Notices of a recipe that the coordinator found valid, one folder a party."""
-    return f"{COORDINATOR}/withdrawals/{recipe}/"
+    return f"{all_known_withdrawals_prefix()}{recipe}/"
 
 
 def known_withdrawal_key(party: str, recipe: str, number: int) -> str:

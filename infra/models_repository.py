@@ -31,6 +31,16 @@ _KNOWN = "refs/fedcart/known"
 
 
 @dataclass(frozen=True)
+class Change:
+    """A commit of the branch, and the paths whose files it changed, added or took away."""
+
+    commit: str
+    paths: frozenset[str]
+    merges: bool = False
+    """Whether it has further parents, whose history nobody recorded here."""
+
+
+@dataclass(frozen=True)
 class ModelsRepository:
     """An open repository, whose lock is held."""
 
@@ -44,20 +54,21 @@ class ModelsRepository:
         """The branch's commit; `None` before the first one."""
         return _target(self.git, _HEAD)
 
-    def first_commits(self, path: str) -> dict[bytes, str]:
-        """Every content that the file at `path` ever had on the branch, and the commit that brought it."""
+    def changes(self) -> Iterator[Change]:
+        """What each commit of the branch changed, oldest first, along first parents."""
         import pygit2
 
         if self.tip is None:
-            return {}
-        walker = self.git.walk(pygit2.Oid(hex=self.tip), pygit2.enums.SortMode.TOPOLOGICAL)
+            return
+        order = pygit2.enums.SortMode.TOPOLOGICAL | pygit2.enums.SortMode.REVERSE
+        walker = self.git.walk(pygit2.Oid(hex=self.tip), order)
         walker.simplify_first_parent()
-        found = {}
         for commit in walker:
-            data = _read(commit, path)
-            if data is not None:
-                found[data] = str(commit.id)  # older ones come later
-        return found
+            parents = commit.parents
+            # without a parent libgit2 compares the other way round: the same paths
+            diff = parents[0].tree.diff_to_tree(commit.tree) if parents else commit.tree.diff_to_tree()
+            paths = frozenset(file.path for each in diff.deltas for file in (each.old_file, each.new_file))
+            yield Change(str(commit.id), paths, merges=len(parents) > 1)
 
     def pointers(self) -> frozenset[bytes]:
         """Every content that any file with the ending `.dvc` has in any commit of the branch."""
@@ -193,8 +204,8 @@ def open_models_repository(place: str | None, own: Path) -> Iterator[ModelsRepos
                 _follow(git, remote)
             repository = ModelsRepository(git, own=not named, remote=remote)
             _check_known(repository)
-            repository.remember()
             yield repository
+            repository.remember()  # only now: what the caller refused may be put back
             repository.show()
     except (pygit2.GitError, OSError) as error:
         if "failed to lock" in str(error):
@@ -329,16 +340,6 @@ def _follow(git: "pygit2.Repository", remote: GitRemote) -> None:
 def _target(git: "pygit2.Repository", name: str) -> str | None:
     found = git.references.get(name)
     return None if found is None else str(found.target)
-
-
-def _read(commit: "pygit2.Commit", path: str) -> bytes | None:
-    import pygit2
-
-    try:
-        found = commit.tree[path]
-    except KeyError:
-        return None
-    return found.data if isinstance(found, pygit2.Blob) else None
 
 
 def _signature(at: datetime) -> "pygit2.Signature":

@@ -18,10 +18,10 @@ from infra.stores import store_from_settings
 from tasks.policy import STORE
 from tasks.release.answering import reject_overdue
 from tasks.release.desk import form_key
+from tasks.release.hearing import hear_withdrawals, mark_by_copies
 from tasks.release.reading import released_recipes
 from tasks.release.recording import record_all, recorder_from_settings
 from tasks.release.taking import tickets
-from tasks.release.withdrawn import hear_withdrawals
 from tasks.sweeping import sweep
 from tasks.working_files import sweep_leftovers
 
@@ -79,18 +79,22 @@ def reject_overdue_releases(settings: Settings) -> int:
 def hear_what_was_withdrawn(settings: Settings) -> int:
     """Take up the parties' notices of withdrawal, and mark what they touch; return how many were new.
 
-    The scheduled watch does so too, and trains anew; not every coordinator has one.
+    The scheduled watch does so too, and trains anew; not every coordinator has one. What could not be marked
+    when its notice was heard, or has lost its mark, is marked now.
 
     Raises:
         FedcartError: a release could not be marked; all notices were taken up all the same.
     """
     key = role_key(settings.signing_key, settings.role)
-    heard = hear_withdrawals(store_from_settings(settings), key, settings.party_keys)
+    store = store_from_settings(settings)
+    heard = hear_withdrawals(store, key, settings.party_keys)
     for refusal in heard.refused:
         get_run_logger().warning("A notice of withdrawal is refused: %s", write_coded(refusal))
     get_run_logger().info("%s of withdrawal taken up", counted(len(heard.notices), "notice"))
-    if heard.damaged:
-        raise heard.damaged[0]
+    for notice in heard.restored:
+        get_run_logger().info("The copy of notice %d of %s is restored", notice.number, notice.party)
+    if damaged := (*mark_by_copies(store, key), *heard.damaged):
+        raise damaged[0]
     return len(heard.notices)
 
 

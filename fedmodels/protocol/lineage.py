@@ -93,6 +93,17 @@ class DriftAnswered(Message):
     reason: Words
 
 
+class WithdrawalAnswered(Message):
+    """What was withdrawn and the training went without: the notices, by key, and the parties of them."""
+
+    number: ReleaseNumber
+    parties: tuple[Identifier, ...]
+    notices: tuple[str, ...]
+    without: tuple[Identifier, ...]
+    """Parties that left, and so took no part."""
+    reason: Words
+
+
 class PrivacySpent(Message):
     """What a party has spent of its privacy budget in the run."""
 
@@ -130,6 +141,10 @@ class Lineage(Message):
     data: tuple[DataVersion, ...]
     rounds: tuple[LineageRound, ...]
     drift: DriftAnswered | None = None
+    withdrawal: Annotated[
+        WithdrawalAnswered | None, Field(exclude_if=lambda withdrawal: withdrawal is None)
+    ] = None
+    """Not written where there is none, as in every record of before it could be: `drift` held its reason."""
     privacy: dict[Identifier, PrivacySpent] = Field({})
     """Empty where the recipe keeps no budget."""
     report_sha256: Sha256
@@ -203,19 +218,36 @@ def lineage_of(
         environment=plan.environment,
         data=_data_versions(messages.receipts),
         rounds=tuple(_round(messages, record) for record in messages.records),
-        drift=DriftAnswered(
-            number=retraining.number,
-            parties=retraining.parties,
-            notices=retraining.notices,
-            reason=retraining.reason,
-        )
-        if retraining
-        else None,
+        drift=_drift(retraining),
+        withdrawal=_withdrawal(retraining),
         report_sha256=report_sha256,
         checks=report.checks,
         approval=approval,
         signature_sha256=signature_sha256,
         missing=messages.missing,
+    )
+
+
+def _drift(retraining: RetrainingRequest | None) -> DriftAnswered | None:
+    if retraining is None or retraining.withdrawals:
+        return None
+    return DriftAnswered(
+        number=retraining.number,
+        parties=retraining.parties,
+        notices=retraining.notices,
+        reason=retraining.reason,
+    )
+
+
+def _withdrawal(retraining: RetrainingRequest | None) -> WithdrawalAnswered | None:
+    if retraining is None or not retraining.withdrawals:
+        return None
+    return WithdrawalAnswered(
+        number=retraining.number,
+        parties=retraining.parties,
+        notices=retraining.withdrawals,
+        without=retraining.without,
+        reason=retraining.reason,
     )
 
 

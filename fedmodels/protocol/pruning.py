@@ -14,7 +14,7 @@ from fedmodels.protocol.sweeping import SHORTEST_BOUND, parse_bound
 OPEN = "it is open"
 PLAN_UNKNOWN = "its plan is gone or cannot be read"
 JUST_CLOSED = "it was closed within the last hour"
-OVER = frozenset({"checks failed", "rejected", "deadline passed", "cannot be checked"})
+OVER = frozenset({"checks failed", "rejected", "deadline passed", "cannot be checked", "cannot be promoted"})
 """Where a release stands that nothing can promote any more; its model may be proposed under a new number."""
 
 

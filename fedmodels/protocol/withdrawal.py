@@ -24,6 +24,8 @@ from fedmodels.protocol.messages import AcceptedUpdate, Count, Message, Sha256, 
 NOTICE_LIMIT = 4 * 1024 * 1024
 """Bytes above which an object is no notice; 50,000 receipts are fewer."""
 MOST_NAMED = 12
+WITHDRAWAL_REASON = "withdrawal: "
+"""Begins the reason of a retraining without what was withdrawn."""
 Number = Annotated[int, Field(ge=1)]
 _PLACE = re.compile(rf"({ID_PATTERN[1:-1]})/([0-9]{{4,9}})\.json")
 
@@ -198,7 +200,7 @@ def reason_of(notices: Sequence[WithdrawalNotice]) -> str:
     left = {each.party for each in notices if each.leaves}
     told = [f"{party} {'left' if party in left else 'withdrew rows'}" for party in _parties(notices)]
     more = f" … and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return f"withdrawal: {', '.join(told[:MOST_NAMED])}{more}"
+    return f"{WITHDRAWAL_REASON}{', '.join(told[:MOST_NAMED])}{more}"
 
 
 def leaving(notices: Iterable[WithdrawalNotice]) -> frozenset[str]:

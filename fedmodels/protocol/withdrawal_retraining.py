@@ -13,7 +13,12 @@ from fedmodels.words import counted
 
 WITHDRAWAL = {"cause": "withdrawal"}
 """What the flow `retraining` is given as its reason."""
+WITHDRAWAL_OPEN = "withdrawal-run-open"
 WITHDRAWAL_STOPPED = "withdrawal-run-stopped"
+RELEASE_WAITS = "withdrawal-release-waits"
+TOO_FEW = "withdrawal-parties"
+NEEDS_A_PERSON = frozenset({WITHDRAWAL_STOPPED, RELEASE_WAITS, TOO_FEW, "drift-budget"})
+"""Codes of what no time mends: until a person acts, no retraining begins."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class WithdrawalFacts:
     recipe: str
     touching: tuple[str, ...]
     """Keys of the notices that touch the champion."""
-    answered: bool
-    """Whether a retraining that begins, or began and did not fail, is the answer to all of them."""
+    answered: str | None
+    """The run of the retraining that begins, or began and did not fail, and is the answer to all of them."""
     left: tuple[str, ...]
     """Parties of the champion's run that have not left."""
     needed: int
@@ -38,6 +43,31 @@ class WithdrawalFacts:
 def is_withdrawal(reason: object) -> bool:
     """Whether the flow `retraining` was asked because of a withdrawal."""
     return reason == WITHDRAWAL
+
+
+def check_under_way(recipe: str, run: str | None, release: int | None) -> None:
+    """Refuse, for a retraining of the recipe is under way, that anybody began for whatever reason.
+
+    Args:
+        recipe: name of the recipe.
+        run: the run that it trains, where it has taken a number.
+        release: of its model, which learned from nothing that was withdrawn and asks a person.
+
+    Raises:
+        RunConflict: `withdrawal-release-waits`, or `withdrawal-run-open`.
+    """
+    if release is not None:
+        raise RunConflict(
+            f"Release {release} of {recipe} learned from nothing that was withdrawn and waits for a person, "
+            "so no training begins beside it",
+            fix=f"run fedcart release approve {recipe} {release}, or reject it",
+            code=RELEASE_WAITS,
+        )
+    raise RunConflict(
+        f"A retraining of {recipe} is under way{f': run {run}' if run else ''}",
+        fix="wait for its end: see fedcart runs list",
+        code=WITHDRAWAL_OPEN,
+    )
 
 
 def check_withdrawal(facts: WithdrawalFacts) -> None:
@@ -57,8 +87,8 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
         )
     if facts.answered:
         raise RunConflict(
-            f"A retraining of {name} without what was withdrawn has begun",
-            fix="see fedcart runs list, and fedcart release list",
+            f"A retraining of {name} without what was withdrawn has begun: run {facts.answered}",
+            fix=f"see fedcart runs show {facts.answered}, and fedcart release list",
             code="withdrawal-answered",
         )
     if len(facts.left) < facts.needed:
@@ -67,7 +97,7 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
             f"and min_available_parties is {facts.needed}, so that no model can be trained without what was "
             "withdrawn",
             fix="let further parties join, or train by hand with a recipe that takes fewer",
-            code="withdrawal-parties",
+            code=TOO_FEW,
         )
     if stopped := stopped_run(facts.runs):
         raise RunConflict(
@@ -80,6 +110,6 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
         raise RunConflict(
             f"The run {open_run.run} of {name} is open",
             fix=f"wait for its end, or run fedcart runs cancel {open_run.run}",
-            code="withdrawal-run-open",
+            code=WITHDRAWAL_OPEN,
         )
     check_budget(name, facts.budget)

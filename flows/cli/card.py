@@ -102,5 +102,8 @@ def tell_lineage(lineage: "Lineage") -> None:
         f"From {lineage.start} ({lineage.base_model_sha256[:12]}) in "
         f"{counted(len(lineage.rounds), 'round')} by {commit}, recipe {lineage.training_sha256[:12]}."
     )
+    if answered := lineage.withdrawal:
+        without = f", and goes without {', '.join(answered.without)}" if answered.without else ""
+        say(f"It answers {counted(len(answered.notices), 'notice')} of {answered.reason}{without}.")
     if lineage.signature_sha256:
         say(f"Its files are signed, by the signature {lineage.signature_sha256[:12]}.")

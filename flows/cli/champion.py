@@ -63,8 +63,13 @@ def rollback(
     settings = load_settings()
     with open_named_store(settings) as store:
         name, public = check_identifier("recipe", recipe), coordinator_public_key(settings)
-        if public is not None:  # without the key, what was heard before decides
+        if public is not None:
             hear_first(store, settings)
+        else:
+            warn(
+                "what parties have withdrawn since the coordinator last heard them is not looked at: that "
+                "takes its settings"
+            )
         champion = roll_back(store, name, by or who(), to=to, reason=reason, public=public)
         follow(store, settings, recipe)
     tell_champion(champion, as_json=as_json)
@@ -85,11 +90,16 @@ def promote_and_follow(
 
 
 def hear_first(store: "ObjectStore", settings: "Settings") -> None:
-    """Take up what parties have withdrawn until now, of which the scheduled watch may not have heard yet."""
-    from flows.open_store import applying_settings
-    from tasks.release.withdrawn import hear_withdrawals
+    """Take up what parties have withdrawn until now, of which the scheduled watch may not have heard yet.
 
-    hear_withdrawals(store, coordinator_key(settings), applying_settings(settings).party_keys)
+    Notices that are refused, and releases that cannot be marked, are warnings.
+    """
+    from flows.open_store import applying_settings
+    from tasks.release.hearing import hear_withdrawals
+
+    heard = hear_withdrawals(store, coordinator_key(settings), applying_settings(settings).party_keys)
+    for fault in heard.faults:
+        warn(str(fault))
 
 
 def documenting(store: "ObjectStore", settings: "Settings") -> "Document":

@@ -103,6 +103,8 @@ def forget(
             raise typer.Exit(1)
         done = withdraw(desk, texts, concerned)
         answer = answer_here(asked.name, settings.home) if is_coordinator_here(settings) else None
+    for fault in answer.faults if answer else ():
+        warn(str(fault))
     if as_json:
         print_json(
             {
@@ -214,9 +216,10 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
         say("Its scheduled watch marks the releases and begins the retraining.")
     elif answer.retraining == "started":
         say(f"A retraining of {concerned.recipe} without them begins; see fedcart runs list.")
+    elif answer.why is not None and answer.why.code == "withdrawal-answered":
+        say(str(answer.why))
     elif answer.retraining == "waits":
-        why = f": {answer.why}" if answer.why else ", for one is under way, or a run has to end first."
-        warn(f"the retraining waits{why}")
+        warn(f"the retraining waits: {answer.why}")
         say("The scheduled watch begins it, or this command once more.")
     else:
         say("The champion never learned from them, so that nothing is trained again.")

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from fedmodels.protocol.releases import ReleaseCheck
 from tasks.release.desk import ReleaseDesk
+from tasks.release.hearing import hear_withdrawals
 from tasks.release.kept import KeptModel
 from tasks.release.lineage import gather_messages
-from tasks.release.withdrawn import hear_withdrawals, known_notices, touches_of
+from tasks.release.withdrawn import known_notices, touches_of
 from validation.release.provenance import check_lineage, check_withdrawn
 
 FurtherCheck = Callable[[ReleaseDesk, KeptModel], Iterable[ReleaseCheck]]

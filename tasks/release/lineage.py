@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from fedmodels.errors import IntegrityError, RunConflict
+from fedmodels.errors import FedcartError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.lineage import Lineage, RunMessages, lineage_of
 from fedmodels.protocol.messages import Candidate, Decision, Receipt, Signed
@@ -52,7 +52,7 @@ def record_lineage(store: ObjectStore, key: PrivateKey, found: StandingReport) -
     return lineage
 
 
-def note_spoilt(store: ObjectStore, report: ReleaseReport, error: IntegrityError) -> None:
+def note_spoilt(store: ObjectStore, report: ReleaseReport, error: FedcartError) -> None:
     """Leave that nothing can promote a release any more: its model's next proposal takes a new number."""
     words = str(error)[:LONGEST_WORDS]
     ours = Unreleasable(recipe=report.recipe, run=report.run, code=error.code, sentence=words)

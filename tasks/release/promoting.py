@@ -15,7 +15,7 @@ from infra.object_store import ObjectStore
 from tasks.exchange import parse
 from tasks.release.reading import StandingReport, read_history, read_report
 from tasks.release.signing import check_unaltered
-from tasks.release.withdrawn import refuse_withdrawn
+from tasks.release.withdrawn import end_withdrawn, refuse_withdrawn
 
 Document = Callable[[StandingReport], object]
 
@@ -45,7 +45,7 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
         _document_late(store, history[-1], document)
         return history[-1]
     check_promotion(found.report, found.approval, found.waited, found.sha256, history)
-    refuse_withdrawn(store, recipe, release)
+    end_withdrawn(store, found.report)
     _check_model(store, found.report.model_sha256, release)
     document(found)
     pointer = next_champion(

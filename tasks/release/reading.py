@@ -27,7 +27,6 @@ from infra.layout import (
 from infra.object_store import ObjectStore
 from tasks.exchange import parse, read_message
 from tasks.release.marks import read_marks
-from tasks.release.taking import tickets
 
 
 @dataclass(frozen=True)
@@ -219,17 +218,6 @@ def _read_unmarked(
 def find_refusal(store: ObjectStore, recipe: str, run: str) -> Unreleasable | None:
     """Why the kept model of a run can never be released, if that was seen."""
     return read_message(store, unreleasable_key(recipe, run), Unreleasable)
-
-
-def waits_for_a_person(store: ObjectStore, recipe: str, ticket: str) -> bool:
-    """Whether a release that this ticket asked for, or took up, may still be answered, or has no report yet.
-
-    A ticket that is suspended and asked for none is taken to wait: nothing in the bucket says otherwise.
-    """
-    numbers = release_numbers(store, recipe)
-    begun = [number for number in numbers if ticket in tickets(store, read_request(store, recipe, number))]
-    waiting = ("no report yet", "awaiting approval")
-    return not begun or any(read_release(store, recipe, number).standing in waiting for number in begun)
 
 
 def list_releases(store: ObjectStore, recipe: str) -> list[ReleaseView]:

@@ -1,6 +1,7 @@
 """What the models repository holds of a release: DVC's pointers, and small files that git keeps itself."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ fedcart makes all of this from its bucket, and writes it again: change nothing h
 """
 
 
+COMMON = frozenset({".dvc/config", ".dvc/.gitignore", ".gitignore", "README.md", "dvc.yaml"})
+"""Paths of what is no release's: see `common_files`."""
+_POINTER = re.compile(r"releases/([^/]+)/champion\.json")
+
+
 @dataclass(frozen=True)
 class Folders:
     """Where a recipe's files lie in the repository."""
@@ -75,6 +81,17 @@ class Folders:
 def folders_of(recipe: str) -> Folders:
     """The recipe's."""
     return Folders(recipe)
+
+
+def is_pointer(path: str) -> bool:
+    """Whether at a path of the repository the champion of some recipe stands."""
+    return _POINTER.fullmatch(path) is not None
+
+
+def folders_at(pointer: str) -> Folders:
+    """Of the recipe whose champion stands at a path."""
+    found = _POINTER.fullmatch(pointer)
+    return Folders(found[1] if found else "")
 
 
 @dataclass(frozen=True)

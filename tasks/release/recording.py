@@ -16,12 +16,27 @@ from fedmodels.protocol.releases import Champion, stage_tag, version_tag
 from infra.dvc_tracking import MODELS, DvcRemotes, find_damage, remotes_from_settings
 from infra.keys import ModelKey, PrivateKey, role_model_key
 from infra.layout import past_champion_key
-from infra.models_repository import ModelsRepository, open_models_repository, recorded_tags, rewritten
+from infra.models_repository import (
+    Change,
+    ModelsRepository,
+    open_models_repository,
+    recorded_tags,
+    rewritten,
+)
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
 from tasks.exchange import parse
 from tasks.release.reading import read_history, released_recipes
-from tasks.release.recorded_files import common_files, folders_of, gather_sources, release_files
+from tasks.release.recorded_files import (
+    COMMON,
+    Folders,
+    common_files,
+    folders_at,
+    folders_of,
+    gather_sources,
+    is_pointer,
+    release_files,
+)
 
 
 @dataclass(frozen=True)
@@ -153,15 +168,52 @@ def _times(store: ObjectStore, history: Sequence[Champion]) -> Iterator[tuple[in
 
 
 def recorded_moves(repository: ModelsRepository, recipe: str, history: Sequence[Champion]) -> dict[int, str]:
-    """Number of each move that the repository holds, and its commit."""
-    place = folders_of(recipe).pointer
-    found = {}
-    for data, commit in repository.first_commits(place).items():
-        pointer = parse(Champion, data, place)
-        if pointer.sequence > len(history) or history[pointer.sequence - 1] != pointer:
-            raise rewritten(f"its move {pointer.sequence} of the champion of {recipe} is not the bucket's")
-        found[pointer.sequence] = commit
+    """Number of each move that the repository holds, and its commit.
+
+    Raises:
+        IntegrityError: `models-rewritten`: a commit of the branch is no move of a champion, or changes more.
+    """
+    folders = folders_of(recipe)
+    found: dict[int, str] = {}
+    for change in repository.changes():
+        pointers = [path for path in change.paths if is_pointer(path)]
+        if change.merges or len(pointers) != 1:
+            raise rewritten(f"its commit {change.commit[:12]} is no move of a champion")
+        if pointers[0] != folders.pointer:
+            _check_paths(change, folders_at(pointers[0]))
+            continue
+        _check_paths(change, folders)
+        pointer = _pointer_at(repository, folders, change.commit)
+        number = pointer.sequence
+        if not max(found, default=0) < number <= len(history) or history[number - 1] != pointer:
+            raise rewritten(f"its move {number} of the champion of {recipe} is not the bucket's")
+        brought = _commit_of(pointer.release, found, history)
+        if brought and _release_at(repository, folders, brought) != _release_at(
+            repository, folders, change.commit
+        ):
+            raise rewritten(f"its commit {change.commit[:12]} changes release {pointer.release} of {recipe}")
+        found[number] = change.commit
     return found
+
+
+def _pointer_at(repository: ModelsRepository, folders: Folders, commit: str) -> Champion:
+    data = repository.files(commit, folders.pointer).get(folders.pointer, b"")
+    try:
+        return parse(Champion, data, folders.pointer)
+    except IntegrityError:
+        raise rewritten(f"its commit {commit[:12]} holds no champion of {folders.recipe}") from None
+
+
+def _check_paths(change: Change, folders: Folders) -> None:
+    for path in sorted(change.paths):
+        if not folders.holds(path) and path not in COMMON:
+            raise rewritten(f"its commit {change.commit[:12]} changes {path} with a move of {folders.recipe}")
+
+
+def _release_at(repository: ModelsRepository, folders: Folders, commit: str) -> dict[str, bytes]:
+    """All files of the recipe but the pointer."""
+    files = repository.files(commit).items()
+    return {path: data for path, data in files if folders.holds(path) and path != folders.pointer}
 
 
 def _commit_of(release: int, moves: Mapping[int, str], history: Sequence[Champion]) -> str | None:

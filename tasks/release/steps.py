@@ -16,6 +16,7 @@ from tasks.release.answering import answer, reject_late
 from tasks.release.artifacts import show_card as show_model_card
 from tasks.release.artifacts import show_report as show
 from tasks.release.desk import ReleaseDesk, form_key
+from tasks.release.hearing import hear_withdrawals
 from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage
 from tasks.release.promoting import promote
@@ -27,7 +28,7 @@ from tasks.release.requesting import is_open, open_release, propose
 from tasks.release.signing import document_release
 from tasks.release.signing import sign_release as sign
 from tasks.release.taking import refuse_for_good, take_up
-from tasks.release.withdrawn import hear_withdrawals, known_notices, mark_release
+from tasks.release.withdrawn import end_withdrawn, known_notices, mark_release
 from tasks.tagging import tagged
 
 
@@ -121,6 +122,17 @@ def reject_unanswered(desk: ReleaseDesk, report: ReleaseReport) -> Approval:
     return reject_late(desk.store, read_report(desk.store, report.recipe, report.release))
 
 
+@task(task_run_name="refuse_withdrawn · {report.recipe} {report.release}", **STORE)
+@tagged
+def refuse_withdrawn(desk: ReleaseDesk, report: ReleaseReport) -> None:
+    """End a release whose model learned from what parties have withdrawn until now.
+
+    Raises:
+        RunConflict: `release-withdrawn`.
+    """
+    _refuse_withdrawn(desk, report)
+
+
 @task(task_run_name="take_answer · {report.recipe} {report.release}", **STORE)
 @tagged
 def take_answer(
@@ -134,9 +146,13 @@ def take_answer(
 ) -> Approval:
     """Write a person's word once; `left` seconds were there to the deadline when the form was filled in.
 
+    None that approves what learned from something withdrawn: it would keep the release from being rejected.
+
     Raises:
-        RunConflict: somebody gave one before, or it was given after the deadline.
+        RunConflict: somebody gave one before, or it was given after the deadline; or `release-withdrawn`.
     """
+    if approved:
+        _refuse_withdrawn(desk, report)
     return answer(
         desk.store, report.recipe, report.release, approved=approved, by=by, comment=comment, left=left
     )
@@ -153,7 +169,7 @@ def promote_release(desk: ReleaseDesk, report: ReleaseReport, by: str) -> Champi
         RunConflict: something refuses it, or another promotion came first.
         IntegrityError: `release-altered`: the model is not what was signed.
     """
-    hear_withdrawals(desk.store, desk.signing_key, desk.party_keys)
+    _hear(desk)
     document = partial(document_release, desk.store, desk.signing_key, desk.model_key, desk.folder)
     return promote(desk.store, report.recipe, report.release, by, document)
 
@@ -187,3 +203,13 @@ def show_lineage(desk: ReleaseDesk, report: ReleaseReport) -> None:
         get_run_logger().warning("The model card is not shown: %s", write_coded(error))
         return
     show_model_card(report, model_card(lineage, report))
+
+
+def _refuse_withdrawn(desk: ReleaseDesk, report: ReleaseReport) -> None:
+    _hear(desk)
+    end_withdrawn(desk.store, report)
+
+
+def _hear(desk: ReleaseDesk) -> None:
+    for fault in hear_withdrawals(desk.store, desk.signing_key, desk.party_keys).faults:
+        get_run_logger().warning("Of what was withdrawn: %s", write_coded(fault))

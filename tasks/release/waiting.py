@@ -59,9 +59,14 @@ def start_release(run: str) -> str:
 
 
 def _left_alone(store: ObjectStore, request: ReleaseRequest) -> bool:
-    """Whether a release is neither over nor waits for anything but a flow run, which is dead."""
-    standing = read_release(store, request.recipe, request.release).standing
-    unfinished = standing in ("no report yet", "awaiting approval", "ready")
+    """Whether a release is neither over nor waits for anything but a flow run, which is dead.
+
+    One that has its report and learned from what was withdrawn waits for nothing: no flow run can promote it.
+    """
+    view = read_release(store, request.recipe, request.release)
+    unfinished = view.standing in ("no report yet", "awaiting approval", "ready")
+    if unfinished and view.found is not None and view.marks:
+        return False
     return unfinished and not is_going(tickets(store, request)[-1])
 
 

@@ -5,89 +5,32 @@ prefix, where its party cannot take it back. From then on whatever proposes, pro
 holds its run against the copies, so that a mark that was lost, or a release that came later, changes nothing.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Sequence
 
-from fedmodels.errors import InputError, IntegrityError, RunConflict, UpdateRefused
-from fedmodels.identifiers import ID_PATTERN
+from fedmodels.errors import RunConflict
 from fedmodels.protocol.lineage import Lineage
 from fedmodels.protocol.messages import Head, Plan, Signed, StartingModel
+from fedmodels.protocol.releases import ReleaseReport
 from fedmodels.protocol.withdrawal import (
-    NOTICE_LIMIT,
     CountedRound,
     Touch,
     WithdrawalNotice,
     WithdrawnMark,
     first_touched,
-    notice_place,
-    open_withdrawal,
 )
-from infra.keys import PrivateKey, verify
+from infra.keys import PrivateKey
 from infra.layout import (
     head_key,
-    known_withdrawal_key,
     known_withdrawals_prefix,
-    own_withdrawals_prefix,
-    parties_prefix,
     plan_key,
     release_key,
 )
 from infra.object_store import ObjectStore
-from tasks.exchange import create_signed, parse, read_bytes_from_party, read_message
+from tasks.exchange import create_signed, parse, read_message
 from tasks.reading import read_records
-from tasks.release.lineage import pinned_decision
+from tasks.release.lineage import note_spoilt, pinned_decision
 from tasks.release.marks import mark_key
-from tasks.release.reading import read_request, release_numbers
-
-MOST_NEW = 20
-"""New notices of a party that one look judges: a party that floods the bucket holds up its own alone."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a look at the parties' prefixes found that was not known."""
-
-    notices: tuple[WithdrawalNotice, ...] = ()
-    refused: tuple[UpdateRefused, ...] = ()
-    damaged: tuple[IntegrityError | InputError, ...] = ()
-    """Why a release could not be marked; nothing moves the champion to it all the same."""
-
-
-def hear_withdrawals(store: ObjectStore, key: PrivateKey, party_keys: Mapping[str, str]) -> Heard:
-    """Judge every notice that is new; mark what a valid one touches, then keep a copy of it.
-
-    Whoever dies before the copy is followed by somebody who marks the same releases again, which is harmless.
-
-    Args:
-        store: the bucket with the coordinator's credentials.
-        key: the coordinator's, which signs marks.
-        party_keys: party id to public key, base64.
-
-    """
-    heard: list[WithdrawalNotice] = []
-    damaged: list[IntegrityError | InputError] = []
-    refused: list[UpdateRefused] = []
-    for party in sorted({*store.list_folders(parties_prefix()), *party_keys}):
-        for place, envelope in islice(_new(store, party), MOST_NEW):
-            try:
-                notice = open_withdrawal(
-                    envelope, party, place, _Verifier(store, party, party_keys.get(party))
-                )
-            except UpdateRefused as error:
-                refused.append(error)
-                continue
-            for release in release_numbers(store, notice.recipe):
-                try:
-                    mark_release(store, key, notice.recipe, release, (notice,))
-                except (IntegrityError, InputError) as error:
-                    # One run or request that is damaged or gone holds up nobody's right.
-                    damaged.append(error)
-            store.create(known_withdrawal_key(party, *place), envelope)
-            heard.append(notice)
-    return Heard(tuple(heard), tuple(refused), tuple(damaged))
+from tasks.release.reading import read_request
 
 
 def known_notices(store: ObjectStore, recipe: str) -> tuple[WithdrawalNotice, ...]:
@@ -220,38 +163,16 @@ def refuse_withdrawn(store: ObjectStore, recipe: str, release: int) -> None:
         )
 
 
-def _new(store: ObjectStore, party: str) -> Iterator[tuple[tuple[str, int], bytes]]:
-    """Place and bytes of a party's notices of which there is no copy yet."""
-    if not re.fullmatch(ID_PATTERN, party):
-        return
-    known: dict[str, frozenset[str]] = {}
-    for key in store.list_keys(own_withdrawals_prefix(party)):
-        place = notice_place(key.removeprefix(own_withdrawals_prefix(party)))
-        if place is None:
-            continue
-        recipe = place[0]
-        if recipe not in known:
-            known[recipe] = frozenset(store.list_keys(f"{known_withdrawals_prefix(recipe)}{party}/"))
-        if known_withdrawal_key(party, *place) not in known[recipe]:
-            envelope = read_bytes_from_party(store, key, NOTICE_LIMIT)
-            if envelope is not None:
-                yield place, envelope
+def end_withdrawn(store: ObjectStore, report: ReleaseReport) -> None:
+    """As `refuse_withdrawn`, of a release that would be promoted; and note that nothing can promote it.
 
+    It is over with that: no look takes it up again, and no person is asked about it.
 
-class _Verifier:
-    """Checks a signature with the key that the coordinator has of a party, and those of the runs' plans."""
-
-    def __init__(self, store: ObjectStore, party: str, public: str | None) -> None:
-        self._store, self._party, self._public = store, party, public
-
-    def __call__(self, notice: WithdrawalNotice, payload: bytes, signature: str) -> bool:
-        return any(verify(public, payload, signature) for public in self._keys(notice))
-
-    def _keys(self, notice: WithdrawalNotice) -> Iterable[str]:
-        if self._public is not None:
-            yield self._public
-        for run in sorted({each.run for each in notice.receipts}):
-            with suppress(IntegrityError):  # any run may be named, and one that is damaged tells no key
-                plan = read_message(self._store, plan_key(run), Plan)
-                if plan is not None and self._party in plan.parties:
-                    yield plan.parties[self._party]
+    Raises:
+        RunConflict: `release-withdrawn`.
+    """
+    try:
+        refuse_withdrawn(store, report.recipe, report.release)
+    except RunConflict as error:
+        note_spoilt(store, report, error)
+        raise

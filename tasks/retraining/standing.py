@@ -75,15 +75,17 @@ class Retrainings:
             if each.answers
         )
 
-    def answer_all(self, withdrawals: Set[str], touched: Set[str] = frozenset()) -> bool:
-        """Whether those that begin, or began and did not end in vain, answer all these withdrawals.
+    def answer_all(self, withdrawals: Set[str], touched: Set[str] = frozenset()) -> str | None:
+        """The last run among those that begin, or began and did not end in vain, if they answer all of these.
 
         Args:
             withdrawals: keys of notices.
             touched: runs whose models are no answer, as they learned from something withdrawn themselves.
         """
-        answering = (each for each in self.begun if each.answers and each.request.run not in touched)
-        return withdrawals <= {key for each in answering for key in each.request.withdrawals}
+        answering = [each for each in self.begun if each.answers and each.request.run not in touched]
+        named = [each.request for each in answering if withdrawals & set(each.request.withdrawals)]
+        all_of_them = withdrawals <= {key for request in named for key in request.withdrawals}
+        return named[-1].run if named and all_of_them else None
 
     def of(self, ticket: str) -> RetrainingRequest | None:
         """What this ticket began."""

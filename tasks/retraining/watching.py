@@ -23,23 +23,20 @@ from fedmodels.protocol.retraining import (
     to_tell,
 )
 from infra.deployments.drift_automation import EVENT, recipe_resource
-from infra.deployments.observing import (
-    GoingRetraining,
-    unfinished_retrainings,
-    unfinished_trainings,
-)
+from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
 from infra.deployments.starting import server_answers
 from infra.keys import PrivateKey, role_key
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from infra.stores import store_from_settings
 from tasks.policy import STORE
-from tasks.release.reading import read_released, released_recipes, waits_for_a_person
+from tasks.release.reading import read_released, released_recipes
 from tasks.retraining.asking import NO_BUDGET, gather, heard
 from tasks.retraining.notices import Notes, Released, look_again, new_sightings, note
 from tasks.retraining.showing import show_held_up
 from tasks.retraining.standing import read_retrainings
 from tasks.retraining.told import last_told, remember
+from tasks.retraining.under_way import retraining_under_way
 
 
 class WatchDesk:
@@ -145,7 +142,7 @@ class Due:
 def due(desk: WatchDesk, recipe: str, notes: Notes) -> Due:
     """Notices about the recipe's champion that are to be told now: see `to_tell`.
 
-    None while a retraining of it is under way (`held_up`): what remains is told afterwards.
+    None while a retraining of it is under way: what remains is told afterwards.
 
     Raises:
         PrefectAway: the server does not say which trainings wait there.
@@ -159,7 +156,7 @@ def due(desk: WatchDesk, recipe: str, notes: Notes) -> Due:
     if not valid:
         return Due()
     # One more would wait for its turn, and find this one.
-    if held_up(store, recipe, unfinished_retrainings()):
+    if retraining_under_way(store, recipe, unfinished_retrainings()):
         return Due()
     unfinished = unfinished_trainings(recipe)
     known = read_retrainings(store, recipe, unfinished)
@@ -186,16 +183,6 @@ def why_not(section: DriftSection, facts: Facts) -> RunConflict | None:
     except RunConflict as error:
         return error
     return None
-
-
-def held_up(store: ObjectStore, recipe: str, going: tuple[GoingRetraining, ...]) -> bool:
-    """Whether a retraining of the recipe is still under way.
-
-    One that is suspended for a person is not once the bucket has that person's word, or the release is over:
-    whoever answers from the command line resumes no flow run.
-    """
-    ours = [each for each in going if each.recipe == recipe]
-    return any(not each.suspended or waits_for_a_person(store, recipe, each.id) for each in ours)
 
 
 def tell(notice: DriftNotice, key: str) -> None:

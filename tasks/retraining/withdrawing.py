@@ -15,19 +15,22 @@ from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.retraining import TELL_AGAIN
 from fedmodels.protocol.withdrawal import WithdrawalNotice
 from fedmodels.protocol.withdrawal_retraining import (
+    NEEDS_A_PERSON,
     WITHDRAWAL,
-    WITHDRAWAL_STOPPED,
     WithdrawalFacts,
+    check_under_way,
     check_withdrawal,
 )
 from infra.deployments.observing import unfinished_retrainings, unfinished_trainings
 from infra.deployments.starting import start_retraining
 from tasks.policy import STORE
+from tasks.release.hearing import hear_withdrawals
 from tasks.release.reading import read_released, released_recipes
-from tasks.release.withdrawn import hear_withdrawals, known_notices
+from tasks.release.withdrawn import known_notices, mark_release
 from tasks.retraining.showing import show_withdrawn
 from tasks.retraining.standing import read_retrainings
-from tasks.retraining.watching import WatchDesk, held_up
+from tasks.retraining.under_way import retraining_under_way
+from tasks.retraining.watching import WatchDesk
 from tasks.retraining.without import gather_withdrawal, touching_champion
 
 
@@ -57,22 +60,35 @@ def answer_withdrawals(desk: WatchDesk) -> Answered:
         log.warning("A notice of withdrawal is refused: %s", write_coded(refusal))
     for notice in heard.notices:
         log.info("Party %s %s: %s", notice.party, _what(notice), notice.recipe)
+    for notice in heard.restored:
+        log.info("The copy of notice %d of %s is restored: %s", notice.number, notice.party, notice.recipe)
     started: list[str] = []
     held: list[FedcartError] = []
     for recipe in released_recipes(desk.store):
         try:
-            if start_if_due(desk, recipe):
-                started.append(recipe)
+            looked = start_if_due(desk, recipe)
         except (IntegrityError, InputError) as error:
             damaged.append(error)
-        except (RunConflict, QuorumMissed) as error:
-            held.append(error)
+            continue
+        if looked.started:
+            started.append(recipe)
+        elif looked.waits is not None and looked.waits.code in NEEDS_A_PERSON:
+            held.append(looked.waits)
     for each in damaged:
         log.warning("%s", write_coded(each))
     return Answered(tuple(started), tuple(held), damaged[0] if damaged else None)
 
 
-def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, shown: bool = True) -> bool:
+@dataclass(frozen=True)
+class LookedAt:
+    """What a look did about one recipe: neither, where nothing that was withdrawn touches its champion."""
+
+    started: bool = False
+    waits: RunConflict | QuorumMissed | None = None
+    """What is in the way of a retraining, or the retraining that is the answer already."""
+
+
+def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, shown: bool = True) -> LookedAt:
     """Start a retraining if the recipe's champion learned from what was withdrawn and none answers that.
 
     Args:
@@ -81,12 +97,7 @@ def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, sh
         api_url: the Prefect API; that of the surrounding settings when not given.
         shown: whether to say so in an artifact of the surrounding flow run's server.
 
-    Returns:
-        Whether one was started.
-
     Raises:
-        RunConflict: a run stands in its way that nobody conducts (`withdrawal-run-stopped`).
-        QuorumMissed: too few parties are left (`withdrawal-parties`).
         IntegrityError: champion, run or a retraining's record cannot be read.
         InputError: the request of the champion's release, or of one that asks a person, is gone.
         PrefectAway: the server does not answer.
@@ -94,24 +105,27 @@ def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, sh
     notices = known_notices(desk.store, recipe)
     released = read_released(desk.store, recipe) if notices else None
     if released is None:
-        return False
+        return LookedAt()
     champion, plan = released
     touching = touching_champion(desk.store, champion, notices)
     if shown:
         show_withdrawn(recipe, champion.release, touching)
-    if not touching or held_up(desk.store, recipe, unfinished_retrainings(api_url=api_url)):
-        return False
+    if not touching:
+        return LookedAt()
+    mark_release(desk.store, desk.signing_key, recipe, champion.release, touching)  # it may have none yet
+    going = retraining_under_way(desk.store, recipe, unfinished_retrainings(api_url=api_url), notices)
     unfinished = unfinished_trainings(recipe, api_url=api_url)
     known = read_retrainings(desk.store, recipe, unfinished)
     facts = gather_withdrawal(desk.store, plan, notices, touching, known, unfinished, desk.budget)
     try:
+        if going is not None:
+            begun = known.of(going.ticket)
+            check_under_way(recipe, begun.run if begun else None, going.release)
         check_withdrawal(facts)
-    except RunConflict as error:
-        if error.code == WITHDRAWAL_STOPPED:
-            raise
-        return False
+    except (RunConflict, QuorumMissed) as error:
+        return LookedAt(waits=error)
     start_retraining(recipe, WITHDRAWAL, _key(facts, known.next_number), api_url=api_url)
-    return True
+    return LookedAt(started=True)
 
 
 def _key(facts: WithdrawalFacts, number: int) -> str:

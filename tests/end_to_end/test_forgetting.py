@@ -80,3 +80,7 @@ def test_a_champion_that_saw_withdrawn_rows_is_replaced_by_one_that_begins_befor
     assert verified.returncode == 0, verified.stdout + verified.stderr
     shown = federation.document("release", "show", RECIPE, "3")
     assert shown["lineage"]["begins_from"]["run"] == "rights-1"
+    answered = shown["lineage"]["withdrawal"]
+    assert (answered["parties"], answered["without"]) == (["shop-a"], [])
+    assert answered["notices"] == [f"coordinator/withdrawals/{RECIPE}/shop-a/0001.json"]
+    assert shown["lineage"]["drift"] is None

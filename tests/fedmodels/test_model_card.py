@@ -7,7 +7,7 @@ from fedmodels.protocol.lineage import DriftAnswered
 from fedmodels.protocol.messages import PinnedData
 from fedmodels.protocol.releases import Approval
 from tests.fedmodels.protocol.builders import BASE, scores
-from tests.fedmodels.protocol.test_lineage import ELSEWHERE, REPORT, lineage, receipt
+from tests.fedmodels.protocol.test_lineage import ELSEWHERE, REPORT, lineage, receipt, retraining
 
 FULL = REPORT.model_copy(update={"holdout": scores(0.86), "validation": scores(0.85)})
 
@@ -47,3 +47,18 @@ def test_what_others_wrote_stays_text():
     drift = DriftAnswered(number=1, parties=("a",), notices=(), reason="drift at a: ![x](http://x)")
     text = model_card(lineage().model_copy(update={"approval": said, "drift": drift}), REPORT)
     assert "<b>" not in text and "](http" not in text
+
+
+def test_a_withdrawal_that_was_answered_is_named_as_one():
+    answer = retraining(
+        parties=("a", "b"),
+        withdrawals=("coordinator/withdrawals/tiny/a/0001.json", "coordinator/withdrawals/tiny/b/0003.json"),
+        without=("b",),
+        reason="withdrawal: a withdrew rows, b left",
+    )
+    text = model_card(lineage(begun_by=answer), REPORT)
+    told = "a withdrew rows, b left (notices a/0001, b/0003); trained without b"
+    (line,) = [line for line in text.splitlines() if line.startswith("| withdrawal that was answered")]
+    assert line.replace("\\", "") == f"| withdrawal that was answered | {told} |"
+    assert "| drift that was answered | none |" in text
+    assert "withdrawal that was answered" not in model_card(lineage(), REPORT)

@@ -18,13 +18,23 @@ from fedmodels.errors import FedcartError, IntegrityError, RunConflict, RunError
 from fedmodels.protocol.messages import Closed, StandingChampion
 from fedmodels.protocol.releases import ReleaseCheck
 from fedmodels.protocol.sweeping import Sweep, SweptObject
+from fedmodels.protocol.withdrawal import WithdrawalNotice
 from fedmodels.row_scores import RowScores
 from fedmodels.words import plain
 from flows import model_release
 from flows.model_release import ApprovalForm, release
 from infra import store_answers
-from infra.layout import closed_key, model_key, prunes_prefix, receipt_key, release_key, round_key
+from infra.layout import (
+    closed_key,
+    known_withdrawal_key,
+    model_key,
+    prunes_prefix,
+    receipt_key,
+    release_key,
+    round_key,
+)
 from infra.settings import load_role_settings
+from tasks.exchange import create_signed
 from tasks.release import further
 from tasks.release.answering import approve, reject
 from tasks.release.artifacts import report_markdown
@@ -44,6 +54,7 @@ STEPS = (
     "find_answer",
     "promote_release",
     "record_release",
+    "refuse_withdrawn",
     "reject_unanswered",
     "request_release",
     "show_lineage",
@@ -555,6 +566,62 @@ def test_a_word_from_the_command_line_stands_before_the_forms(played, meanwhile,
     played.forms = [overtaken]
     played.release(run)
     assert played.champion == champion
+
+
+def withdraw(played, run: str) -> None:
+    """The coordinator has heard that shop-a withdrew rows that the run learned from."""
+    notice = WithdrawalNotice(
+        party="shop-a",
+        recipe=played.recipe,
+        number=1,
+        leaves=False,
+        withdrawal="a" * 64,
+        receipts=({"run": run, "round": 1},),
+    )
+    key = ReleaseDesk(run, load_role_settings(played.home, "coordinator")).signing_key
+    create_signed(played.store, known_withdrawal_key("shop-a", played.recipe, 1), notice, key)
+
+
+def refused_as_withdrawn(played, run: str) -> None:
+    with pytest.raises(RunConflict) as caught:
+        played.release(run)
+    assert caught.value.code == "release-withdrawn"
+    view = read_release(played.store, played.recipe, 1)
+    assert (view.standing, view.refusal.code) == ("cannot be promoted", "release-withdrawn")
+    assert (view.found.approval, played.champion) == (None, None)
+
+
+def test_no_form_approves_what_learned_from_what_was_withdrawn_meanwhile(played):
+    run = played.finish_run(40, approval="person")
+
+    def meanwhile():
+        withdraw(played, run)
+        return form("approve")
+
+    played.forms = [meanwhile]
+    refused_as_withdrawn(played, run)
+    reject(played.store, played.recipe, 1, "ann", "it was withdrawn")
+    assert played.standing(1) == "rejected"
+
+
+def test_a_form_may_reject_it(played):
+    run = played.finish_run(40, approval="person")
+
+    def meanwhile():
+        withdraw(played, run)
+        return form("reject")
+
+    played.forms = [meanwhile]
+    assert played.release(run).name == "Rejected"
+
+
+@pytest.mark.parametrize("approval", ["person", "none"])
+def test_what_was_withdrawn_after_the_checks_is_over_and_nobody_is_asked(played, monkeypatch, approval):
+    run = played.finish_run(40, approval=approval)
+    sign = model_release.sign_release
+    monkeypatch.setattr(model_release, "sign_release", lambda *given: (withdraw(played, run), sign(*given)))
+    refused_as_withdrawn(played, run)
+    assert played.asked == []
 
 
 def test_without_a_deployment_the_flow_ends_and_says_what_to_do(played, monkeypatch):

@@ -201,13 +201,36 @@ def test_in_a_users_repository_only_old_locks_are_cleared(own, users):
     record(str(users), own, 2)
 
 
+def test_each_commit_says_what_it_changed_oldest_first(own):
+    first = record(None, own, 1)
+    with open_models_repository(None, own) as repository:
+        second = repository.commit({"b": b"1", "models/a.dvc": None}, "another", AT)
+        third = repository.commit({}, "nothing", AT)
+        told = [(each.commit, each.paths) for each in repository.changes()]
+    assert told == [(first, {"models/a.dvc"}), (second, {"b", "models/a.dvc"}), (third, frozenset())]
+
+
+def test_what_its_caller_refused_may_be_put_back(own, users):
+    good = record(str(users), own, 1)
+    with pytest.raises(KeyError), open_models_repository(str(users), own):
+        raise KeyError
+    tree = git(users, "rev-parse", f"{BRANCH}^{{tree}}")
+    foreign = git(users, "-c", "commit.gpgsign=false", "commit-tree", "-p", good, "-m", "x", tree)
+    git(users, "update-ref", f"refs/heads/{BRANCH}", foreign)
+    with pytest.raises(KeyError), open_models_repository(str(users), own):
+        raise KeyError
+    git(users, "update-ref", f"refs/heads/{BRANCH}", good)
+    with open_models_repository(str(users), own) as repository:
+        assert repository.tip == good
+
+
 def test_a_damaged_object_is_told(own):
     made = record(None, own, 1)
     path = own / ".git" / "objects" / made[:2] / made[2:]
     path.chmod(0o600)
     path.write_bytes(b"rotten")
     with pytest.raises(FedcartError) as caught, open_models_repository(None, own) as repository:
-        repository.first_commits("models/a.dvc")
+        list(repository.changes())
     assert caught.value.code == "models-damaged"
 
 

@@ -1,9 +1,10 @@
 """Lineage of made-up messages: what environments had a part, and data that changed during a run."""
 
 from fedmodels.protocol.canonical import canonical_json
-from fedmodels.protocol.lineage import RunMessages, environments_of, lineage_of
+from fedmodels.protocol.lineage import Lineage, RunMessages, environments_of, lineage_of
 from fedmodels.protocol.messages import DataReport, Environment, PinnedData, Receipt
 from fedmodels.protocol.releases import ReleaseCheck, ReleaseReport, ReleaseRequest
+from fedmodels.protocol.retraining import RetrainingRequest
 from tests.fedmodels.protocol.builders import BASE, plan_for, recipe_for
 
 HERE = Environment(
@@ -47,9 +48,16 @@ def receipt(party: str, number: int, data_hash: str, rows: int, environment=None
     )
 
 
-def lineage(*receipts: Receipt, here=HERE):
+def retraining(**facts) -> RetrainingRequest:
+    """Number 2, of whatever `facts` say."""
+    told = {"recipe": "tiny", "number": 2, "ticket": "t", "run": "r", "champion_sha256": BASE}
+    return RetrainingRequest.model_validate({**told, **facts})
+
+
+def lineage(*receipts: Receipt, here=HERE, begun_by=None):
     plan = plan_for(recipe_for()).model_copy(update={"environment": here})
-    messages = RunMessages(plan, BASE, (), {}, {}, {(each.party, each.round): each for each in receipts})
+    found = {(each.party, each.round): each for each in receipts}
+    messages = RunMessages(plan, BASE, (), {}, {}, found, retraining=begun_by)
     return lineage_of(messages, REQUEST, REPORT, BASE, None)
 
 
@@ -94,3 +102,35 @@ def test_every_environment_is_named_once():
     assert environments_of(found) == (HERE, ELSEWHERE)
     assert found.code == "a" * 40
     assert lineage(here=None).code == "", "of a plan of before the field"
+
+
+def test_a_withdrawal_that_was_answered_is_no_drift():
+    key = "coordinator/withdrawals/tiny/{}/0001.json"
+    found = lineage(
+        begun_by=retraining(
+            parties=("a", "b"),
+            withdrawals=(key.format("a"), key.format("b")),
+            without=("b",),
+            reason="withdrawal: a withdrew rows, b left",
+        )
+    )
+    assert found.drift is None
+    answered = found.withdrawal
+    assert (answered.number, answered.parties, answered.without) == (2, ("a", "b"), ("b",))
+    assert answered.notices == (key.format("a"), key.format("b"))
+    assert Lineage.model_validate_json(canonical_json(found)) == found
+
+
+def test_drift_that_was_answered_has_the_bytes_of_before_withdrawals():
+    drift = retraining(parties=("a",), notices=("n",), reason="drift at a: text")
+    for found, told in ((lineage(begun_by=drift), ("n",)), (lineage(), None)):
+        assert (found.drift.notices if found.drift else None, found.withdrawal) == (told, None)
+        written = canonical_json(found)
+        assert b'"withdrawal"' not in written
+        assert Lineage.model_validate_json(written) == found
+
+
+def test_a_record_that_calls_a_withdrawal_drift_is_read_as_it_is():
+    asked = retraining(parties=("a",), notices=(), reason="withdrawal: a withdrew rows")
+    written = canonical_json(lineage(begun_by=asked))
+    assert canonical_json(Lineage.model_validate_json(written)) == written

@@ -158,6 +158,7 @@ def test_a_release_is_over_where_nothing_can_promote_it_any_more():
     for standing in OVER:
         assert is_over(standing, documented=False, answered=True)
         assert not is_over(standing, documented=True, answered=True), "its lineage record needs it"
+    assert is_over("cannot be promoted", documented=False, answered=False, withdrawn=True)
     assert not is_over("deadline passed", documented=False, answered=False), "a form may wait to be read"
     assert is_over("ready", documented=False, answered=True, withdrawn=True)
     assert not is_over("ready", documented=True, answered=True, withdrawn=True)

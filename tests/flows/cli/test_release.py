@@ -356,6 +356,24 @@ def test_what_was_withdrawn_is_heard_before_the_champion_moves(fedcart, home, st
     assert read_champion(store, recipe).release == 3
 
 
+def test_what_is_refused_or_not_heard_on_the_way_is_a_warning(
+    fedcart, home, store, recipe, recordable, monkeypatch
+):
+    finished(home, store, recipe, "first")
+    run = finished(home, store, recipe, "second")
+    run.stores["shop-a"].put_blob(withdrawal_key("shop-a", recipe, 1), b"{")
+    done = fedcart("promote", recipe, 1, "--by", "ann")
+    said(done)
+    told = " ".join(done.stderr.split())
+    assert "A notice of withdrawal below the prefix of shop-a is none of this version" in told
+    run.stores["shop-a"].delete(withdrawal_key("shop-a", recipe, 1))
+    assert "A notice" not in fedcart("promote", recipe, 2, "--by", "ann").stderr
+    withdraw(run, recipe, number=1)
+    monkeypatch.setattr("flows.cli.champion.coordinator_public_key", lambda _settings: None)
+    done = fedcart("rollback", recipe, "--by", "ann")
+    assert "is not looked at: that takes its settings" in " ".join(done.stderr.split())
+
+
 def test_a_word_for_what_was_withdrawn_is_not_taken_so_that_it_can_still_be_rejected(
     fedcart, home, store, recipe
 ):

@@ -41,7 +41,7 @@ from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.pinning import pin_tables
 from tasks.party.withdrawn import looked_for, read_withdrawn, withdrawn_file
 from tasks.reading import read_plan
-from tasks.release.withdrawn import hear_withdrawals
+from tasks.release.hearing import hear_withdrawals
 from tests.store_alone import store_alone, store_of
 from tests.tasks.drift.champion import PARTIES, REVIEWS, Champion, sentences
 

@@ -24,7 +24,7 @@ from infra.settings import load_role_settings
 from tasks.release import recorded_files, recording
 from tasks.release.lineage import record_lineage
 from tasks.release.promoting import promote, rollback
-from tasks.release.reading import read_report
+from tasks.release.reading import read_history, read_report
 from tasks.release.recording import Recorded, Recorder, record_all, record_releases, recorder_from_settings
 from tasks.release.requesting import open_release
 from tasks.release.signing import document_release, sign_release
@@ -281,6 +281,63 @@ def test_a_history_that_says_something_else_than_the_bucket_is_refused(recorder,
         record_releases(recorder, recipe)
     assert caught.value.code == "models-rewritten"
     assert git(recorder.own, "rev-parse", BRANCH) == made
+
+
+def foreign_changes(recipe) -> dict[str, dict[str, bytes | None]]:
+    """What somebody else commits, though the champion's pointer stays as it is."""
+    below = f"releases/{recipe}"
+    return {
+        "nothing": {},
+        "another model": {f"models/{recipe}.dvc": b"outs: []\n"},
+        "other metrics": {f"{below}/metrics.json": b"{}"},
+        "another key": {f"{below}/model-signing-key.pub": b"eve"},
+        "a file less": {f"{below}/lineage.json": None},
+        "the pointer gone": {f"{below}/champion.json": None},
+        "a model of no recipe": {"models/eve.dvc": b"outs: []\n"},
+        "another remote": {".dvc/config": b"[core]\n"},
+    }
+
+
+def foreign(recorder, files) -> None:
+    """Commit as somebody else would, who knows nothing of what fedcart remembers."""
+    known = git(recorder.own, "rev-parse", "refs/fedcart/known")
+    with open_models_repository(None, recorder.own) as repository:
+        repository.commit(files, "not of the bucket", recording.datetime.now(recording.UTC))
+    git(recorder.own, "update-ref", "refs/fedcart/known", known)
+
+
+@pytest.mark.parametrize("change", foreign_changes("r"))
+def test_a_commit_of_somebody_else_is_refused_until_it_is_taken_back(recorder, recipe, runs, change):
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    good = git(recorder.own, "rev-parse", BRANCH)
+    foreign(recorder, foreign_changes(recipe)[change])
+    for _ in range(2):
+        with pytest.raises(FedcartError) as caught:
+            record_releases(recorder, recipe)
+        assert caught.value.code == "models-rewritten"
+    git(recorder.own, "update-ref", f"refs/heads/{BRANCH}", good)
+    assert record_releases(recorder, recipe, thorough=True) == Recorded()
+
+
+@pytest.mark.parametrize("change", ["an older move", "another model", "other metrics", "another recipe"])
+def test_a_move_changes_nothing_of_a_release_that_it_returns_to(recorder, recipe, runs, change):
+    for run in (runs(), runs()):
+        release(recorder, recipe, run)
+        record_releases(recorder, recipe)
+    rollback(recorder.store, recipe, "ann")
+    folders = recorded_files.folders_of(recipe)
+    with open_models_repository(None, recorder.own) as repository:
+        first = git(recorder.own, "rev-list", "--max-parents=0", BRANCH)
+        files = {path: data for path, data in repository.files(first).items() if folders.holds(path)}
+    if change != "an older move":
+        files[folders.pointer] = folders.write(read_history(recorder.store, recipe)[-1])
+        named = "models/another.dvc" if change == "another recipe" else None
+        files |= {named: b"outs: []\n"} if named else foreign_changes(recipe)[change]
+    foreign(recorder, files)
+    with pytest.raises(FedcartError) as caught:
+        record_releases(recorder, recipe)
+    assert caught.value.code == "models-rewritten"
 
 
 def commands_of_the_page(recorder, recipe) -> list[list[str]]:

@@ -10,15 +10,18 @@ from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.releases import ReleaseRequest
 from fedmodels.protocol.retraining import RetrainingRequest
+from fedmodels.protocol.withdrawal import WithdrawalNotice
 from infra.deployments import looking, starting
-from infra.layout import closed_key, plan_key, retraining_key
+from infra.keys import load_private_key
+from infra.layout import closed_key, known_withdrawal_key, plan_key, retraining_key
 from infra.object_store import ObjectStore
 from infra.settings import load_role_settings
-from tasks.exchange import create_message
+from tasks.exchange import create_message, create_signed
 from tasks.release import waiting
 from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
 from tasks.release.taking import refuse_for_good, take_up
+from tasks.release.withdrawn import mark_release
 from tests.store_alone import store_of
 from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
@@ -170,6 +173,30 @@ def test_a_release_whose_form_died_is_taken_up_again(runs, find, monkeypatch, go
     reported(runs.store, runs.propose(run, "3f2b8a52-3c1e-4a51-9d1b-0d3a3ce8a001"), approval="person")
     monkeypatch.setattr(looking, "flow_run_state", lambda *_, **__: "PAUSED" if going else "CRASHED")
     assert find(runs.recipe) == (None if going else run)
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_what_learned_from_what_was_withdrawn_is_proposed_no_more(home, runs, find, marked):
+    """A mark says so; where it could not be put, the promotion that failed does."""
+    run = runs.add()
+    reported(runs.store, runs.propose(run))
+    assert find(runs.recipe) == run
+    key = load_private_key(load_role_settings(home, "coordinator").signing_key)
+    notice = WithdrawalNotice(
+        party="shop-a",
+        recipe=runs.recipe,
+        number=1,
+        leaves=False,
+        withdrawal="a" * 64,
+        receipts=({"run": run, "round": 1},),
+    )
+    create_signed(runs.store, known_withdrawal_key("shop-a", runs.recipe, 1), notice, key)
+    if marked:
+        assert mark_release(runs.store, key, runs.recipe, 1, (notice,))
+    else:
+        with pytest.raises(RunConflict, match="rows that shop-a withdrew"):
+            promote(runs.store, runs.recipe, 1, "recipe", undocumented)
+    assert find(runs.recipe) is None
 
 
 def test_what_can_never_get_a_report_is_over(runs, find):

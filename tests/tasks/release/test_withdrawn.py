@@ -22,6 +22,7 @@ from infra.layout import (
 from infra.settings import load_role_settings
 from tasks.exchange import create_message, create_signed
 from tasks.release.further import withdrawn
+from tasks.release.hearing import hear_withdrawals, mark_by_copies
 from tasks.release.kept import kept_model
 from tasks.release.lineage import record_lineage
 from tasks.release.marks import read_marks
@@ -29,7 +30,7 @@ from tasks.release.promoting import promote, rollback
 from tasks.release.reading import read_release
 from tasks.release.requesting import open_release
 from tasks.release.steps import promote_release
-from tasks.release.withdrawn import hear_withdrawals, known_notices, mark_release, touches_of
+from tasks.release.withdrawn import known_notices, mark_release, touches_of
 from tests.tasks.release.released_models import proposed, reported, undocumented
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
@@ -208,6 +209,50 @@ def test_a_damaged_run_holds_up_nobodys_right(run, key):
     assert [error.code for error in heard.damaged] == ["chain-broken"]
     run.store.put_blob(place, data)
     refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+
+
+def test_what_could_not_be_marked_is_marked_once_the_run_is_restored(run, key):
+    release = asked(run)
+    tell(run, "shop-a", 2)
+    place = round_key(run.run, 1, "decision")
+    data = run.store.read(place)
+    run.store.put_blob(place, b"{}")
+    hear(run, key)
+    assert [error.code for error in mark_by_copies(run.store, key)].count("chain-broken") == 1
+    run.store.put_blob(place, data)
+    assert hear(run, key).notices == (), "it is heard once"
+    assert read_marks(run.store, recipe_of(run), release) == ()
+    assert mark_by_copies(run.store, key) == ()
+    assert [mark.party for mark in read_marks(run.store, recipe_of(run), release)] == ["shop-a"]
+
+
+def test_a_copy_that_is_damaged_is_put_again_from_the_partys_own_notice(run, key):
+    release = asked(run)
+    tell(run, "shop-c", 2)
+    hear(run, key)
+    copy = known_withdrawal_key("shop-c", recipe_of(run), 1)
+    whole = run.store.read(copy)
+    for damaged in (b"{", b""):
+        run.store.put_blob(copy, damaged)
+        with pytest.raises(IntegrityError):
+            known_notices(run.store, recipe_of(run))
+        heard = hear(run, key)
+        assert ([each.party for each in heard.restored], heard.notices) == (["shop-c"], ())
+        assert run.store.read(copy) == whole
+    refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+
+
+def test_no_other_notice_takes_the_place_of_one_that_releases_are_marked_for(run, key):
+    asked(run)
+    place = tell(run, "shop-c", 2)
+    hear(run, key)
+    run.store.put_blob(known_withdrawal_key("shop-c", recipe_of(run), 1), b"{")
+    run.stores["shop-c"].delete(place)
+    tell(run, "shop-c", 3)
+    heard = hear(run, key)
+    assert (heard.restored, [error.code for error in heard.faults]) == ((), ["message-invalid"])
+    assert "shop-c has put another notice in the place of its own" in heard.damaged[0].sentence
+    run.stores["shop-c"].delete(place)
 
 
 def test_a_request_that_is_gone_holds_up_nobodys_right(run, key):

@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prefect.events import Event
 
 from fedmodels.errors import IntegrityError, PrefectAway
@@ -11,6 +12,7 @@ from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.drift import NOTICE_LIMIT
 from fedmodels.protocol.messages import Closed
 from fedmodels.protocol.retraining import START_TIMEOUT, TELL_AGAIN, RetrainingRequest
+from fedmodels.protocol.withdrawal import WithdrawnMark
 from flows import drift_watch
 from infra.deployments.drift_automation import EVENT
 from infra.deployments.observing import GoingRetraining
@@ -26,8 +28,10 @@ from infra.layout import (
     told_key,
 )
 from infra.settings import load_role_settings
+from tasks.exchange import create_signed
 from tasks.reading import read_plan
 from tasks.release.answering import approve, reject
+from tasks.release.marks import mark_key
 from tasks.release.requesting import open_release
 from tasks.retraining import notices, told, watching, withdrawing
 from tasks.retraining.notices import Notes
@@ -341,8 +345,23 @@ def test_while_a_retraining_runs_or_waits_nothing_is_told_and_all_that_remains_a
     assert told_by(watch, over) == [other]
 
 
-@pytest.mark.parametrize("answer", [approve, reject])
-def test_a_suspended_retraining_whose_release_is_answered_holds_up_nothing(over, watch, answer):
+def mark(store, recipe, release, _by) -> None:
+    """Its model learned from what was withdrawn: nothing can promote it any more."""
+    made = WithdrawnMark(
+        recipe=recipe,
+        release=release,
+        run=f"{recipe}-again",
+        party="shop-a",
+        number=1,
+        notice_sha256="a" * 64,
+        leaves=False,
+        from_round=1,
+    )
+    create_signed(store, mark_key(made), made, Ed25519PrivateKey.generate())
+
+
+@pytest.mark.parametrize("answer", [approve, reject, mark])
+def test_a_suspended_retraining_whose_release_is_answered_or_withdrawn_holds_up_nothing(over, watch, answer):
     """From the command line the bucket is told, and the flow run stays suspended until the deadline."""
     name, key = over.recipe.name, over.tell("shop-a")
     watch.retraining.add(GoingRetraining("flow-run-1", name, suspended=True))

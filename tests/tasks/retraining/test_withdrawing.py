@@ -16,6 +16,7 @@ from fedmodels.protocol.withdrawal_retraining import (
     check_withdrawal,
     is_withdrawal,
 )
+from infra.deployments.observing import GoingRetraining
 from infra.keys import load_private_key
 from infra.layout import (
     closed_key,
@@ -31,7 +32,7 @@ from tasks.exchange import create_message, create_signed
 from tasks.release.answering import reject
 from tasks.release.lineage import note_spoilt
 from tasks.release.promoting import promote
-from tasks.release.reading import read_report
+from tasks.release.reading import read_release, read_report
 from tasks.release.requesting import open_release
 from tasks.release.withdrawn import known_notices
 from tasks.retraining import steps, withdrawing
@@ -44,14 +45,14 @@ from tests.tasks.release.released_models import reported, undocumented
 from tests.tasks.retraining.conftest import NUMBERS
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 
-FACTS = {"recipe": "tiny", "touching": ("k",), "answered": False, "left": ("a", "b"), "needed": 2}
+FACTS = {"recipe": "tiny", "touching": ("k",), "answered": None, "left": ("a", "b"), "needed": 2}
 
 
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
         ({"touching": ()}, "withdrawal-nothing"),
-        ({"answered": True}, "withdrawal-answered"),
+        ({"answered": "again-1"}, "withdrawal-answered"),
         ({"runs": (RunAge("r", 5.0, open=True),)}, "withdrawal-run-open"),
         ({"runs": (RunAge("r", 5.0, open=True, conducted=False),)}, "withdrawal-run-stopped"),
         ({"budget": "ε would be 9"}, "drift-budget"),
@@ -110,22 +111,25 @@ def scene(home, monkeypatch):
 
 def tell(scene, party="shop-c", number=1, **facts):
     run, recipe = scene.run, facts.get("recipe", scene.recipe)
+    places = facts.get("places", [(facts.get("of", run.run), each) for each in facts.get("rounds", (2,))])
     notice = WithdrawalNotice(
         party=party,
         recipe=recipe,
         number=number,
         leaves=facts.get("leaves", False),
         withdrawal="a" * 64,
-        receipts=tuple(
-            {"run": facts.get("of", run.run), "round": each} for each in facts.get("rounds", (2,))
-        ),
+        receipts=tuple({"run": each, "round": round_number} for each, round_number in places),
     )
     create_signed(run.stores[party], withdrawal_key(party, recipe, number), notice, run.keys[party])
 
 
-def look(scene):
+def looked(scene):
     withdrawing.hear_withdrawals(scene.store, scene.key, {})
     return start_if_due(scene.desk, scene.recipe)
+
+
+def look(scene) -> bool:
+    return looked(scene).started
 
 
 def ask(scene, ticket="ticket", run="again-1"):
@@ -150,7 +154,9 @@ def test_a_champion_that_is_touched_is_trained_again_once(scene):
     with pytest.raises(RunConflict) as caught:
         ask(scene, ticket="another")
     assert caught.value.code == "withdrawal-answered"
-    assert not look(scene)
+    waits = looked(scene).waits
+    assert waits.code == "withdrawal-answered"
+    assert "run again-1" in waits.sentence and "fedcart runs show again-1" in waits.fix
 
 
 def test_one_whose_run_failed_has_answered_nothing(scene):
@@ -266,22 +272,84 @@ def test_a_model_of_the_champions_run_that_is_gone_is_no_start(scene):
     assert found is not None and found.run == good.run
 
 
-def test_too_few_left_wait_for_a_person(scene):
+def held_up(scene, monkeypatch) -> list[str]:
+    """Codes of what the watch says about this recipe that a person has to act on."""
+    monkeypatch.setattr(withdrawing, "get_run_logger", lambda: logging.getLogger("watch"))
+    monkeypatch.setattr(withdrawing, "released_recipes", lambda _store: [scene.recipe])
+    return [error.code for error in withdrawing.answer_withdrawals.fn(scene.desk).held_up]
+
+
+def test_too_few_left_wait_for_a_person(scene, monkeypatch):
     for party in ("shop-b", "shop-c"):
         tell(scene, party, leaves=True)
-    with pytest.raises(QuorumMissed) as caught:
-        look(scene)
-    assert caught.value.code == "withdrawal-parties"
+    assert looked(scene).waits.code == "withdrawal-parties"
     assert scene.started == []
+    assert held_up(scene, monkeypatch) == ["withdrawal-parties"]
 
 
-def test_an_open_run_that_nobody_conducts_is_told(scene):
+def test_an_open_run_that_nobody_conducts_is_told(scene, monkeypatch):
     tell(scene)
     plan: Plan = scene.run.plan.model_copy(update={"run": f"{scene.recipe}-open"})
     create_message(scene.store, plan_key(plan.run), plan)
-    with pytest.raises(RunConflict, match="end it with fedcart runs cancel") as caught:
-        look(scene)
-    assert caught.value.code == "withdrawal-run-stopped"
+    waits = looked(scene).waits
+    assert (waits.code, plan.run in waits.sentence) == ("withdrawal-run-stopped", True)
+    assert "end it with fedcart runs cancel" in waits.fix
+    assert held_up(scene, monkeypatch) == ["withdrawal-run-stopped"]
+
+
+def asking(scene, *, learned: bool, marked: bool = True) -> None:
+    """A retraining because of drift asks a person: its release learned from what is withdrawn, or not."""
+    run = released(scene, "drift", "person")
+    scene.going = (GoingRetraining(run.run, scene.recipe, suspended=True),)
+    places = [(scene.run.run, 2), *([(run.run, 1)] if learned else [])]
+    tell(scene, places=places)
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    if not marked:
+        scene.store.delete(release_key(scene.recipe, 2, "withdrawn-shop-c-0001"))
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_release_that_learned_from_it_and_waits_for_a_person_holds_up_no_right(scene, marked):
+    asking(scene, learned=True, marked=marked)
+    assert look(scene)
+    assert bool(read_release(scene.store, scene.recipe, 2).marks) is marked
+
+
+def test_one_of_which_nobody_can_tell_what_it_learned_from_holds_up_no_right(scene):
+    asking(scene, learned=True, marked=False)
+    scene.store.put_blob(round_key(f"{scene.recipe}-drift", 1, "decision"), b"{}")
+    assert look(scene)
+
+
+def test_a_release_that_never_saw_it_and_waits_for_a_person_is_named(scene, monkeypatch):
+    asking(scene, learned=False)
+    waits = looked(scene).waits
+    assert (waits.code, "Release 2 of" in waits.sentence) == ("withdrawal-release-waits", True)
+    assert f"fedcart release approve {scene.recipe} 2" in waits.fix
+    assert held_up(scene, monkeypatch) == ["withdrawal-release-waits"]
+    reject(scene.store, scene.recipe, 2, "ann", "not this one")
+    assert look(scene)
+
+
+def test_a_champion_that_has_no_mark_yet_gets_it(scene):
+    tell(scene)
+    assert look(scene)
+    scene.store.delete(release_key(scene.recipe, 1, "withdrawn-shop-c-0001"))
+    assert look(scene)
+    assert len(read_release(scene.store, scene.recipe, 1).marks) == 1
+
+
+def test_a_retraining_that_is_under_way_is_named_and_needs_nobody(scene, monkeypatch):
+    tell(scene)
+    scene.going = (GoingRetraining("ticket", scene.recipe, suspended=False),)
+    waits = looked(scene).waits
+    assert waits.code == "withdrawal-run-open"
+    assert waits.sentence == f"A retraining of {scene.recipe} is under way"
+    ask(scene)
+    assert looked(scene).waits.sentence == f"A retraining of {scene.recipe} is under way: run again-1"
+    assert held_up(scene, monkeypatch) == []
+    scene.going = (GoingRetraining("another", "another-recipe", suspended=False),)
+    assert looked(scene).waits.code == "withdrawal-answered"
 
 
 def test_a_champion_whose_request_is_gone_holds_up_no_other_recipe(scene, monkeypatch):
