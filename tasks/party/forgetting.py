@@ -15,6 +15,7 @@ from infra.keys import data_hash_key
 from infra.layout import withdrawal_key
 from tasks.exchange import create_signed
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts, unanswered_runs
+from tasks.party.leaving import leave, note_leaving
 from tasks.party.told_withdrawals import (
     Told,
     next_number,
@@ -28,9 +29,7 @@ from tasks.party.trained_on import Report, Side, sides_of
 from tasks.party.withdrawn import (
     answered,
     held_list,
-    leave,
     looked_for,
-    note_leaving,
     withdraw,
     withdrawing_alone,
 )

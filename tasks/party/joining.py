@@ -16,10 +16,10 @@ from infra.waiting import outlasting, patient, wait_for
 from tasks.exchange import parse, read_bytes, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
+from tasks.party.leaving import refuse_left
 from tasks.party.session import PartySession
 from tasks.party.told_withdrawals import refuse_left_before, refuse_lost_list, told_so_far
 from tasks.party.watchdog import ended_after, ended_by_kernel
-from tasks.party.withdrawn import refuse_left
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
 from tasks.workbenches import open_workbench

@@ -10,6 +10,7 @@ from infra.layout import receipt_key, update_key
 from tasks.environment import this_environment
 from tasks.exchange import create_signed
 from tasks.party.boundary import sealed
+from tasks.party.leaving import refuse_left
 from tasks.party.pinned import told_version
 from tasks.party.session import PartySession
 from tasks.party.told_withdrawals import refuse_left_before, refuse_lost_list, told_so_far
@@ -66,6 +67,7 @@ def submit_update(
     told = told_so_far(session.store, session.party, recipe, session.notices)
     refuse_left_before(session.workspace, recipe, session.party, told)
     with held_list(session.workspace, recipe, session.party):
+        refuse_left(session.workspace, recipe, session.party)
         refuse_withdrawn(session.workspace, recipe, session.party, session.left_out)
         refuse_lost_list(session.workspace, recipe, told)
         _commit(session, receipt)

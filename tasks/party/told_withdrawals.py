@@ -21,14 +21,11 @@ from infra.layout import (
 )
 from infra.object_store import ObjectStore
 from tasks.exchange import read_from_party
+from tasks.party.leaving import leave, note_leaving, noted_leaving, refuse_left
 from tasks.party.withdrawn import (
     answered,
-    leave,
     list_lost,
     list_older,
-    note_leaving,
-    noted_leaving,
-    refuse_left,
     withdrawn_file,
 )
 

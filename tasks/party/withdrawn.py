@@ -4,8 +4,6 @@
     withdrawn/lists          which recipes have a list: one that is gone is missed by it
     withdrawn/RECIPE.json    keyed hashes of the texts, by withdrawal; the names of the withdrawals that these
                              answer; and a name of it all under that key
-    withdrawn/RECIPE.left    the party has left the recipe: its sessions join no run of it
-    withdrawn/RECIPE.told    the last notice that it left which this folder knows of
 
 No text stands there. A list that is damaged or gone keeps the party from training: else rows that were taken
 back would be learned from again, and nobody would notice. Where the whole folder is gone, or an older one was
@@ -19,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_name, keyed_texts
-from fedmodels.errors import DataRefused, PolicyForbids, StackError, TransientError
+from fedmodels.errors import DataRefused, StackError, TransientError
 from fedmodels.words import counted
 from infra.file_lock import locked_file
 from infra.private_files import read_json, write_json, write_private
@@ -39,9 +37,20 @@ class _List:
     """Names of the withdrawals that it answers; `None` in a list from before these were kept."""
 
 
+def withdrawn_folder(workspace: Path) -> Path:
+    """Where lists, key and notes of leaving lie."""
+    return workspace / "withdrawn"
+
+
+def make_withdrawn_folder(workspace: Path) -> None:
+    """Make that folder, for its owner alone."""
+    withdrawn_folder(workspace).mkdir(parents=True, exist_ok=True)
+    withdrawn_folder(workspace).chmod(0o700)
+
+
 def withdrawn_file(workspace: Path, recipe: str) -> Path:
     """Where the keyed hashes of a recipe's withdrawn rows lie."""
-    return _folder(workspace) / f"{recipe}.json"
+    return withdrawn_folder(workspace) / f"{recipe}.json"
 
 
 def read_withdrawn(workspace: Path, recipe: str, *, told: bool = False) -> Withdrawn:
@@ -126,13 +135,13 @@ def withdraw(
     given_up = new_list and is_damaged(workspace, recipe)
     listed_so_far = _List() if given_up else _read(workspace, recipe)
     batches = listed_so_far.batches
-    _make_private(workspace)
+    make_withdrawn_folder(workspace)
     if len(_key(workspace)) != _KEY_BYTES:
         listed = _listed(workspace) or _on_disk(workspace)
         if listed and not new_list:  # another key would be the end of those lists
             raise list_lost(recipe)
         _note_lists(workspace, listed)  # first: a key without this note is a list lost
-        write_private(_folder(workspace) / "key", secrets.token_bytes(_KEY_BYTES))
+        write_private(withdrawn_folder(workspace) / "key", secrets.token_bytes(_KEY_BYTES))
     key = _key(workspace)
     hashes = keyed_texts(texts, key)
     new = hashes - frozenset().union(*batches)
@@ -150,47 +159,8 @@ def withdraw(
     return Withdrawn(key, hashes), len(new)
 
 
-def leave(workspace: Path, recipe: str) -> None:
-    """Let no later session of the party join a run of the recipe."""
-    _make_private(workspace)
-    write_private(_left(workspace, recipe), b"")
-
-
-def note_leaving(workspace: Path, recipe: str, number: int) -> None:
-    """Remember the notice that says that the party left.
-
-    Without its `RECIPE.left` such a notice is then one after which a person let the party come back.
-    """
-    write_json(_told(workspace, recipe), {"left": max(number, noted_leaving(workspace, recipe))})
-
-
-def noted_leaving(workspace: Path, recipe: str) -> int:
-    """Number of the last notice that the party left which this folder knows of; 0: of none."""
-    noted = (read_json(_told(workspace, recipe)) or {}).get("left")
-    return noted if isinstance(noted, int) else 0
-
-
-def has_left(workspace: Path, recipe: str) -> bool:
-    """Whether the party has left the recipe."""
-    return _left(workspace, recipe).exists()
-
-
-def refuse_left(workspace: Path, recipe: str, party: str) -> None:
-    """Keep a session of a party that has left out of a run.
-
-    Raises:
-        PolicyForbids: `party-left`.
-    """
-    if has_left(workspace, recipe):
-        raise PolicyForbids(
-            f"Party {party} has left the recipe {recipe}",
-            fix=f"remove withdrawn/{recipe}.left in the party's own folder to come back",
-            code="party-left",
-        )
-
-
 def refuse_withdrawn(workspace: Path, recipe: str, party: str, left_out: str) -> None:
-    """Keep an update back that was trained while its party withdrew rows, or left.
+    """Keep an update back that was trained while its party withdrew rows.
 
     Args:
         workspace: the party's own folder.
@@ -200,9 +170,7 @@ def refuse_withdrawn(workspace: Path, recipe: str, party: str, left_out: str) ->
 
     Raises:
         DataRefused: `rows-withdrawn`; the next round goes without those rows.
-        PolicyForbids: `party-left`.
     """
-    refuse_left(workspace, recipe, party)
     if read_withdrawn(workspace, recipe).name != left_out:
         raise DataRefused(
             f"Rows of party {party} were withdrawn while it trained on them",
@@ -218,8 +186,8 @@ def withdrawing_alone(workspace: Path, party: str) -> Iterator[None]:
     Raises:
         StackError: `withdrawal-busy`: somebody has been at it for a minute.
     """
-    _make_private(workspace)
-    with locked_file(_folder(workspace) / "lock", LOCK_TIMEOUT_S) as held:
+    make_withdrawn_folder(workspace)
+    with locked_file(withdrawn_folder(workspace) / "lock", LOCK_TIMEOUT_S) as held:
         if not held:
             raise StackError(
                 f"Another process has been withdrawing rows of {party} for {LOCK_TIMEOUT_S:.0f} s",
@@ -239,8 +207,8 @@ def held_list(workspace: Path, recipe: str, party: str) -> Iterator[None]:
     Raises:
         TransientError: `withdrawal-busy`: somebody has held it for a minute.
     """
-    _make_private(workspace)
-    with locked_file(_folder(workspace) / f"{recipe}.lock", LOCK_TIMEOUT_S) as held:
+    make_withdrawn_folder(workspace)
+    with locked_file(withdrawn_folder(workspace) / f"{recipe}.lock", LOCK_TIMEOUT_S) as held:
         if not held:
             raise TransientError(
                 f"Another process has held the list of withdrawn rows of {recipe} at {party} for "
@@ -256,7 +224,7 @@ def _read(workspace: Path, recipe: str) -> _List:
     path = withdrawn_file(workspace, recipe)
     if not path.exists():
         listed = _listed(workspace)
-        if recipe in (listed or ()) or (listed is None and (_folder(workspace) / "key").exists()):
+        if recipe in (listed or ()) or (listed is None and (withdrawn_folder(workspace) / "key").exists()):
             raise list_lost(recipe)
         return _List()
     document, key = read_json(path) or {}, _key(workspace)
@@ -276,41 +244,24 @@ def _name(batches: Sequence[frozenset[str]], answers: frozenset[str] | None, key
     return keyed_name(parts if answers is None else [*parts, f"answers {','.join(sorted(answers))}"], key)
 
 
-def _folder(workspace: Path) -> Path:
-    return workspace / "withdrawn"
-
-
-def _left(workspace: Path, recipe: str) -> Path:
-    return _folder(workspace) / f"{recipe}.left"
-
-
-def _told(workspace: Path, recipe: str) -> Path:
-    return _folder(workspace) / f"{recipe}.told"
-
-
-def _make_private(workspace: Path) -> None:
-    _folder(workspace).mkdir(parents=True, exist_ok=True)
-    _folder(workspace).chmod(0o700)
-
-
 def _key(workspace: Path) -> bytes:
-    path = _folder(workspace) / "key"
+    path = withdrawn_folder(workspace) / "key"
     return path.read_bytes() if path.exists() else b""
 
 
 def _listed(workspace: Path) -> frozenset[str] | None:
     """Recipes that have a list, as was noted; `None` where no such note can be read."""
-    document = read_json(_folder(workspace) / _LISTS)
+    document = read_json(withdrawn_folder(workspace) / _LISTS)
     recipes = (document or {}).get("recipes")
     return frozenset(map(str, recipes)) if isinstance(recipes, list) else None
 
 
 def _on_disk(workspace: Path) -> frozenset[str]:
-    return frozenset(path.stem for path in _folder(workspace).glob("*.json"))
+    return frozenset(path.stem for path in withdrawn_folder(workspace).glob("*.json"))
 
 
 def _note_lists(workspace: Path, recipes: Iterable[str]) -> None:
-    write_json(_folder(workspace) / _LISTS, {"recipes": sorted(recipes)})
+    write_json(withdrawn_folder(workspace) / _LISTS, {"recipes": sorted(recipes)})
 
 
 def list_lost(recipe: str) -> DataRefused:

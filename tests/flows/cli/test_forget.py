@@ -6,7 +6,8 @@ import pytest
 
 from infra.layout import champion_key, known_withdrawal_key, release_key, round_key, withdrawal_key
 from infra.settings import load_role_settings
-from tasks.party.withdrawn import has_left, read_withdrawn, withdrawn_file
+from tasks.party.leaving import has_left
+from tasks.party.withdrawn import read_withdrawn, withdrawn_file
 from tasks.release.promoting import promote
 from tasks.release.requesting import open_release
 from tests.flows.cli.in_process import call_main

@@ -5,22 +5,17 @@ import json
 import pytest
 
 from fedmodels.data.withdrawn import keyed_name, keyed_texts
-from fedmodels.errors import DataRefused, PolicyForbids
+from fedmodels.errors import DataRefused
 from infra import private_files
 from infra.private_files import write_json
 from tasks.party import withdrawn
 from tasks.party.data import data_changed, prepare_data
 from tasks.party.withdrawn import (
     answered,
-    has_left,
     is_damaged,
-    leave,
     lists_so_far,
     looked_for,
-    note_leaving,
-    noted_leaving,
     read_withdrawn,
-    refuse_left,
     refuse_withdrawn,
     withdraw,
     withdrawn_file,
@@ -89,17 +84,6 @@ def test_the_contract_is_checked_without_them_too(tmp_path):
     withdraw(session.workspace, "own", ["text number 3"])
     assert session.terms.withdrawn.has("text number 3")
     assert session.terms.withdrawn != before.withdrawn
-
-
-def test_a_party_that_left_joins_nothing_until_a_person_lets_it(tmp_path):
-    refuse_left(tmp_path, "own", "shop-a")
-    leave(tmp_path, "own")
-    leave(tmp_path, "own")
-    with pytest.raises(PolicyForbids, match=r"remove withdrawn/own\.left") as caught:
-        refuse_left(tmp_path, "own", "shop-a")
-    assert caught.value.code == "party-left"
-    assert has_left(tmp_path, "own")
-    assert not has_left(tmp_path, "other")
 
 
 @pytest.mark.parametrize("loss", [("own.json",), ("own.json", "key"), ("own.json", "lists")])
@@ -190,14 +174,6 @@ def test_a_list_from_before_is_read_and_gets_the_names_with_the_next_withdrawal(
     again, new = withdraw(tmp_path, "own", ["fine"], told=frozenset({"f" * 64}))
     assert (answered(tmp_path, "own"), new) == ({again.name, "f" * 64}, 0)
     assert [len(each) for each in lists_so_far(tmp_path, "own")] == [0, 1, 3]
-
-
-def test_a_leaving_is_noted_by_its_last_notice(tmp_path):
-    assert noted_leaving(tmp_path, "own") == 0
-    note_leaving(tmp_path, "own", 3)
-    note_leaving(tmp_path, "own", 2)
-    assert (noted_leaving(tmp_path, "own"), noted_leaving(tmp_path, "other")) == (3, 0)
-    assert not has_left(tmp_path, "own")
 
 
 def test_a_call_that_was_killed_before_it_noted_its_list_is_repaired_by_the_next(tmp_path):
