@@ -13,7 +13,7 @@ _TIMEOUT_S = 120.0
 def check_out_beside(commit: str, folder: Path, root: Path = ROOT) -> None:
     """Check a commit out into `folder` as a work tree of the repository at `root`, which stays as it is.
 
-    A folder that is such a work tree already is left as it is.
+    A folder that is such a work tree already, with nothing changed, is left as it is.
 
     Args:
         commit: 40 hexadecimal digits.
@@ -31,8 +31,9 @@ def check_out_beside(commit: str, folder: Path, root: Path = ROOT) -> None:
             fix="fetch it with git fetch, then run the command again",
             code="commit-missing",
         )
-    if _stands_in(folder) == commit:
+    if _stands_in(folder) == commit and not _git(folder, "status", "--porcelain", "-uno").stdout:
         return
+    _git(root, "worktree", "prune")  # what is noted of folders that somebody has removed
     done = _git(root, "worktree", "add", "--quiet", "--detach", str(folder.absolute()), commit)
     if done.returncode != 0:
         raise InputError(

@@ -1,5 +1,6 @@
 """The code of an earlier commit stands beside the checkout, which stays as it is."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -72,6 +73,22 @@ def test_another_commit_in_the_folder_is_no_answer(checkout, tmp_path):
     check_out_beside(git(checkout, "rev-parse", "HEAD"), folder, checkout)
     assert refused(first_commit(checkout), folder, root=checkout).code == "folder-taken"
     assert (folder / "one.py").read_text() == "ONE = 2\n"
+
+
+@pytest.mark.parametrize("change", ["rm", "edit"])
+def test_a_folder_whose_files_are_gone_or_changed_is_no_answer(checkout, tmp_path, change):
+    folder = tmp_path / "then"
+    check_out_beside(first_commit(checkout), folder, checkout)
+    (folder / "one.py").write_text("ONE = 9\n") if change == "edit" else (folder / "one.py").unlink()
+    assert refused(first_commit(checkout), folder, root=checkout).code == "folder-taken"
+
+
+def test_a_folder_that_somebody_removed_is_made_again(checkout, tmp_path):
+    folder = tmp_path / "then"
+    check_out_beside(first_commit(checkout), folder, checkout)
+    shutil.rmtree(folder)
+    check_out_beside(first_commit(checkout), folder, checkout)
+    assert (folder / "one.py").read_text() == "ONE = 1\n"
 
 
 def test_a_commit_that_is_not_here_is_told_and_makes_no_folder(checkout, tmp_path):

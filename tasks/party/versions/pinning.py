@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from fedmodels.data.shape import table_shape
 from fedmodels.data.versions import PinnedTable, PinnedVersion, is_suffix, keyed_hash, next_version
@@ -23,16 +22,12 @@ from infra.settings import Tables
 from infra.versioning.cache import IGNORED, TableCache, has_bytes_of, table_cache
 from infra.versioning.history import History
 from tasks.party.versions.desk import VersionDesk
+from tasks.party.versions.sending import Extent, bring_up_to_date
 
 NAMES = ("train", "holdout", "fresh")
 _TRIES = 3
 _SETTLED_NS = 2_000_000_000
 """A file that changed so recently may change again within the same tick of its file system's clock."""
-
-
-Pushing = Literal["what is not noted", "what is lost", "all anew"]
-"""Which versions a pin pushes: those of which the folder does not note that they were, which costs no look at
-the remote; as well, those that it notes and the remote lacks; or all whose tables the cache has."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ def pin_tables(
     run: str | None = None,
     *,
     push: bool = True,
-    pushing: Pushing = "what is not noted",
+    pushing: Extent = "what is not noted",
 ) -> Pinned:
     """Make a version of the tables if they differ from the newest one, and push whatever is not pushed yet.
 
@@ -83,22 +78,8 @@ def pin_tables(
         if run is not None:
             desk.note_use(version, run)
         versions = (*versions, version) if made else versions
-        pushed, error = _bring_up_to_date(desk, opened, versions, pushing) if push else (0, None)
+        pushed, error = bring_up_to_date(desk, opened.cache, versions, pushing) if push else (0, None)
     return Pinned(version, made, pushed, error)
-
-
-def push_versions(desk: VersionDesk, recipe: str) -> FedcartError | None:
-    """Push every version of a recipe that is not pushed yet; return why that could not be done, if so.
-
-    Raises:
-        FedcartError: as `pin_tables`.
-    """
-    with desk.locked():
-        pending = _pending(desk, desk.read(History(desk.root), recipe))
-        if not pending:
-            return None
-        with table_cache(desk.root, desk.party, desk.remote) as cache:
-            return _push(desk, cache, pending)[1]
 
 
 class _Opened:
@@ -227,76 +208,6 @@ def _files(cache: TableCache, version: PinnedVersion) -> dict[str, bytes | None]
         f"{version.recipe}/.gitignore": ignored.encode(),
         f"{version.recipe}/{version.number:04d}.json": document,
     }
-
-
-def _bring_up_to_date(
-    desk: VersionDesk, opened: _Opened, versions: tuple[PinnedVersion, ...], pushing: Pushing
-) -> tuple[int, FedcartError | None]:
-    """Push what counts as not pushed."""
-    if pushing != "what is not noted":
-        try:
-            desk.note_not_pushed(_lost(desk, opened.cache(), versions, pushing))
-        except FedcartError as error:
-            return 0, error
-    pending = _pending(desk, versions)
-    anew = pushing == "all anew"
-    return _push(desk, opened.cache(), pending, anew=anew) if pending else (0, None)
-
-
-def _lost(
-    desk: VersionDesk, cache: TableCache, versions: tuple[PinnedVersion, ...], pushing: Pushing
-) -> list[PinnedVersion]:
-    """Versions that are noted as pushed and count as not pushed.
-
-    Where the remote has the newest one, by the names and sizes of its tables, none is. Where it has not,
-    which may have been emptied, every one is that it lacks and the cache still has: what a party let go at
-    both places stays gone.
-
-    Raises:
-        FedcartError: as `remote_told`.
-    """
-    pushed = desk.pushed()
-    noted = [version for version in versions if (version.recipe, version.number) in pushed]
-    newest = versions[-1]
-
-    def lacks(version: PinnedVersion) -> bool:
-        return not all(cache.is_pushed(table.md5, table.bytes) for table in version.tables.values())
-
-    if pushing == "what is lost" and not (newest in noted and lacks(newest)):
-        return []
-    return [
-        version
-        for version in noted
-        if version == newest or all(cache.has(table.md5) for table in version.tables.values())
-        if pushing == "all anew" or lacks(version)
-    ]
-
-
-def _pending(desk: VersionDesk, versions: tuple[PinnedVersion, ...]) -> list[PinnedVersion]:
-    pushed = desk.pushed()
-    return [version for version in versions if (version.recipe, version.number) not in pushed]
-
-
-def _push(
-    desk: VersionDesk, cache: TableCache, pending: list[PinnedVersion], *, anew: bool = False
-) -> tuple[int, FedcartError | None]:
-    """Push these versions, the newest first; a remote that cannot be had costs none of them but the push."""
-    done, error = 0, None
-    sent: set[str] = set()
-    for version in reversed(pending):
-        try:
-            for table in version.tables.values():
-                if table.md5 not in sent:
-                    cache.push(table.md5, table.bytes, anew=anew)
-                    sent.add(table.md5)
-        except FedcartError as fault:
-            error = error or fault
-            if fault.code != "version-damaged":  # that is the fault of one version, others may go
-                break
-        else:
-            desk.note_pushed(version)
-            done += 1
-    return done, error
 
 
 def _seen(desk: VersionDesk, recipe: Recipe) -> Path:

@@ -4,7 +4,7 @@ from threading import Thread
 
 from fedmodels.errors import FedcartError, PartyError
 from tasks.party.versions.desk import VersionDesk
-from tasks.party.versions.pinning import push_versions
+from tasks.party.versions.sending import push_versions
 
 
 class Pushing:

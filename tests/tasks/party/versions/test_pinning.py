@@ -57,6 +57,7 @@ def test_tables_that_did_not_change_are_not_read_again(shop, monkeypatch):
 def test_a_table_that_was_just_written_is_read_again(shop):
     """It may change once more within the same tick of the file system's clock."""
     shop.pin()
+    assert shop.pin().made is False
     path = shop.place / "train.csv"
     marks = path.stat()
     path.write_text(path.read_text().replace("text 3", "text X"))
@@ -186,6 +187,19 @@ def test_another_remote_has_nothing_yet(shop, tmp_path):
 def at_remote(shop):
     """Objects at the remote, by name."""
     return {path.parent.name + path.name: path for path in shop.remote.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("since", ["data pin", "a session"])
+def test_what_a_remote_lost_before_a_newer_version_came_is_pushed_again(shop, since):
+    shop.pin()
+    shutil.rmtree(shop.remote)
+    shop.remote.mkdir()
+    shop.write("train", 21)
+    if since == "a session":
+        assert shop.pin("run-1").pushed == 1
+    again = shop.pin(pushing="what is lost")
+    assert again.pushed == (1 if since == "a session" else 2)
+    assert len([path for path in shop.remote.rglob("*") if path.is_file()]) == 3
 
 
 @pytest.mark.parametrize("lost", ["all", "one table", "half of a table"])
