@@ -234,8 +234,8 @@ def rewritten(how: str) -> IntegrityError:
     """The repository says something else of a release than before, or than the bucket."""
     return IntegrityError(
         f"The history of the models repository was rewritten: {how}",
-        fix=f"put its branch {BRANCH} and its tags back, or move the repository away and run "
-        "fedcart release sync, which makes it anew from the bucket",
+        fix=f"put its branch {BRANCH} and its tags back, or move the repository away, and "
+        "models-repository in the coordinator's folder, and run fedcart release sync, which makes it anew",
         code="models-rewritten",
     )
 
@@ -322,8 +322,8 @@ def _follow(git: "pygit2.Repository", remote: GitRemote) -> None:
         if there is None and here is not None and remote.was_pushed:
             raise rewritten(f"its branch {BRANCH} is gone")
         return
-    if here is not None and git.descendant_of(here, there):
-        return
+    if here is not None and here == known and git.descendant_of(here, there):
+        return  # ours, and not pushed yet; what nobody here took for known, a foreign commit say, goes
     pushed = remote.pushed
     if pushed is not None and pushed != there and not git.descendant_of(there, pushed):
         raise rewritten(f"its branch {BRANCH} does not contain commit {pushed[:12]} any more")

@@ -16,27 +16,12 @@ from fedmodels.protocol.releases import Champion, stage_tag, version_tag
 from infra.dvc_tracking import MODELS, DvcRemotes, find_damage, remotes_from_settings
 from infra.keys import ModelKey, PrivateKey, role_model_key
 from infra.layout import past_champion_key
-from infra.models_repository import (
-    Change,
-    ModelsRepository,
-    open_models_repository,
-    recorded_tags,
-    rewritten,
-)
+from infra.models_repository import ModelsRepository, open_models_repository, recorded_tags
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
-from tasks.exchange import parse
 from tasks.release.reading import read_history, released_recipes
-from tasks.release.recorded_files import (
-    COMMON,
-    Folders,
-    common_files,
-    folders_at,
-    folders_of,
-    gather_sources,
-    is_pointer,
-    release_files,
-)
+from tasks.release.recorded_files import common_files, folders_of, gather_sources, release_files
+from tasks.release.recorded_moves import commit_of, recorded_moves
 
 
 @dataclass(frozen=True)
@@ -127,8 +112,7 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
         RunError: `models-remote`, `models-lost`.
         StoreUnavailable: the store does not answer.
     """
-    history = read_history(recorder.store, recipe)
-    if not history:
+    if not read_history(recorder.store, recipe):
         return Recorded()
     if not recipe[-1].isalnum():
         raise InputError(
@@ -137,11 +121,12 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
             code="models-name",
         )
     with open_models_repository(recorder.place, recorder.own) as repository:
+        moves = recorded_moves(repository, recorder.store).get(recipe, {})
+        history = read_history(recorder.store, recipe)  # later than what another machine may have pushed
         times = dict(_times(recorder.store, history))
-        moves = recorded_moves(repository, recipe, history)
         lost = []
         for pointer in history[max(moves, default=0) :]:
-            files = _files(recorder, repository, pointer, _commit_of(pointer.release, moves, history))
+            files = _files(recorder, repository, pointer, commit_of(pointer.release, moves, history))
             if files is None:
                 lost.append(version_tag(recipe, pointer.release))
                 continue
@@ -165,61 +150,6 @@ def _times(store: ObjectStore, history: Sequence[Champion]) -> Iterator[tuple[in
             at = before + timedelta(seconds=1) if before else datetime.fromtimestamp(0, UTC)
         yield pointer.sequence, at
         before = at
-
-
-def recorded_moves(repository: ModelsRepository, recipe: str, history: Sequence[Champion]) -> dict[int, str]:
-    """Number of each move that the repository holds, and its commit.
-
-    Raises:
-        IntegrityError: `models-rewritten`: a commit of the branch is no move of a champion, or changes more.
-    """
-    folders = folders_of(recipe)
-    found: dict[int, str] = {}
-    for change in repository.changes():
-        pointers = [path for path in change.paths if is_pointer(path)]
-        if change.merges or len(pointers) != 1:
-            raise rewritten(f"its commit {change.commit[:12]} is no move of a champion")
-        if pointers[0] != folders.pointer:
-            _check_paths(change, folders_at(pointers[0]))
-            continue
-        _check_paths(change, folders)
-        pointer = _pointer_at(repository, folders, change.commit)
-        number = pointer.sequence
-        if not max(found, default=0) < number <= len(history) or history[number - 1] != pointer:
-            raise rewritten(f"its move {number} of the champion of {recipe} is not the bucket's")
-        brought = _commit_of(pointer.release, found, history)
-        if brought and _release_at(repository, folders, brought) != _release_at(
-            repository, folders, change.commit
-        ):
-            raise rewritten(f"its commit {change.commit[:12]} changes release {pointer.release} of {recipe}")
-        found[number] = change.commit
-    return found
-
-
-def _pointer_at(repository: ModelsRepository, folders: Folders, commit: str) -> Champion:
-    data = repository.files(commit, folders.pointer).get(folders.pointer, b"")
-    try:
-        return parse(Champion, data, folders.pointer)
-    except IntegrityError:
-        raise rewritten(f"its commit {commit[:12]} holds no champion of {folders.recipe}") from None
-
-
-def _check_paths(change: Change, folders: Folders) -> None:
-    for path in sorted(change.paths):
-        if not folders.holds(path) and path not in COMMON:
-            raise rewritten(f"its commit {change.commit[:12]} changes {path} with a move of {folders.recipe}")
-
-
-def _release_at(repository: ModelsRepository, folders: Folders, commit: str) -> dict[str, bytes]:
-    """All files of the recipe but the pointer."""
-    files = repository.files(commit).items()
-    return {path: data for path, data in files if folders.holds(path) and path != folders.pointer}
-
-
-def _commit_of(release: int, moves: Mapping[int, str], history: Sequence[Champion]) -> str | None:
-    """The commit that brought a release: the first move that named it and is recorded."""
-    numbers = [each.sequence for each in history if each.release == release and each.sequence in moves]
-    return moves[numbers[0]] if numbers else None
 
 
 def _files(
@@ -265,7 +195,7 @@ def _tag(
     """Put the tags that are missing; return those, and all that stand now."""
     made, names = [], []
     for pointer in history:
-        commit = _commit_of(pointer.release, moves, history)
+        commit = commit_of(pointer.release, moves, history)
         if pointer.sequence not in moves or commit is None:
             continue
         version, stage = version_tag(pointer.recipe, pointer.release), stage_tag(pointer)
@@ -287,7 +217,7 @@ def _mend(
     """Send again what DVC's remote lacks or was damaged there; the tags of those releases."""
     folders = folders_of(history[0].recipe)
     for release in sorted({each.release for each in history}):
-        commit = _commit_of(release, moves, history)
+        commit = commit_of(release, moves, history)
         if commit is None:
             continue
         pointer_file = repository.files(commit, folders.model)[folders.model]

@@ -19,7 +19,7 @@ from infra.models_repository import ModelsRepository, open_models_repository
 from infra.object_store import ObjectStore
 from infra.settings import Settings
 from tasks.release.reading import read_history, released_recipes
-from tasks.release.recording import recorded_moves
+from tasks.release.recorded_moves import recorded_moves
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ def _needed(store: ObjectStore, repository: ModelsRepository) -> frozenset[str]:
         RunConflict: `models-behind`: it lacks the last move of a champion, and so names too little.
         IntegrityError: `models-rewritten`; or `models-lost`: a list of files is damaged.
     """
+    moves = recorded_moves(repository, store)
     for recipe in released_recipes(store):
-        history = read_history(store, recipe)
-        if len(history) > max(recorded_moves(repository, recipe, history), default=0):
+        if len(read_history(store, recipe)) > max(moves.get(recipe, {}), default=0):
             raise _behind(f"The models repository does not show the champion of {recipe} yet")
     found = [named_keys(store, pointer) for pointer in repository.pointers()]
     if None in found:

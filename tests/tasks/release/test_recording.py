@@ -7,7 +7,6 @@ import sys
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import dvc.api
@@ -17,74 +16,18 @@ from dvc.repo import Repo
 
 from fedmodels.errors import FedcartError
 from infra.dvc_tracking import Tracking
-from infra.keys import ensure_model_key, load_private_key
+from infra.keys import ensure_model_key
 from infra.layout import model_key, release_key
-from infra.models_repository import BRANCH, ModelsRepository, open_models_repository, recorded_tags
-from infra.settings import load_role_settings
+from infra.models_repository import BRANCH, ModelsRepository, recorded_tags
 from tasks.release import recorded_files, recording
 from tasks.release.lineage import record_lineage
-from tasks.release.promoting import promote, rollback
-from tasks.release.reading import read_history, read_report
-from tasks.release.recording import Recorded, Recorder, record_all, record_releases, recorder_from_settings
-from tasks.release.requesting import open_release
-from tasks.release.signing import document_release, sign_release
-from tests.tasks.release.folders import small_folders
-from tests.tasks.release.released_models import reported, undocumented
-from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
+from tasks.release.promoting import rollback
+from tasks.release.reading import read_report
+from tasks.release.recording import Recorded, record_all, record_releases
+from tasks.release.signing import sign_release
+from tests.tasks.release.recorded_releases import git, release
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def recipe(opened) -> str:
-    return f"tiny-{opened.run}"
-
-
-@pytest.fixture
-def recorder(home, opened, tmp_path, monkeypatch) -> Recorder:
-    """The coordinator's, whose repository lies in a folder of the test's; models are folders of two files."""
-    small_folders(monkeypatch)
-    settings = load_role_settings(home, "coordinator")
-    made = recorder_from_settings(settings, opened.store, load_private_key(settings.signing_key))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", settings.s3_access_key_id)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", settings.s3_secret_access_key.get_secret_value())
-    return replace(made, folder=tmp_path / "coordinator")
-
-
-def release(recorder, recipe, run: FinishedRun, *, documented=True) -> int:
-    """A run's model becomes the champion of `recipe`; nothing is recorded yet."""
-    request = open_release(
-        run.store, recipe, run.run, run=run.run, round_number=1, model_sha256=run.head.best_model_sha256
-    )
-    reported(run.store, request)
-    keys = recorder.key, recorder.model_key
-    document = partial(document_release, run.store, *keys, recorder.folder) if documented else undocumented
-    if documented:
-        found = read_report(run.store, recipe, request.release)
-        sign_release(run.store, recorder.model_key, found, recorder.folder)
-    promote(run.store, recipe, request.release, "ann", document)
-    return request.release
-
-
-@pytest.fixture
-def runs(home, opened):
-    """Runs of one round, each with a model of its own."""
-    made = iter(range(1, 100))
-
-    def another() -> FinishedRun:
-        number = next(made)
-        run = opened if number == 1 else FinishedRun(home, f"{opened.run}-{number}", seed=1000 * number)
-        run.play(1, dict.fromkeys(PARTIES, 1), accuracy=0.7)
-        run.close()
-        return run
-
-    return another
-
-
-def git(folder, *words) -> str:
-    return subprocess.run(
-        ["git", *words], cwd=folder, capture_output=True, text=True, check=True
-    ).stdout.strip()
 
 
 def champion_of(recorder, recipe) -> str:
@@ -266,78 +209,6 @@ def test_two_at_once_record_each_release_once(recorder, recipe, runs):
         thread.join()
     assert sorted(map(len, done)) == [0, 4]
     assert git(recorder.own, "rev-list", "--count", BRANCH) == "2"
-
-
-def test_a_history_that_says_something_else_than_the_bucket_is_refused(recorder, recipe, runs):
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    with open_models_repository(None, recorder.own) as repository:
-        path = recorded_files.folders_of(recipe).pointer
-        files = repository.files(repository.tip, path)
-        changed = files[path].replace(b'"by":"ann"', b'"by":"eve"')
-        assert changed != files[path]
-        made = repository.commit({path: changed}, "not of the bucket", recording.datetime.now(recording.UTC))
-    with pytest.raises(FedcartError) as caught:
-        record_releases(recorder, recipe)
-    assert caught.value.code == "models-rewritten"
-    assert git(recorder.own, "rev-parse", BRANCH) == made
-
-
-def foreign_changes(recipe) -> dict[str, dict[str, bytes | None]]:
-    """What somebody else commits, though the champion's pointer stays as it is."""
-    below = f"releases/{recipe}"
-    return {
-        "nothing": {},
-        "another model": {f"models/{recipe}.dvc": b"outs: []\n"},
-        "other metrics": {f"{below}/metrics.json": b"{}"},
-        "another key": {f"{below}/model-signing-key.pub": b"eve"},
-        "a file less": {f"{below}/lineage.json": None},
-        "the pointer gone": {f"{below}/champion.json": None},
-        "a model of no recipe": {"models/eve.dvc": b"outs: []\n"},
-        "another remote": {".dvc/config": b"[core]\n"},
-    }
-
-
-def foreign(recorder, files) -> None:
-    """Commit as somebody else would, who knows nothing of what fedcart remembers."""
-    known = git(recorder.own, "rev-parse", "refs/fedcart/known")
-    with open_models_repository(None, recorder.own) as repository:
-        repository.commit(files, "not of the bucket", recording.datetime.now(recording.UTC))
-    git(recorder.own, "update-ref", "refs/fedcart/known", known)
-
-
-@pytest.mark.parametrize("change", foreign_changes("r"))
-def test_a_commit_of_somebody_else_is_refused_until_it_is_taken_back(recorder, recipe, runs, change):
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    good = git(recorder.own, "rev-parse", BRANCH)
-    foreign(recorder, foreign_changes(recipe)[change])
-    for _ in range(2):
-        with pytest.raises(FedcartError) as caught:
-            record_releases(recorder, recipe)
-        assert caught.value.code == "models-rewritten"
-    git(recorder.own, "update-ref", f"refs/heads/{BRANCH}", good)
-    assert record_releases(recorder, recipe, thorough=True) == Recorded()
-
-
-@pytest.mark.parametrize("change", ["an older move", "another model", "other metrics", "another recipe"])
-def test_a_move_changes_nothing_of_a_release_that_it_returns_to(recorder, recipe, runs, change):
-    for run in (runs(), runs()):
-        release(recorder, recipe, run)
-        record_releases(recorder, recipe)
-    rollback(recorder.store, recipe, "ann")
-    folders = recorded_files.folders_of(recipe)
-    with open_models_repository(None, recorder.own) as repository:
-        first = git(recorder.own, "rev-list", "--max-parents=0", BRANCH)
-        files = {path: data for path, data in repository.files(first).items() if folders.holds(path)}
-    if change != "an older move":
-        files[folders.pointer] = folders.write(read_history(recorder.store, recipe)[-1])
-        named = "models/another.dvc" if change == "another recipe" else None
-        files |= {named: b"outs: []\n"} if named else foreign_changes(recipe)[change]
-    foreign(recorder, files)
-    with pytest.raises(FedcartError) as caught:
-        record_releases(recorder, recipe)
-    assert caught.value.code == "models-rewritten"
 
 
 def commands_of_the_page(recorder, recipe) -> list[list[str]]:

@@ -1,0 +1,88 @@
+"""What the branch of the models repository says, held against the champions of the bucket. No Prefect.
+
+Each commit has to be the next move of one champion, and to change the files of that recipe alone. Whoever may
+write to the repository could else put another model in the place of a released one.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+
+from fedmodels.errors import IntegrityError
+from fedmodels.protocol.releases import Champion
+from infra.models_repository import Change, ModelsRepository, rewritten
+from infra.object_store import ObjectStore
+from tasks.exchange import parse
+from tasks.release.reading import read_history
+from tasks.release.recorded_files import COMMON, Folders, folders_at, is_pointer
+
+Moves = dict[int, str]
+"""Number of each move of a champion that the repository holds, and its commit."""
+
+
+def recorded_moves(repository: ModelsRepository, store: ObjectStore) -> dict[str, Moves]:
+    """The moves of every recipe that the branch holds, by recipe.
+
+    A recipe whose champions are damaged in the bucket holds up no other: paths are checked all the same.
+
+    Raises:
+        IntegrityError: `models-rewritten`: a commit is no move of a champion of the bucket, or changes more.
+    """
+
+    @functools.cache
+    def history_of(recipe: str) -> Sequence[Champion] | None:
+        try:
+            return read_history(store, recipe)
+        except IntegrityError:
+            return None
+
+    found: dict[str, Moves] = {}
+    for change in repository.changes():
+        pointers = [path for path in change.paths if is_pointer(path)]
+        if change.merges or len(pointers) != 1:
+            raise rewritten(f"its commit {change.commit[:12]} is no move of a champion")
+        folders = folders_at(pointers[0])
+        _check_paths(change, folders)
+        history = history_of(folders.recipe)
+        if history is not None:
+            _take(repository, folders, change.commit, found.setdefault(folders.recipe, {}), history)
+    return found
+
+
+def commit_of(release: int, moves: Mapping[int, str], history: Sequence[Champion]) -> str | None:
+    """The commit that brought a release: the first move that named it and is recorded."""
+    numbers = [each.sequence for each in history if each.release == release and each.sequence in moves]
+    return moves[numbers[0]] if numbers else None
+
+
+def _take(
+    repository: ModelsRepository, folders: Folders, commit: str, moves: Moves, history: Sequence[Champion]
+) -> None:
+    """Add a commit to the moves of its recipe, as the next one."""
+    pointer = _pointer_at(repository, folders, commit)
+    number = pointer.sequence
+    if not max(moves, default=0) < number <= len(history) or history[number - 1] != pointer:
+        raise rewritten(f"its move {number} of the champion of {folders.recipe} is not the bucket's")
+    brought = commit_of(pointer.release, moves, history)
+    if brought and _release_at(repository, folders, brought) != _release_at(repository, folders, commit):
+        raise rewritten(f"its commit {commit[:12]} changes release {pointer.release} of {folders.recipe}")
+    moves[number] = commit
+
+
+def _pointer_at(repository: ModelsRepository, folders: Folders, commit: str) -> Champion:
+    data = repository.files(commit, folders.pointer).get(folders.pointer, b"")
+    try:
+        return parse(Champion, data, folders.pointer)
+    except IntegrityError:
+        raise rewritten(f"its commit {commit[:12]} holds no champion of {folders.recipe}") from None
+
+
+def _check_paths(change: Change, folders: Folders) -> None:
+    for path in sorted(change.paths):
+        if not folders.holds(path) and path not in COMMON:
+            raise rewritten(f"its commit {change.commit[:12]} changes {path} with a move of {folders.recipe}")
+
+
+def _release_at(repository: ModelsRepository, folders: Folders, commit: str) -> dict[str, bytes]:
+    """All files of the recipe but the pointer."""
+    files = repository.files(commit).items()
+    return {path: data for path, data in files if folders.holds(path) and path != folders.pointer}
