@@ -107,6 +107,10 @@ class Publisher:
         return self._store.upload(model_key(sha256), path, sha256)
 
 
+MODEL_GONE = "that model is gone"
+"""Why a run cannot begin from a model whose run can be made again."""
+
+
 def hindered_start(store: ObjectStore, plan: Plan, start: StartingModel) -> str:
     """Why a run cannot begin from an earlier run's model, as a clause; empty when it can.
 
@@ -122,4 +126,4 @@ def hindered_start(store: ObjectStore, plan: Plan, start: StartingModel) -> str:
     made_of = (plan.architecture_sha256, plan.labels, plan.parameters)
     if (earlier.architecture_sha256, earlier.labels, earlier.parameters) != made_of:
         return "the recipe builds another model now, or chooses between other labels"
-    return "" if store.exists(model_key(start.model_sha256)) else "that model is gone"
+    return "" if store.exists(model_key(start.model_sha256)) else MODEL_GONE

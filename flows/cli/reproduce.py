@@ -122,7 +122,7 @@ def code_in_words(then: "Environment | None", here: "Checkout") -> str:
 def lost_start(store: "ObjectStore", plan: "Plan") -> str:
     """That the run began from a model that is gone, and what to do; empty when it can begin there again."""
     from fedmodels.errors import IntegrityError
-    from tasks.models import hindered_start
+    from tasks.models import MODEL_GONE, hindered_start
 
     start = plan.begins_from
     if start is None:
@@ -133,10 +133,11 @@ def lost_start(store: "ObjectStore", plan: "Plan") -> str:
         why = error.sentence
     if not why:
         return ""
+    advice = f" To have that model made again, give fedcart reproduce {start.run} first."
     return (
         f"the run began from the model of {start.run} after round {start.round}, which cannot be had: {why}; "
-        "it is trained from the base model now, and comes to another one. To have that model made "
-        f"again, give fedcart reproduce {start.run} first."
+        "it is trained from the base model now, and comes to another one."
+        f"{advice if why == MODEL_GONE else ''}"
     )
 
 

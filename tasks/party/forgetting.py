@@ -21,13 +21,12 @@ from tasks.party.told_withdrawals import (
     next_number,
     own_notices,
     refuse_lost_list,
-    remind,
+    remind_of_list,
     standing_notices,
     told_so_far,
 )
 from tasks.party.trained_on import Report, Side, sides_of
 from tasks.party.withdrawn import (
-    answered,
     held_list,
     looked_for,
     withdraw,
@@ -150,6 +149,7 @@ def _forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned 
         receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),
         rows=concerned.rows if desk.tells_rows and not concerned.leaves else None,
     )
+    _note_told(desk, notice)  # first: a notice that is not noted is one of a folder that was lost
     key = withdrawal_key(desk.party, desk.recipe, notice.number)
     create_signed(desk.store, key, notice, desk.signing_key)
     if notice not in own_notices(desk.store, desk.party, desk.recipe):
@@ -158,7 +158,6 @@ def _forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned 
             fix="run the command again, on the machine where the party's folder is",
             code="withdrawal-lost",
         )
-    _note_told(desk, notice)
     return Withdrawal(concerned, new, notice, made=True)
 
 
@@ -175,14 +174,10 @@ def _require_list(desk: ForgettingDesk) -> Told:
 
 
 def _put_on_list(desk: ForgettingDesk, texts: Sequence[str], told: Told) -> int:
-    """Put rows on the list, and then remind of what stands there; return how many are new.
-
-    Whoever dies between the two is followed by the next call with these rows, which reminds of them.
-    """
+    """Put rows on the list, and then remind of what stands there; return how many are new."""
     with held_list(desk.workspace, desk.recipe, desk.party):
         _, new = withdraw(desk.workspace, desk.recipe, texts, told=told.names, new_list=desk.new_list)
-    names = answered(desk.workspace, desk.recipe) or frozenset()
-    remind(desk.store, desk.party, desk.recipe, names - told.reminded)
+    remind_of_list(desk.store, desk.workspace, desk.party, desk.recipe, told)
     return new
 
 

@@ -16,9 +16,8 @@ from infra.waiting import outlasting, patient, wait_for
 from tasks.exchange import parse, read_bytes, read_message
 from tasks.models import fetch_model
 from tasks.party.boundary import sealed
-from tasks.party.leaving import refuse_left
 from tasks.party.session import PartySession
-from tasks.party.told_withdrawals import refuse_left_before, refuse_lost_list, told_so_far
+from tasks.party.told_withdrawals import refuse_left_before, refuse_lost_list, remind_of_list, told_so_far
 from tasks.party.watchdog import ended_after, ended_by_kernel
 from tasks.policy import LOCAL, STORE
 from tasks.tagging import tagged
@@ -78,10 +77,10 @@ def join_run(session: PartySession, session_id: str) -> str:
 
 def _refuse_withdrawn(session: PartySession, recipe: str) -> None:
     """Keep the party out of a recipe that it has left, and from training past its withdrawals."""
-    refuse_left(session.workspace, recipe, session.party)
     told = told_so_far(session.store, session.party, recipe, session.notices)
     refuse_left_before(session.workspace, recipe, session.party, told)
     refuse_lost_list(session.workspace, recipe, told)
+    remind_of_list(session.store, session.workspace, session.party, recipe, told)
 
 
 @task(task_run_name="decline · {session.party}", **STORE)

@@ -5,7 +5,7 @@ learned from the rows: a list that is gone, or comes from an old backup, is miss
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,9 +70,13 @@ def told_so_far(store: ObjectStore, party: str, recipe: str, known: Notices | No
     )
 
 
-def remind(store: ObjectStore, party: str, recipe: str, names: Iterable[str]) -> None:
-    """Let the bucket know of withdrawals that stand on the party's list. Twice is harmless."""
-    for name in sorted(names):
+def remind_of_list(store: ObjectStore, workspace: Path, party: str, recipe: str, told: Told) -> None:
+    """Let the bucket know of every withdrawal that stands on the party's list. Twice is harmless.
+
+    Whoever was killed between list and bucket is followed by somebody who does so: the next withdrawal, or
+    the next session that joins a run.
+    """
+    for name in sorted((answered(workspace, recipe) or frozenset()) - told.reminded):
         store.create(withdrawal_reminder_key(party, recipe, name), name.encode())
 
 
@@ -134,7 +138,8 @@ def refuse_lost_list(workspace: Path, recipe: str, told: Told) -> None:
 def refuse_left_before(workspace: Path, recipe: str, party: str, told: Told) -> None:
     """Keep a party out that has told that it left, where its folder knows nothing of it any more.
 
-    The folder then knows again: a person who lets the party come back does so as after any leaving.
+    The folder then knows again: a person who lets the party come back does so as after any leaving. That is
+    noted whenever it stands there, so that a folder from before leavings were noted needs no second word.
 
     Raises:
         PolicyForbids: `party-left`.

@@ -120,7 +120,11 @@ def _versions(
 ) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
-    if not versions.has_history():
+    try:
+        if not versions.has_history():
+            return
+    except IntegrityError:  # it is gone: nobody can tell what the party trained on, and a right does not wait
+        yield None
         return
     with versions.locked():
         for left in desk.workspace.glob(f"{LOOKED_THROUGH}*"):  # rows that a killed process had brought back

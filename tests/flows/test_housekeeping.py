@@ -94,7 +94,11 @@ def test_the_coordinator_hears_what_was_withdrawn(home, store, tidy):
     create_signed(store_of(home, "shop-a"), withdrawal_key("shop-a", recipe, 1), notice, key)
     assert tidy()["withdrawals_heard"] == 1
     assert read_release(store, recipe, release).in_words == "awaiting approval, withdrawn"
+    for mark in [key for key in store.list_keys(f"coordinator/releases/{recipe}/") if "withdrawn" in key]:
+        store.delete(mark)
+    assert read_release(store, recipe, release).in_words == "awaiting approval"
     assert tidy()["withdrawals_heard"] == 0
+    assert read_release(store, recipe, release).in_words == "awaiting approval, withdrawn", "as by the copy"
 
 
 @pytest.mark.parametrize("going", [True, False])

@@ -67,6 +67,9 @@ def test_a_model_to_begin_from_that_is_gone_is_told_before_anything_is_trained(h
     told = lost_start(earlier.store, plan)
     assert "began from the model of earlier after round 1, which cannot be had: that model is gone" in told
     assert "give fedcart reproduce earlier first" in told
+    nowhere = start.model_copy(update={"run": "nowhere"})
+    told = lost_start(earlier.store, plan.model_copy(update={"begins_from": nowhere}))
+    assert "that run is gone" in told and "fedcart reproduce" not in told, "it cannot help"
     earlier.store.put_blob(key, data)
     assert lost_start(earlier.store, plan) == "", "a repetition of that run puts the same bytes there"
 

@@ -502,18 +502,24 @@ def test_a_list_that_no_notice_tells_of_is_missed_all_the_same(shop):
     assert len(session.withdrawn) == 1
 
 
-def test_a_reminder_that_a_killed_call_did_not_leave_is_left_by_the_next(shop, monkeypatch):
+@pytest.mark.parametrize("follows", ["the same call", "a session"])
+def test_a_reminder_that_a_killed_call_did_not_leave_is_left_by_who_follows(shop, monkeypatch, follows):
+    shop.release()
     desk = desk_of(shop)
 
     def killed(*_words):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(forgetting, "remind", killed)
+        patched.setattr(forgetting, "remind_of_list", killed)
         with pytest.raises(KeyboardInterrupt):
             forget(desk, ["a stranger"])
     assert read_withdrawn(desk.workspace, desk.recipe).has("a stranger")
-    assert forget(desk, ["a stranger"]).new_rows == 0
+    if follows == "a session":
+        session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+        assert join_run.fn(session, "session-1") == shop.recipe.name
+    else:
+        assert forget(desk, ["a stranger"]).new_rows == 0
     assert len([*desk.store.list_keys(withdrawal_reminders_prefix("shop-a", desk.recipe))]) == 1
 
 
@@ -553,15 +559,48 @@ def test_a_party_that_left_and_lost_its_folder_stays_out_until_a_person_lets_it_
     assert join_run.fn(session, "session-2") == shop.recipe.name, "as the refusal says"
 
 
-def test_a_party_that_left_comes_back_as_it_always_could(shop):
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_party_that_left_comes_back_as_it_always_could(shop, noted):
+    """Also one that left before leavings were noted."""
     shop.release()
     desk = desk_of(shop)
     forget(desk, None)
+    if not noted:
+        (desk.workspace / "withdrawn" / f"{desk.recipe}.told").unlink()
     session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
     with pytest.raises(PolicyForbids):
         join_run.fn(session, "session-1")
     (desk.workspace / "withdrawn" / f"{desk.recipe}.left").unlink()
     assert join_run.fn(session, "session-2") == shop.recipe.name
+
+
+@pytest.mark.parametrize("dies_in", ["create_signed", "own_notices"])  # before the notice is put, and after
+def test_a_killed_leaving_needs_one_word_to_come_back(shop, monkeypatch, dies_in):
+    shop.release()
+    desk = desk_of(shop)
+
+    def killed(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forgetting, dies_in, killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(desk, None)
+    (desk.workspace / "withdrawn" / f"{desk.recipe}.left").unlink()
+    session = PartySession(shop.run, load_role_settings(shop.home, "shop-a"))
+    assert join_run.fn(session, "session-1") == shop.recipe.name
+    assert forget(desk, None).made is (dies_in == "create_signed")
+
+
+def test_versions_whose_history_is_gone_hold_up_no_right(shop):
+    """Nobody can tell what was trained on then, so that all of it counts."""
+    shop.release(keep=False)
+    desk, (trained, _) = desk_of(shop), trained_and_held(shop)
+    pin_tables(desk.versions, shop.recipe, desk.tables, shop.run)
+    shop.path("shop-a", "train").unlink()
+    shutil.rmtree(desk.versions.root / ".git")
+    assert find_concerned(desk, [trained]).unknown == ((shop.run, 1),)
+    assert forget(desk, [trained]).new_rows == 1
 
 
 def test_a_notice_is_read_once_by_a_session(shop, monkeypatch):
