@@ -18,6 +18,7 @@ from tasks.housekeeping import (
     sweep_disk,
     sweep_prefix,
 )
+from tasks.tracebacks import silence_tracebacks
 
 
 def name_of_flow_run() -> str:
@@ -39,6 +40,7 @@ def housekeeping(older_than: str = SWEEP_AGE) -> dict[str, int] | State[dict[str
     Args:
         older_than: what is younger is spared: `36h`, `7d`, `2w`; at least `1h`.
     """
+    silence_tracebacks()
     try:
         settings = load_settings()
     except FedcartError as error:

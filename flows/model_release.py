@@ -40,6 +40,7 @@ from tasks.release.steps import (
     take_release,
 )
 from tasks.release.taking import LASTING
+from tasks.tracebacks import silence_tracebacks
 
 BY_RECIPE = "recipe"
 """Who promotes where the recipe asks nobody."""
@@ -61,6 +62,7 @@ def model_release(run: str, reason: str = "") -> dict[str, Any] | State[Any]:
         run: id of the run.
         reason: why it was trained, for people.
     """
+    silence_tracebacks()
     try:
         desk = ReleaseDesk(check_identifier("run", run), load_settings())
         return release(desk, ticket=str(runtime.flow_run.id), reason=reason)

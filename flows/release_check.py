@@ -9,6 +9,7 @@ from fedmodels.protocol.releases import Unreleasable
 from infra.deployments.services import RELEASE_CHECK_FLOW
 from infra.settings import load_settings
 from tasks.release.waiting import find_unreleased, start_release
+from tasks.tracebacks import silence_tracebacks
 
 
 @flow(name=RELEASE_CHECK_FLOW, flow_run_name="release check · {recipe}", persist_result=False)
@@ -18,6 +19,7 @@ def release_check(recipe: str) -> dict[str, str] | State[dict[str, str]]:
     Args:
         recipe: name of the recipe.
     """
+    silence_tracebacks()
     try:
         run = find_unreleased(load_settings(), recipe)
         if run is None:

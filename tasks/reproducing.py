@@ -1,5 +1,7 @@
 """A run that is over, read whole, to be held against one that was made to repeat it. No Prefect."""
 
+import re
+
 from fedmodels.errors import RunConflict
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import Candidate, Closed, Head, Record
@@ -12,6 +14,7 @@ from tasks.release.lineage import pinned_decision, pinned_receipt
 
 LONGEST = 31
 """Characters of an id."""
+_AGAIN = re.compile(r"-again-\d+$")
 TIME = len("-20261126-133610")
 """Characters at the end of a run's id by which those of one recipe differ."""
 
@@ -43,10 +46,11 @@ def read_played(store: ObjectStore, run: str) -> PlayedRun:
 def next_name(store: ObjectStore, run: str) -> str:
     """An id for the run that is to repeat `run`, which no run has yet.
 
-    Of a long one the middle is left out: its end tells it from others of the recipe.
+    A repetition of a repetition counts on. Of a long one the middle is left out: its end tells it from
+    others of the recipe.
     """
-    taken, number = frozenset(list_runs(store)), 1
-    while (name := _repetition(run, f"-again-{number}")) in taken:
+    taken, number, first = frozenset(list_runs(store)), 1, _AGAIN.sub("", run)
+    while (name := _repetition(first, f"-again-{number}")) in taken:
         number += 1
     return name
 

@@ -11,7 +11,10 @@ class _WithoutTraceback(logging.Filter):
         return True
 
 
+_FILTER = _WithoutTraceback()
+
+
 def silence_tracebacks() -> None:
-    """Keep tracebacks out of what Prefect sends from this process to its server."""
+    """Keep tracebacks out of what Prefect sends from this process to its server. Twice is once."""
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.flow_engine", "prefect.task_engine"):
-        logging.getLogger(name).addFilter(_WithoutTraceback())
+        logging.getLogger(name).addFilter(_FILTER)

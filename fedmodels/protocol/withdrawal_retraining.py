@@ -93,10 +93,11 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
         )
     if len(facts.left) < facts.needed:
         raise QuorumMissed(
-            f"{counted(len(facts.left), 'party')} of {name} {'is' if len(facts.left) == 1 else 'are'} left, "
-            f"and min_available_parties is {facts.needed}, so that no model can be trained without what was "
-            "withdrawn",
-            fix="let further parties join, or train by hand with a recipe that takes fewer",
+            f"By what the coordinator has heard, {counted(len(facts.left), 'party')} of {name} "
+            f"{'is' if len(facts.left) == 1 else 'are'} left, and min_available_parties is {facts.needed}, "
+            "so that no training without what was withdrawn begins by itself",
+            fix="train by hand with fedcart train and propose that model, where parties have come back or "
+            "the recipe takes fewer; or let further parties join",
             code=TOO_FEW,
         )
     if stopped := stopped_run(facts.runs):

@@ -29,8 +29,10 @@ def promote(
     the champion since it was compared, and when it is not signed or not what was signed.
     """
     from fedmodels.identifiers import check_identifier
+    from flows.forgetting import withdrawn_champion
     from flows.open_store import open_named_store
     from infra.settings import load_settings
+    from tasks.release.reading import read_release
 
     settings = load_settings()
     with open_named_store(settings) as store:
@@ -38,7 +40,10 @@ def promote(
             store, settings, check_identifier("recipe", recipe), release, by or who()
         )
         pass_on_answer(store, recipe, release, settings)
+        withdrawn = withdrawn_champion(read_release(store, champion.recipe, champion.release))
     tell_champion(champion, as_json=as_json)
+    if withdrawn:
+        warn(withdrawn)
 
 
 def rollback(

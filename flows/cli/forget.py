@@ -91,6 +91,8 @@ def forget(
             others = other_recipes(desk)
         for error in damaged:
             warn(str(error))
+        if new_list:
+            warn("the new list answers every withdrawal that was made: what FILE lacks is trained on again")
         if not as_json:
             _show(concerned, touched)
             _show_others(others, party, rows)
@@ -211,7 +213,7 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
     if notice is None:
         say("Nobody needs to be told: no model learned from them.")
         return
-    say(f"Notice {notice.number} {'tells' if done.made else 'told before, and tells'} the coordinator of it.")
+    say(f"Notice {notice.number} {'tells' if done.made else 'has told'} the coordinator of it.")
     if answer is None:
         say("Its scheduled watch marks the releases and begins the retraining.")
     elif answer.retraining == "started":
@@ -220,7 +222,7 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
         say(str(answer.why))
     elif answer.retraining == "waits":
         warn(f"the retraining waits: {answer.why}")
-        say("The scheduled watch begins it, or this command once more.")
+        say("Then a watch that is deployed begins it, or this command once more.")
     else:
         say("The champion never learned from them, so that nothing is trained again.")
 

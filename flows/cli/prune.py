@@ -58,11 +58,12 @@ def prune(
     from fedmodels.identifiers import check_identifier
     from fedmodels.protocol.pruning import parse_keep
     from flows.open_store import applying_settings, open_named_store
+    from flows.recipes import recipe_name
     from infra.settings import load_settings
     from tasks.release import kept_copies, pruning, unrecorded
 
     kept, settings = parse_keep(keep), load_settings()
-    named = None if recipe is None else check_identifier("recipe", recipe)
+    named = None if recipe is None else check_identifier("recipe", recipe_name(recipe))
     look = pruning.prune if yes else pruning.find_prunable
     look_at_dvc = unrecorded.remove_unrecorded if yes else unrecorded.find_unrecorded
     look_at_disk = kept_copies.remove_copies if yes else kept_copies.find_copies

@@ -82,10 +82,12 @@ def read_lineage(store: ObjectStore, found: StandingReport, public: str | None) 
     data = store.read(place)
     if data is None:
         named = f"{report.recipe} {report.release}"
-        failed = f"only a release that was promoted has one; see fedcart release show {named}"
+        see = f"only a release that was promoted has one; see fedcart release show {named}"
+        approved = found.approval is not None and found.approval.decision == "approve"
+        may_be = report.passed and (report.approval != "person" or approved)
         raise RunConflict(
             f"Release {report.release} of {report.recipe} has no lineage record",
-            fix=f"run fedcart release promote {named}, which writes it" if report.passed else failed,
+            fix=f"run fedcart release promote {named}, which writes it" if may_be else see,
             code="lineage-missing",
         )
     return _opened(data, place, found, public)

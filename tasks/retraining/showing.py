@@ -51,11 +51,12 @@ def withdrawn_markdown(recipe: str, release: int, touching: Sequence[WithdrawalN
             f"## The champion of {recipe}, release {release}, is withdrawn",
             "",
             f"It learned from what is not to be used any more ({reason_of(touching)}). It stays the champion "
-            "until a model that never saw that is released; a retraining without it begins by itself.",
+            "until a model that never saw that is released. The watch begins a retraining without it, or its "
+            "state says what it waits for.",
             "",
             f"- See `fedcart release show {recipe} {release}` and `fedcart release list {recipe}`.",
-            f"- Should its gate refuse that model: release another one, or train by hand "
-            f"with `fedcart train --recipe {recipe}`.",
+            "- Should its gate refuse that model: release another one, or train by hand "
+            "with `fedcart train`.",
             "",
         ]
     )

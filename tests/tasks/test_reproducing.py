@@ -127,6 +127,7 @@ def test_a_name_that_no_run_has(home, then):
     assert next_name(store, "reviews-20261126-143322") == "reviews-20261126-143322-again-1"
     FinishedRun(home, "then-again-1")
     assert next_name(store, "then") == "then-again-2"
+    assert next_name(store, "then-again-1") == "then-again-2", "a repetition of a repetition counts on"
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 100])

@@ -349,9 +349,11 @@ def test_what_was_withdrawn_is_heard_before_the_champion_moves(fedcart, home, st
     withdraw(runs[1], recipe, number=1)
     assert refused(fedcart("promote", recipe, 2, "--by", "ann"), RunConflict) == "release-withdrawn"
     said(fedcart("promote", recipe, 1, "--by", "ann"))
+    withdraw(runs[0], recipe, number=2)
+    again = fedcart("promote", recipe, 1, "--by", "ann")
+    assert "learned, from round 1 of" in again.output, "it stays the champion, and that is told"
     finished(home, store, recipe, "third")
     said(fedcart("promote", recipe, 3, "--by", "ann"))
-    withdraw(runs[0], recipe, number=2)
     assert refused(fedcart("rollback", recipe, "--by", "ann"), RunConflict) == "release-withdrawn"
     assert read_champion(store, recipe).release == 3
 
