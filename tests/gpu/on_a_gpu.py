@@ -136,7 +136,9 @@ def test_a_session_killed_while_it_trains_gets_its_place_again(federation):  # n
     assert federation.call("data", "prepare", "--recipe", str(recipe)).returncode == 0
     store = coordinator_store(federation.home)
     training = federation.begin("train", "--recipe", str(recipe), "--run", "gpu-3", "--json")
-    assert wait_for(lambda: store.exists(round_key("gpu-3", 1, "record")), timeout=120)
+    first_round = round_key("gpu-3", 1, "record")
+    assert wait_for(lambda: store.exists(first_round) or training.poll() is not None, timeout=120)
+    assert training.poll() is None, training.communicate()
     kill_flow_runs(federation, "shop-a", "gpu-3")
     assert training.wait(timeout=200) == 0
 
