@@ -42,9 +42,7 @@ def propose_release(home: Path, run: str, reason: str) -> dict[str, Any]:
     server = api_url(home)
     deploy_where_missing(declare_release(), server)
     flow_run = start_release(run, reason, api_url=server)
-    found = wait_for(
-        lambda: flow_run_ending(flow_run, api_url=server), timeout=RELEASE_TIMEOUT, longest_wait=1
-    )
+    found = wait_for(lambda: flow_run_ending(flow_run, api_url=server), timeout=RELEASE_TIMEOUT)
     if found is None:
         raise StackError(
             f"The release of run {run} did not end within {RELEASE_TIMEOUT:.0f} s",

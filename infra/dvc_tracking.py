@@ -76,20 +76,20 @@ class Tracking:
     _repo: Any
     _stages: list[Any] = field(default_factory=list)
 
-    def track(self, path: str, remote: str) -> dict[str, bytes]:
-        """Hash a file or folder; return the files by which DVC finds it, by their path.
+    def track(self, paths: Mapping[str, str]) -> dict[str, bytes]:
+        """Hash files and folders; return the files by which DVC finds them, by their path.
 
         Args:
-            path: below `folder`, with slashes.
-            remote: `MODELS` or `SETS`.
+            paths: below `folder`, with slashes, each with its remote: `MODELS` or `SETS`.
         """
-        (stage,) = self._repo.add(str(self.folder / path))
-        (output,) = stage.outs
-        if remote != MODELS:
-            output.remote = remote
-            stage.dump()
-        self._stages.append(stage)
-        return {f"{path}.dvc": (self.folder / f"{path}.dvc").read_bytes()}
+        stages = self._repo.add([str(self.folder / path) for path in paths])
+        for stage, remote in zip(stages, paths.values(), strict=True):
+            (output,) = stage.outs
+            if remote != MODELS:
+                output.remote = remote
+                stage.dump()
+        self._stages += stages
+        return {f"{path}.dvc": (self.folder / f"{path}.dvc").read_bytes() for path in paths}
 
     def send(self) -> int:
         """Push what is tracked and not there yet; return how many objects went.

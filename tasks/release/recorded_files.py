@@ -175,12 +175,13 @@ def release_files(
                 _verify(model, sources)
             (model / SIGNATURE).write_bytes(sources.signature)
             files[f"{below}/model-signing-key.pub"] = sources.public
-        files |= tracked.track(folders.model.removesuffix(".dvc"), MODELS)
+        tracks = {folders.model.removesuffix(".dvc"): MODELS}
         for name, table in _own_sets(sources.plan, tables).items():
             place = tracked.folder / "sets" / pointer.recipe / f"{name}{table.suffix}"
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(table, place)
-            files |= tracked.track(place.relative_to(tracked.folder).as_posix(), SETS)
+            tracks[place.relative_to(tracked.folder).as_posix()] = SETS
+        files |= tracked.track(tracks)
         if before_sending is not None:
             before_sending(files)
         tracked.send()

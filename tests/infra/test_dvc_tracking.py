@@ -35,7 +35,7 @@ def track(settings, work, weights=b"weights") -> dict[str, bytes]:
         held = tracked.folder / "sets" / "holdout.csv"
         held.parent.mkdir()
         held.write_bytes(b"text,label\n" + weights)
-        files = tracked.track("models/reviews", MODELS) | tracked.track("sets/holdout.csv", SETS)
+        files = tracked.track({"models/reviews": MODELS, "sets/holdout.csv": SETS})
         tracked.sent = tracked.send()
     return files
 
