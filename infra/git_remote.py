@@ -50,11 +50,6 @@ class GitRemote:
         done = self._git("rev-parse", "--verify", "--quiet", _PUSHED)
         return done.stdout.strip() or None
 
-    @property
-    def was_pushed(self) -> bool:
-        """Whether it was ever pushed from here."""
-        return self.pushed is not None
-
     def fetch(self, branch: str) -> str | None:
         """Fetch a branch, by its full name; return its commit, or `None` where there is no such branch.
 

@@ -36,6 +36,8 @@ class Change:
 
     commit: str
     paths: frozenset[str]
+    parent: str | None = None
+    """The commit before it; `None` of the first one."""
     merges: bool = False
     """Whether it has further parents, whose history nobody recorded here."""
 
@@ -68,7 +70,8 @@ class ModelsRepository:
             # without a parent libgit2 compares the other way round: the same paths
             diff = parents[0].tree.diff_to_tree(commit.tree) if parents else commit.tree.diff_to_tree()
             paths = frozenset(file.path for each in diff.deltas for file in (each.old_file, each.new_file))
-            yield Change(str(commit.id), paths, merges=len(parents) > 1)
+            before = str(parents[0].id) if parents else None
+            yield Change(str(commit.id), paths, before, merges=len(parents) > 1)
 
     def pointers(self) -> frozenset[bytes]:
         """Every content that any file with the ending `.dvc` has in any commit of the branch."""
@@ -313,28 +316,42 @@ def _check_known(repository: ModelsRepository) -> None:
 
 
 def _follow(git: "pygit2.Repository", remote: GitRemote) -> None:
-    """Take what another machine of the coordinator has pushed; what was not pushed from here is made anew."""
+    """Take what another machine of the coordinator has pushed; what was not pushed from here is made anew.
+
+    What was fetched before and never taken for known, a foreign commit say, goes.
+    """
     import pygit2
 
-    there = remote.fetch(_HEAD)
-    here, known = _target(git, _HEAD), _target(git, _KNOWN)
-    if there is None or there == here:
-        if there is None and here is not None and remote.was_pushed:
-            raise rewritten(f"its branch {BRANCH} is gone")
-        return
-    if here is not None and here == known and git.descendant_of(here, there):
-        return  # ours, and not pushed yet; what nobody here took for known, a foreign commit say, goes
-    pushed = remote.pushed
-    if pushed is not None and pushed != there and not git.descendant_of(there, pushed):
+    there, known, pushed = remote.fetch(_HEAD), _target(git, _KNOWN), remote.pushed
+    if pushed is not None and there is None:
+        raise rewritten(f"its branch {BRANCH} is gone")
+    if pushed is not None and not _holds(git, there, pushed):
         raise rewritten(f"its branch {BRANCH} does not contain commit {pushed[:12]} any more")
-    if here is not None:
-        for name in [name for name in git.references if name.startswith("refs/tags/")]:
-            commit = git.references[name].peel(pygit2.Commit).id
-            if str(commit) != there and not git.descendant_of(there, commit):
-                git.references.delete(name)
-    git.references.create(_HEAD, pygit2.Oid(hex=there), force=True)
-    if known is not None:
-        git.references.delete(_KNOWN)
+    ours = there is None or _holds(git, known, there)  # all of it, and perhaps what was not pushed yet
+    tip = known if ours else there
+    _set(git, _HEAD, tip)
+    for name in [name for name in git.references if name.startswith("refs/tags/")]:
+        if not _holds(git, tip, str(git.references[name].peel(pygit2.Commit).id)):
+            git.references.delete(name)
+    if not _holds(git, tip, known):
+        _set(git, _KNOWN, pushed)  # another machine's came first
+
+
+def _holds(git: "pygit2.Repository", tip: str | None, commit: str | None) -> bool:
+    """Whether a commit is the last one of a branch, or one before it."""
+    if tip is None or commit is None:
+        return False
+    return tip == commit or git.descendant_of(tip, commit)
+
+
+def _set(git: "pygit2.Repository", name: str, commit: str | None) -> None:
+    """Let a reference be a commit, or let there be none."""
+    import pygit2
+
+    if commit is not None:
+        git.references.create(name, pygit2.Oid(hex=commit), force=True)
+    elif name in git.references:
+        git.references.delete(name)
 
 
 def _target(git: "pygit2.Repository", name: str) -> str | None:

@@ -3,11 +3,9 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
@@ -26,29 +24,6 @@ from tasks.release.lineage import find_lineage
 from tasks.release.reading import StandingReport, read_report
 from tasks.release.signing import document_release, signature_key
 
-_README = """# Models that fedcart released
-
-A commit is a move of a recipe's champion, and the branch shows the champion of each recipe. A release has the
-tag `RECIPE@vN.0.0`, the champion's moves have `RECIPE#champion#N`: the convention of GTO.
-
-    gto show RECIPE                           # its releases, and which one is the champion
-    dvc get . models/RECIPE --rev RECIPE@vN.0.0
-    dvc metrics diff RECIPE@v1.0.0 RECIPE@v2.0.0
-
-`models/RECIPE` loads with `from_pretrained`, and its `model.sig` signs every file but the card:
-
-    dvc get . releases/RECIPE/model-signing-key.pub
-    model_signing verify key RECIPE --signature RECIPE/model.sig --public_key model-signing-key.pub
-
-Ask whoever released it whether the key is theirs. `releases/RECIPE` holds card, metrics, report and the
-signed lineage record; `sets/RECIPE` what the coordinator judged it by, in a remote of its own.
-
-fedcart makes all of this from its bucket, and writes it again: change nothing here.
-"""
-
-
-COMMON = frozenset({".dvc/config", ".dvc/.gitignore", ".gitignore", "README.md", "dvc.yaml"})
-"""Paths of what is no release's: see `common_files`."""
 _POINTER = re.compile(r"releases/([^/]+)/champion\.json")
 
 
@@ -186,35 +161,6 @@ def release_files(
             before_sending(files)
         tracked.send()
     return files
-
-
-def common_files(paths: Collection[str], config: str) -> dict[str, bytes]:
-    """What the repository holds beside its releases.
-
-    Args:
-        paths: of everything else in it.
-        config: DVC's.
-    """
-    recipes = sorted(
-        path.removeprefix("models/").removesuffix(".dvc")
-        for path in paths
-        if path.startswith("models/") and path.endswith(".dvc")
-    )
-    ignored = sorted(f"/{path.removesuffix('.dvc')}\n" for path in paths if path.endswith(".dvc"))
-    stated = {
-        "artifacts": {
-            recipe: {"path": f"models/{recipe}", "type": "model", "desc": f"The model of {recipe}"}
-            for recipe in recipes
-        },
-        "metrics": [f"releases/{recipe}/metrics.json" for recipe in recipes],
-    }
-    return {
-        ".dvc/config": config.encode(),
-        ".dvc/.gitignore": b"/config.local\n/tmp\n/cache\n",
-        ".gitignore": "".join(ignored).encode(),
-        "README.md": _README.encode(),
-        "dvc.yaml": yaml.safe_dump(stated, sort_keys=False).encode(),
-    }
 
 
 def _lineage(

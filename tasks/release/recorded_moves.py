@@ -1,7 +1,8 @@
 """What the branch of the models repository says, held against the champions of the bucket. No Prefect.
 
-Each commit has to be the next move of one champion, and to change the files of that recipe alone. Whoever may
-write to the repository could else put another model in the place of a released one.
+Each commit has to be the next move of one champion, and to change the files of that recipe alone, beside what
+is common to all and follows from these. Whoever may write to the repository could else put another model in
+the place of a released one.
 """
 
 import functools
@@ -9,17 +10,19 @@ from collections.abc import Mapping, Sequence
 
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.releases import Champion
+from infra.dvc_tracking import DvcRemotes
 from infra.models_repository import Change, ModelsRepository, rewritten
 from infra.object_store import ObjectStore
 from tasks.exchange import parse
+from tasks.release.common_files import COMMON, common_files, is_common
 from tasks.release.reading import read_history
-from tasks.release.recorded_files import COMMON, Folders, folders_at, is_pointer
+from tasks.release.recorded_files import Folders, folders_at, is_pointer
 
 Moves = dict[int, str]
 """Number of each move of a champion that the repository holds, and its commit."""
 
 
-def recorded_moves(repository: ModelsRepository, store: ObjectStore) -> dict[str, Moves]:
+def recorded_moves(repository: ModelsRepository, store: ObjectStore, remotes: DvcRemotes) -> dict[str, Moves]:
     """The moves of every recipe that the branch holds, by recipe.
 
     A recipe whose champions are damaged in the bucket holds up no other: paths are checked all the same.
@@ -42,6 +45,7 @@ def recorded_moves(repository: ModelsRepository, store: ObjectStore) -> dict[str
             raise rewritten(f"its commit {change.commit[:12]} is no move of a champion")
         folders = folders_at(pointers[0])
         _check_paths(change, folders)
+        _check_common(repository, change, remotes)
         history = history_of(folders.recipe)
         if history is not None:
             _take(repository, folders, change.commit, found.setdefault(folders.recipe, {}), history)
@@ -80,6 +84,18 @@ def _check_paths(change: Change, folders: Folders) -> None:
     for path in sorted(change.paths):
         if not folders.holds(path) and path not in COMMON:
             raise rewritten(f"its commit {change.commit[:12]} changes {path} with a move of {folders.recipe}")
+
+
+def _check_common(repository: ModelsRepository, change: Change, remotes: DvcRemotes) -> None:
+    changed = change.paths & COMMON
+    if not changed:
+        return
+    files = repository.files(change.commit)
+    before = repository.files(change.parent) if change.parent else {}
+    made = common_files({*before, *files}, remotes.config())
+    for path in sorted(changed):
+        if not is_common(path, files.get(path), made):
+            raise rewritten(f"its commit {change.commit[:12]} changes {path}, and not as fedcart would")
 
 
 def _release_at(repository: ModelsRepository, folders: Folders, commit: str) -> dict[str, bytes]:

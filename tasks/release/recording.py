@@ -19,8 +19,9 @@ from infra.layout import past_champion_key
 from infra.models_repository import ModelsRepository, open_models_repository, recorded_tags
 from infra.object_store import ObjectStore
 from infra.settings import Settings, Tables
+from tasks.release.common_files import common_files
 from tasks.release.reading import read_history, released_recipes
-from tasks.release.recorded_files import common_files, folders_of, gather_sources, release_files
+from tasks.release.recorded_files import folders_of, gather_sources, release_files
 from tasks.release.recorded_moves import commit_of, recorded_moves
 
 
@@ -121,7 +122,7 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
             code="models-name",
         )
     with open_models_repository(recorder.place, recorder.own) as repository:
-        moves = recorded_moves(repository, recorder.store).get(recipe, {})
+        moves = recorded_moves(repository, recorder.store, recorder.remotes).get(recipe, {})
         history = read_history(recorder.store, recipe)  # later than what another machine may have pushed
         times = dict(_times(recorder.store, history))
         lost = []

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 from fedmodels.errors import FedcartError, IntegrityError, RunConflict, write_coded
 from fedmodels.protocol.sweeping import SHORTEST_BOUND
-from infra.dvc_tracking import MODELS, SETS, named_keys, tracked_prefix
+from infra.dvc_tracking import (
+    MODELS,
+    SETS,
+    DvcRemotes,
+    named_keys,
+    remotes_from_settings,
+    tracked_prefix,
+)
 from infra.leftovers import StoredObject, list_objects
 from infra.models_repository import ModelsRepository, open_models_repository
 from infra.object_store import ObjectStore
@@ -56,7 +63,7 @@ def _look(store: ObjectStore, settings: Settings, *, remove: bool) -> Unrecorded
         return Unrecorded()
     try:
         with _opened(settings) as repository:
-            needed = _needed(store, repository)
+            needed = _needed(store, repository, remotes_from_settings(settings))
             objects = tuple(found for found in old if found.key not in needed)
             for found in objects if remove else ():
                 store.delete(found.key)
@@ -76,14 +83,14 @@ def _opened(settings: Settings) -> Iterator[ModelsRepository]:
         yield repository
 
 
-def _needed(store: ObjectStore, repository: ModelsRepository) -> frozenset[str]:
+def _needed(store: ObjectStore, repository: ModelsRepository, remotes: DvcRemotes) -> frozenset[str]:
     """Keys of all that any commit names.
 
     Raises:
         RunConflict: `models-behind`: it lacks the last move of a champion, and so names too little.
         IntegrityError: `models-rewritten`; or `models-lost`: a list of files is damaged.
     """
-    moves = recorded_moves(repository, store)
+    moves = recorded_moves(repository, store, remotes)
     for recipe in released_recipes(store):
         if len(read_history(store, recipe)) > max(moves.get(recipe, {}), default=0):
             raise _behind(f"The models repository does not show the champion of {recipe} yet")

@@ -168,3 +168,97 @@ def test_a_recipe_whose_champions_are_damaged_holds_up_no_other(recorder, recipe
     recorder.store.put_blob(f"coordinator/releases/{other}/champion.json", b"{}")
     release(recorder, recipe, runs())
     assert len(record_releases(recorder, recipe).tags) == 2
+
+
+COMMON_CHANGES = {
+    ".dvc/config": b"[core]\n    remote = models\n['remote \"models\"']\n    url = s3://eve\n",
+    ".dvc/.gitignore": b"",
+    ".gitignore": b"/models\n",
+    "README.md": b"# Models of eve\n",
+    "dvc.yaml": b"stages:\n  eve:\n    cmd: eve\n",
+}
+
+
+@pytest.mark.parametrize("path", COMMON_CHANGES)
+def test_a_next_move_that_changes_what_is_common_to_all_is_refused(recorder, recipe, runs, path):
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    first = git(recorder.own, "rev-parse", BRANCH)
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    good = git(recorder.own, "rev-parse", BRANCH)
+    foreign(recorder, {path: COMMON_CHANGES[path]})
+    as_commit(recorder, f"{BRANCH}^{{tree}}", first)
+    assert f"changes {path}, and not as fedcart would" in refused(recorder, recipe)
+    put_back(recorder.own, good)
+    assert record_releases(recorder, recipe) == Recorded()
+
+
+def test_a_bucket_that_has_moved_leaves_earlier_commits_as_they_are(recorder, recipe, runs):
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    told = {name: {**remote, "region": "eu-west-9"} for name, remote in recorder.remotes.told.items()}
+    recorder = replace(recorder, remotes=replace(recorder.remotes, told=told))
+    release(recorder, recipe, runs())
+    assert len(record_releases(recorder, recipe).tags) == 2
+    assert record_releases(recorder, recipe) == Recorded()
+
+
+def mirrored(recorder, tmp_path):
+    """A repository that a URL names, and the recorder of a machine that follows it."""
+    there = tmp_path / "there.git"
+    git(tmp_path, "init", "-q", "--bare", str(there))
+    return there, replace(recorder, place=f"file://{there}")
+
+
+def pushed_by_eve(there, tmp_path, recipe, *, orphan: bool) -> None:
+    clone = tmp_path / "eves"
+    git(tmp_path, "clone", "-q", str(there), str(clone))
+    git(clone, "checkout", "-q", *(("--orphan", BRANCH) if orphan else (BRANCH,)))
+    (clone / "models").mkdir(exist_ok=True)
+    (clone / "models" / f"{recipe}.dvc").write_text("outs: []\n")
+    git(clone, "add", "-A")
+    git(clone, "-c", "user.name=eve", "-c", "user.email=eve@localhost", "commit", "-qm", "another model")
+    git(clone, "push", "-q", "origin", BRANCH)
+
+
+def test_a_mirror_that_first_fetched_a_foreign_branch_forgets_it_with_the_branch(
+    recorder, recipe, runs, tmp_path
+):
+    there, recorder = mirrored(recorder, tmp_path)
+    pushed_by_eve(there, tmp_path, recipe, orphan=True)
+    release(recorder, recipe, runs())
+    refused(recorder, recipe)
+    git(there, "update-ref", "-d", f"refs/heads/{BRANCH}")
+    assert len(record_releases(recorder, recipe).tags) == 2
+    assert git(there, "rev-parse", BRANCH) == git(recorder.own, "rev-parse", BRANCH)
+
+
+def test_a_mirror_that_only_followed_keeps_what_it_found_good(recorder, recipe, runs, tmp_path):
+    """Whatever came on top meanwhile, and however far the branch was put back after that."""
+    there, recorder = mirrored(recorder, tmp_path)
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    first = git(there, "rev-parse", BRANCH)
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    good = git(there, "rev-parse", BRANCH)
+    follower = replace(recorder, folder=tmp_path / "follower")
+    with open_models_repository(follower.place, follower.own) as repository:
+        assert repository.tip == good
+    pushed_by_eve(there, tmp_path, recipe, orphan=False)
+    refused(follower, recipe)
+    put_back(there, first)
+    with open_models_repository(follower.place, follower.own) as repository:
+        assert repository.tip == good
+
+
+def test_a_branch_that_was_put_back_behind_what_was_pushed_is_told(recorder, recipe, runs, tmp_path):
+    there, recorder = mirrored(recorder, tmp_path)
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    first = git(there, "rev-parse", BRANCH)
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    put_back(there, first)
+    assert "does not contain commit" in refused(recorder, recipe)
