@@ -26,6 +26,8 @@ AUTHOR = ("fedcart release", "release@fedcart.invalid")
 LOCK_TIMEOUT_S = 60.0
 _STALE_S = 60.0
 _HEAD = f"refs/heads/{BRANCH}"
+_PLAIN = (0, 0o100644)
+"""git's modes of no file, and of one that is neither a program nor a link."""
 _KNOWN = "refs/fedcart/known"
 """The last commit that was seen on the branch: what does not descend from it was rewritten."""
 
@@ -40,6 +42,8 @@ class Change:
     """The commit before it; `None` of the first one."""
     merges: bool = False
     """Whether it has further parents, whose history nobody recorded here."""
+    known: bool = False
+    """Whether it was on the branch when that was found good last."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,11 @@ class ModelsRepository:
         return _target(self.git, _HEAD)
 
     def changes(self) -> Iterator[Change]:
-        """What each commit of the branch changed, oldest first, along first parents."""
+        """What each commit of the branch changed, oldest first, along first parents.
+
+        Raises:
+            IntegrityError: `models-rewritten`: one adds something else than plain files, a link say.
+        """
         import pygit2
 
         if self.tip is None:
@@ -65,13 +73,22 @@ class ModelsRepository:
         order = pygit2.enums.SortMode.TOPOLOGICAL | pygit2.enums.SortMode.REVERSE
         walker = self.git.walk(pygit2.Oid(hex=self.tip), order)
         walker.simplify_first_parent()
+        known = _target(self.git, _KNOWN)
+        good = {each.id for each in self.git.walk(pygit2.Oid(hex=known))} if known else set()
         for commit in walker:
             parents = commit.parents
-            # without a parent libgit2 compares the other way round: the same paths
-            diff = parents[0].tree.diff_to_tree(commit.tree) if parents else commit.tree.diff_to_tree()
+            # "old" is the commit's own side in both: libgit2 has no other order where there is no parent
+            diff = commit.tree.diff_to_tree(parents[0].tree) if parents else commit.tree.diff_to_tree()
+            if any(each.old_file.mode not in _PLAIN for each in diff.deltas):
+                raise rewritten(f"its commit {str(commit.id)[:12]} adds what is no plain file")
             paths = frozenset(file.path for each in diff.deltas for file in (each.old_file, each.new_file))
-            before = str(parents[0].id) if parents else None
-            yield Change(str(commit.id), paths, before, merges=len(parents) > 1)
+            yield Change(
+                str(commit.id),
+                paths,
+                parent=str(parents[0].id) if parents else None,
+                merges=len(parents) > 1,
+                known=commit.id in good,
+            )
 
     def pointers(self) -> frozenset[bytes]:
         """Every content that any file with the ending `.dvc` has in any commit of the branch."""
@@ -210,6 +227,10 @@ def open_models_repository(place: str | None, own: Path) -> Iterator[ModelsRepos
             yield repository
             repository.remember()  # only now: what the caller refused may be put back
             repository.show()
+    except IntegrityError as error:
+        if error.code != "models-rewritten" or error.fix:
+            raise
+        raise IntegrityError(error.sentence, fix=_put_back(place), code=error.code) from None
     except (pygit2.GitError, OSError) as error:
         if "failed to lock" in str(error):
             raise _busy() from None
@@ -233,13 +254,28 @@ def recorded_tags(place: str | None, own: Path) -> frozenset[str]:
     return frozenset(name.removeprefix("refs/tags/") for name in names if name.startswith("refs/tags/"))
 
 
-def rewritten(how: str) -> IntegrityError:
-    """The repository says something else of a release than before, or than the bucket."""
-    return IntegrityError(
-        f"The history of the models repository was rewritten: {how}",
-        fix=f"put its branch {BRANCH} and its tags back, or move the repository away, and "
-        "models-repository in the coordinator's folder, and run fedcart release sync, which makes it anew",
-        code="models-rewritten",
+def rewritten(how: str, fix: str = "") -> IntegrityError:
+    """The repository says something else of a release than before, or than the bucket.
+
+    Args:
+        how: what it says, as a clause.
+        fix: other than to put its branch back, which whoever has opened it tells.
+    """
+    sentence = f"The history of the models repository was rewritten: {how}"
+    return IntegrityError(sentence, fix=fix, code="models-rewritten")
+
+
+def _put_back(place: str | None) -> str:
+    """What helps when the branch is not what it was."""
+    if place is None:
+        anew = "move models-repository in the coordinator's folder away"
+    elif is_url(place):
+        anew = "delete both there and move models-repository in the coordinator's folder away"
+    else:
+        anew = "delete both and refs/fedcart/known there (git update-ref -d)"
+    return (
+        f"put its branch {BRANCH} and its tags back, or {anew}, and run fedcart release sync, "
+        "which makes it anew"
     )
 
 

@@ -6,7 +6,7 @@ the place of a released one.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.releases import Champion
@@ -22,23 +22,27 @@ Moves = dict[int, str]
 """Number of each move of a champion that the repository holds, and its commit."""
 
 
-def recorded_moves(repository: ModelsRepository, store: ObjectStore, remotes: DvcRemotes) -> dict[str, Moves]:
-    """The moves of every recipe that the branch holds, by recipe.
+def recorded_moves(
+    repository: ModelsRepository, store: ObjectStore, remotes: DvcRemotes, recipes: Collection[str]
+) -> dict[str, Moves]:
+    """The moves of some recipes that the branch holds, by recipe, each held against the bucket.
 
-    A recipe whose champions are damaged in the bucket holds up no other: paths are checked all the same.
+    Of the others, what came since the branch was found good last is held against it, too, for nothing is
+    recorded on top of a foreign commit. What is older holds up nobody, should such a recipe's champions be
+    damaged or gone from the bucket meanwhile.
+
+    Args:
+        repository: open.
+        store: the bucket with the coordinator's credentials.
+        remotes: DVC's, as they are today.
+        recipes: names of recipes.
 
     Raises:
-        IntegrityError: `models-rewritten`: a commit is no move of a champion of the bucket, or changes more.
+        IntegrityError: `models-rewritten`: a commit is no move of a champion of the bucket, or changes more;
+            or `champions-broken`: a champion that it takes to tell is damaged.
     """
-
-    @functools.cache
-    def history_of(recipe: str) -> Sequence[Champion] | None:
-        try:
-            return read_history(store, recipe)
-        except IntegrityError:
-            return None
-
-    found: dict[str, Moves] = {}
+    history_of = functools.cache(functools.partial(read_history, store))
+    found: dict[str, Moves] = {recipe: {} for recipe in recipes}
     for change in repository.changes():
         pointers = [path for path in change.paths if is_pointer(path)]
         if change.merges or len(pointers) != 1:
@@ -46,10 +50,12 @@ def recorded_moves(repository: ModelsRepository, store: ObjectStore, remotes: Dv
         folders = folders_at(pointers[0])
         _check_paths(change, folders)
         _check_common(repository, change, remotes)
-        history = history_of(folders.recipe)
-        if history is not None:
-            _take(repository, folders, change.commit, found.setdefault(folders.recipe, {}), history)
-    return found
+        moves = found.setdefault(folders.recipe, {})
+        if folders.recipe in recipes or not change.known:
+            _take(repository, folders, change.commit, moves, history_of(folders.recipe))
+        else:
+            moves[_pointer_at(repository, folders, change.commit).sequence] = change.commit
+    return {recipe: found[recipe] for recipe in recipes}
 
 
 def commit_of(release: int, moves: Mapping[int, str], history: Sequence[Champion]) -> str | None:
@@ -64,7 +70,13 @@ def _take(
     """Add a commit to the moves of its recipe, as the next one."""
     pointer = _pointer_at(repository, folders, commit)
     number = pointer.sequence
-    if not max(moves, default=0) < number <= len(history) or history[number - 1] != pointer:
+    if number > len(history):
+        raise rewritten(
+            f"it holds move {number} of the champion of {folders.recipe}, and the bucket {len(history)}",
+            fix=f"restore the champion of {folders.recipe} in the bucket if it was lost there, or put the "
+            "branch back",
+        )
+    if number <= max(moves, default=0) or history[number - 1] != pointer:
         raise rewritten(f"its move {number} of the champion of {folders.recipe} is not the bucket's")
     brought = commit_of(pointer.release, moves, history)
     if brought and _release_at(repository, folders, brought) != _release_at(repository, folders, commit):

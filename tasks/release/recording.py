@@ -122,7 +122,7 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
             code="models-name",
         )
     with open_models_repository(recorder.place, recorder.own) as repository:
-        moves = recorded_moves(repository, recorder.store, recorder.remotes).get(recipe, {})
+        moves = recorded_moves(repository, recorder.store, recorder.remotes, [recipe])[recipe]
         history = read_history(recorder.store, recipe)  # later than what another machine may have pushed
         times = dict(_times(recorder.store, history))
         lost = []

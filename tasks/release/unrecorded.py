@@ -90,9 +90,10 @@ def _needed(store: ObjectStore, repository: ModelsRepository, remotes: DvcRemote
         RunConflict: `models-behind`: it lacks the last move of a champion, and so names too little.
         IntegrityError: `models-rewritten`; or `models-lost`: a list of files is damaged.
     """
-    moves = recorded_moves(repository, store, remotes)
-    for recipe in released_recipes(store):
-        if len(read_history(store, recipe)) > max(moves.get(recipe, {}), default=0):
+    recipes = released_recipes(store)
+    moves = recorded_moves(repository, store, remotes, recipes)
+    for recipe in recipes:
+        if len(read_history(store, recipe)) > max(moves[recipe], default=0):
             raise _behind(f"The models repository does not show the champion of {recipe} yet")
     found = [named_keys(store, pointer) for pointer in repository.pointers()]
     if None in found:

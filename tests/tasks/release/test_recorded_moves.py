@@ -160,14 +160,84 @@ def test_a_next_move_of_one_recipe_that_changes_another_is_refused(recorder, rec
     assert f"changes models/{recipe}.dvc with a move of {other}" in refused(recorder, recipe)
 
 
-def test_a_recipe_whose_champions_are_damaged_holds_up_no_other(recorder, recipe, runs):
+def two_recipes(recorder, recipe, runs) -> str:
     other = f"{recipe}b"
     for name in (recipe, other):
         release(recorder, name, runs())
         record_releases(recorder, name)
-    recorder.store.put_blob(f"coordinator/releases/{other}/champion.json", b"{}")
+    return other
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone", "older"])
+def test_a_recipe_whose_champion_is_lost_holds_up_no_other(recorder, recipe, runs, how):
+    other = two_recipes(recorder, recipe, runs)
+    key = f"coordinator/releases/{other}/champion.json"
+    older = recorder.store.read(key)
+    release(recorder, other, runs())
+    record_releases(recorder, other)
+    if how == "gone":
+        recorder.store.delete(key)
+    else:
+        recorder.store.put_blob(key, older if how == "older" else b"{}")
     release(recorder, recipe, runs())
     assert len(record_releases(recorder, recipe).tags) == 2
+    if how == "older":
+        assert f"restore the champion of {other} in the bucket" in refused(recorder, other)
+
+
+def test_nothing_is_recorded_on_top_of_a_commit_of_which_nobody_can_tell(recorder, recipe, runs):
+    other = two_recipes(recorder, recipe, runs)
+    key = f"coordinator/releases/{other}/champion.json"
+    standing, good = recorder.store.read(key), git(recorder.own, "rev-parse", BRANCH)
+    recorder.store.put_blob(key, b"{}")
+    folders = recorded_files.folders_of(other)
+    foreign(recorder, {folders.pointer: b"{}", folders.model: b"outs: []\n"})
+    release(recorder, recipe, runs())
+    with pytest.raises(FedcartError, match=other):
+        record_releases(recorder, recipe)
+    recorder.store.put_blob(key, standing)
+    refused(recorder, recipe)
+    put_back(recorder.own, good)
+    assert len(record_releases(recorder, recipe).tags) == 2
+
+
+@pytest.mark.parametrize("mode", ["160000", "120000", "100755"])
+def test_a_commit_that_adds_what_is_no_plain_file_is_refused(recorder, recipe, runs, mode):
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    good, path = git(recorder.own, "rev-parse", BRANCH), recorded_files.folders_of(recipe).pointer
+    what = "1" * 40 if mode == "160000" else git(recorder.own, "rev-parse", f"{BRANCH}:{path}")
+    git(recorder.own, "update-index", "--add", "--cacheinfo", f"{mode},{what},{path}")
+    as_commit(recorder, git(recorder.own, "write-tree"), good)
+    assert "adds what is no plain file" in refused(recorder, recipe)
+
+
+@pytest.mark.parametrize("kind", ["own", "path", "url"])
+def test_what_the_refusal_advises_helps(recorder, recipe, runs, tmp_path, kind):
+    there = tmp_path / "there"
+    git(tmp_path, "init", "-q", *(["--bare"] if kind == "url" else []), str(there))
+    place = {"own": None, "path": str(there), "url": f"file://{there}"}[kind]
+    recorder = replace(recorder, place=place)
+    folder = recorder.own if kind == "own" else there
+    release(recorder, recipe, runs())
+    record_releases(recorder, recipe)
+    good = git(folder, "rev-parse", BRANCH)
+    tree = git(folder, "rev-parse", f"{BRANCH}^{{tree}}")
+    name = ("-c", "user.name=eve", "-c", "user.email=eve@localhost")
+    put_back(folder, git(folder, *name, "commit-tree", tree, "-m", "not fedcart's"))
+    said = refused(recorder, recipe)
+    if kind == "path":
+        assert "delete both and refs/fedcart/known there" in said
+        git(there, "update-ref", "-d", "refs/fedcart/known")
+    else:
+        assert "move models-repository in the coordinator's folder away" in said
+        recorder.own.rename(tmp_path / "away")
+    if kind != "own":
+        git(there, "update-ref", "-d", f"refs/heads/{BRANCH}")
+        for tag in git(there, "tag").split():
+            git(there, "tag", "-d", tag)
+    assert len(record_releases(recorder, recipe).tags) == 2
+    assert git(folder, "rev-parse", BRANCH) == good
 
 
 COMMON_CHANGES = {
