@@ -1,7 +1,5 @@
 """A run that is over, read whole, to be held against one that was made to repeat it. No Prefect."""
 
-import re
-
 from fedmodels.errors import RunConflict
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import Candidate, Closed, Head, Record
@@ -14,7 +12,6 @@ from tasks.release.lineage import pinned_decision, pinned_receipt
 
 LONGEST = 31
 """Characters of an id."""
-_AGAIN = re.compile(r"-again-\d+$")
 TIME = len("-20261126-133610")
 """Characters at the end of a run's id by which those of one recipe differ."""
 
@@ -48,11 +45,22 @@ def next_name(store: ObjectStore, run: str) -> str:
 
     A repetition of a repetition counts on. Of a long one the middle is left out: its end tells it from
     others of the recipe.
+
+    Raises:
+        FedcartError: as `read_plan`.
     """
-    taken, number, first = frozenset(list_runs(store)), 1, _AGAIN.sub("", run)
+    taken, number = frozenset(list_runs(store)), 1
+    first = _first(store, run, taken)
     while (name := _repetition(first, f"-again-{number}")) in taken:
         number += 1
     return name
+
+
+def _first(store: ObjectStore, run: str, taken: frozenset[str]) -> str:
+    """The run that `run` repeats in the end, or the first repetition of it that was not pruned."""
+    while (repeated := read_plan(store, run).repeats) is not None and repeated in taken:
+        run = repeated
+    return run
 
 
 def _repetition(run: str, ending: str) -> str:

@@ -1,13 +1,15 @@
 """A run that is over and its repetition, in the real store: what is the same, and what differs first."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from fedmodels.errors import FedcartError
 from fedmodels.identifiers import check_identifier
+from fedmodels.protocol.canonical import canonical_json
 from fedmodels.protocol.reproduction import Difference, PlayedRun, environment_differences, first_difference
-from infra.layout import round_key
+from infra.layout import plan_key, round_key
 from tasks.cancelling import cancel_run
 from tasks.reproducing import _repetition, next_name, read_played
 from tests.fedmodels.protocol.test_lineage import ELSEWHERE, HERE
@@ -125,9 +127,15 @@ def test_what_either_computed_with_is_told_by_role(then, now):
 def test_a_name_that_no_run_has(home, then):
     store = FinishedRun(home, "reviews-20261126-143322").store
     assert next_name(store, "reviews-20261126-143322") == "reviews-20261126-143322-again-1"
-    FinishedRun(home, "then-again-1")
+    again = FinishedRun(home, "then-again-1")
     assert next_name(store, "then") == "then-again-2"
+    assert next_name(store, "then-again-1") == "then-again-1-again-1", "somebody's own name for a run"
+    repeats = again.plan.model_copy(update={"repeats": "then"})
+    store.put_blob(plan_key("then-again-1"), canonical_json(repeats))
     assert next_name(store, "then-again-1") == "then-again-2", "a repetition of a repetition counts on"
+    pruned = again.plan.model_copy(update={"repeats": "gone-1"})
+    store.put_blob(plan_key("then-again-1"), canonical_json(pruned))
+    assert next_name(store, "then-again-1") == "then-again-1-again-1"
 
 
 @pytest.mark.parametrize("count", [1, 9, 10, 100])
@@ -137,6 +145,7 @@ def test_a_name_is_an_id_and_tells_apart_the_runs_of_one_recipe(monkeypatch, cou
         "tasks.reproducing.list_runs",
         lambda _store: [_repetition(run, f"-again-{n}") for run in runs for n in range(1, count)],
     )
+    monkeypatch.setattr("tasks.reproducing.read_plan", lambda *_: SimpleNamespace(repeats=None))
     names = [next_name(None, run) for run in runs]
     assert len(set(names)) == 2
     assert all(check_identifier("run", name) for name in names)
