@@ -1,4 +1,4 @@
-"""Tracebacks stay on the machine where they came up: they name its files, and Prefect's server keeps them."""
+"""Tracebacks are dropped: they name files of the machine they come from, and Prefect's server keeps them."""
 
 import logging
 
@@ -15,6 +15,6 @@ _FILTER = _WithoutTraceback()
 
 
 def silence_tracebacks() -> None:
-    """Keep tracebacks out of what Prefect sends from this process to its server. Twice is once."""
+    """Keep tracebacks out of what a flow run logs, to Prefect's server and on its machine. Twice is once."""
     for name in ("prefect.flow_runs", "prefect.task_runs", "prefect.flow_engine", "prefect.task_engine"):
         logging.getLogger(name).addFilter(_FILTER)
