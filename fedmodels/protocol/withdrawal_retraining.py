@@ -17,7 +17,9 @@ WITHDRAWAL_OPEN = "withdrawal-run-open"
 WITHDRAWAL_STOPPED = "withdrawal-run-stopped"
 RELEASE_WAITS = "withdrawal-release-waits"
 TOO_FEW = "withdrawal-parties"
-NEEDS_A_PERSON = frozenset({WITHDRAWAL_STOPPED, RELEASE_WAITS, TOO_FEW, "drift-budget"})
+BEGINS_BY_NOBODY = frozenset({TOO_FEW, "drift-budget"})
+"""Codes of what also a person cannot mend so that one begins by itself."""
+NEEDS_A_PERSON = frozenset({WITHDRAWAL_STOPPED, RELEASE_WAITS}) | BEGINS_BY_NOBODY
 """Codes of what no time mends: until a person acts, no retraining begins."""
 
 
@@ -96,8 +98,8 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
             f"By what the coordinator has heard, {counted(len(facts.left), 'party')} of {name} "
             f"{'is' if len(facts.left) == 1 else 'are'} left, and min_available_parties is {facts.needed}, "
             "so that no training without what was withdrawn begins by itself",
-            fix="train by hand with fedcart train and propose that model, where parties have come back or "
-            "the recipe takes fewer; or let further parties join",
+            fix=f"train by hand with fedcart train --recipe FILE, the file of {name}, and propose that "
+            "model, where parties have come back or the recipe takes fewer; or let further parties join",
             code=TOO_FEW,
         )
     if stopped := stopped_run(facts.runs):

@@ -92,7 +92,15 @@ def forget(
         for error in damaged:
             warn(str(error))
         if new_list:
-            warn("the new list answers every withdrawal that was made: what FILE lacks is trained on again")
+            warn(
+                "the new list answers every withdrawal that was made: rows that stand neither in FILE nor on "
+                "a list that can still be read are trained on again"
+            )
+        if concerned.unread:
+            warn(
+                f"{concerned.unread} Until then every update counts whose rows are kept nowhere else: its "
+                "releases are marked for good, and trained again without need perhaps."
+            )
         if not as_json:
             _show(concerned, touched)
             _show_others(others, party, rows)
@@ -198,6 +206,8 @@ def _confirmed(concerned: "Concerned") -> bool:
 
 def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
     """What was done."""
+    from fedmodels.protocol.withdrawal_retraining import BEGINS_BY_NOBODY
+
     concerned, notice = done.concerned, done.notice
     if concerned.leaves:
         say(f"{concerned.party} has left {concerned.recipe}: its sessions join no run of it any more.")
@@ -222,7 +232,8 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
         say(str(answer.why))
     elif answer.retraining == "waits":
         warn(f"the retraining waits: {answer.why}")
-        say("Then a watch that is deployed begins it, or this command once more.")
+        if answer.why is not None and answer.why.code not in BEGINS_BY_NOBODY:
+            say("Then a watch that is deployed begins it, or this command once more.")
     else:
         say("The champion never learned from them, so that nothing is trained again.")
 

@@ -15,7 +15,7 @@ from infra.keys import data_hash_key
 from infra.layout import withdrawal_key
 from tasks.exchange import create_signed
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt, own_receipts, unanswered_runs
-from tasks.party.leaving import leave, note_leaving
+from tasks.party.leaving import leave, note_leaving, noted_leaving
 from tasks.party.told_withdrawals import (
     Told,
     next_number,
@@ -25,7 +25,7 @@ from tasks.party.told_withdrawals import (
     standing_notices,
     told_so_far,
 )
-from tasks.party.trained_on import Report, Side, sides_of
+from tasks.party.trained_on import Report, Side, history_fault, sides_of
 from tasks.party.withdrawn import (
     held_list,
     looked_for,
@@ -52,6 +52,8 @@ class Concerned:
     unknown: tuple[Place, ...]
     """Of those of whose rows nothing is kept any more; they count as having learned from them."""
     sides: Mapping[str, Side] = field(default_factory=dict, repr=False)
+    unread: str = ""
+    """Why the history of the party's versions does not tell of `unknown`, in a sentence."""
 
     @property
     def places(self) -> frozenset[Place]:
@@ -66,6 +68,7 @@ class Concerned:
             "recipe": self.recipe,
             "leaves": self.leaves,
             "rows": self.rows,
+            "unread": self.unread or None,
             **{
                 name: [{"run": run, "round": number} for run, number in found]
                 for name, found in lists.items()
@@ -109,7 +112,9 @@ def find_concerned(
     _require_list(desk)
     rows = looked_for(desk.workspace, texts)
     sides = sides_of(desk, receipts, rows, known.sides if known else {}, report)
-    return _concerned(desk, receipts, sides, rows, leaves=False)
+    found = _concerned(desk, receipts, sides, rows, leaves=False)
+    fault = history_fault(desk) if found.unknown else None
+    return replace(found, unread=str(fault)) if fault else found
 
 
 def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned | None = None) -> Withdrawal:
@@ -143,7 +148,7 @@ def _forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned 
     notice = WithdrawalNotice(
         party=desk.party,
         recipe=desk.recipe,
-        number=next_number(desk.store, desk.party, desk.recipe),
+        number=_next_number(desk),
         leaves=concerned.leaves,
         withdrawal=name,
         receipts=tuple(ConcernedReceipt(run=run, round=n) for run, n in sorted(concerned.places)),
@@ -185,6 +190,12 @@ def _note_told(desk: ForgettingDesk, notice: WithdrawalNotice) -> None:
     """Remember a notice that says that the party left, so that its folder is missed when it is gone."""
     if notice.leaves:
         note_leaving(desk.workspace, desk.recipe, notice.number)
+
+
+def _next_number(desk: ForgettingDesk) -> int:
+    """One after what was told, and after what was noted by a leaving that was killed before it told it."""
+    told = next_number(desk.store, desk.party, desk.recipe)
+    return max(told, noted_leaving(desk.workspace, desk.recipe) + 1)
 
 
 def _name(desk: ForgettingDesk, texts: Sequence[str] | None) -> str:

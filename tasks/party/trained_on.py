@@ -65,8 +65,7 @@ def sides_of(
         report: told of the progress.
 
     Raises:
-        FedcartError: the list of withdrawn rows or the history of the versions is damaged, or the remote
-            cannot be had now.
+        FedcartError: the list of withdrawn rows is damaged, or the remote cannot be had now.
     """
     by_hash: dict[str, list[OwnReceipt]] = {}
     for receipt in receipts:
@@ -78,6 +77,21 @@ def sides_of(
             found[data_hash] = _side(desk, data_hash, ours, rows)
     report(len(by_hash), len(by_hash))
     return found
+
+
+def history_fault(desk: ForgettingDesk) -> IntegrityError | None:
+    """Why the history of the party's data versions tells nothing; `None` where it does, or never was any.
+
+    A right does not wait for a backup: what only the history could tell then counts.
+    """
+    versions = desk.versions
+    try:
+        if versions.has_history():
+            with versions.locked():
+                versions.read(History(versions.root), desk.recipe)
+    except IntegrityError as error:
+        return error
+    return None
 
 
 def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Side:
@@ -120,11 +134,10 @@ def _versions(
 ) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
-    try:
-        if not versions.has_history():
-            return
-    except IntegrityError:  # it is gone: nobody can tell what the party trained on, and a right does not wait
+    if history_fault(desk) is not None:
         yield None
+        return
+    if not versions.has_history():
         return
     with versions.locked():
         for left in desk.workspace.glob(f"{LOOKED_THROUGH}*"):  # rows that a killed process had brought back

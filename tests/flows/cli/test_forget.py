@@ -154,7 +154,11 @@ def test_a_list_that_is_gone_is_refused_until_it_is_given_up(fedcart, home):
     alone = fedcart("forget", "--party", "shop-c", "--new-list", "--yes", "--json")
     assert json.loads(alone.stdout)["error"]["code"] == "usage"
     assert not has_left(workspace, "rights")
-    assert json.loads(fedcart("forget", *rows, "--yes", "--new-list").stdout)["new_rows"] == 2
+    done = fedcart("forget", *rows, "--yes", "--new-list")
+    assert json.loads(done.stdout)["new_rows"] == 2
+    assert "rows that stand neither in FILE nor on a list that can still be read" in " ".join(
+        done.stderr.split()
+    )
     assert read_withdrawn(workspace, "rights").has("so bad")
 
 

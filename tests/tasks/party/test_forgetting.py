@@ -592,15 +592,53 @@ def test_a_killed_leaving_needs_one_word_to_come_back(shop, monkeypatch, dies_in
     assert forget(desk, None).made is (dies_in == "create_signed")
 
 
-def test_versions_whose_history_is_gone_hold_up_no_right(shop):
-    """Nobody can tell what was trained on then, so that all of it counts."""
+@pytest.mark.parametrize("how", ["gone", "objects", "key", "noted"])
+def test_versions_whose_history_is_gone_or_damaged_hold_up_no_right(shop, how):
+    """Nobody can tell what was trained on then, so that all of it counts, and whoever asks is told why."""
     shop.release(keep=False)
     desk, (trained, _) = desk_of(shop), trained_and_held(shop)
     pin_tables(desk.versions, shop.recipe, desk.tables, shop.run)
     shop.path("shop-a", "train").unlink()
-    shutil.rmtree(desk.versions.root / ".git")
-    assert find_concerned(desk, [trained]).unknown == ((shop.run, 1),)
+    assert find_concerned(desk, [trained]).unread == ""
+    if how == "gone":
+        shutil.rmtree(desk.versions.root / ".git")
+    elif how == "objects":
+        for path in (desk.versions.root / ".git" / "objects").glob("??/*"):
+            path.chmod(0o600)
+            path.write_bytes(b"x")
+    elif how == "key":
+        (desk.versions.state / "key").unlink()
+    else:
+        write_json(desk.versions.state / "noted.json", {"commit": "1" * 40})
+    found = find_concerned(desk, [trained])
+    assert found.unknown == ((shop.run, 1),)
+    assert "history of the data versions" in found.unread or "data versions" in found.unread
+    assert "restore the folder versions" in found.unread
     assert forget(desk, [trained]).new_rows == 1
+
+
+def test_a_leaving_after_one_that_was_killed_is_missed_whatever_backup_comes_back(
+    shop, monkeypatch, tmp_path
+):
+    shop.release()
+    desk = desk_of(shop)
+    folder = desk.workspace / "withdrawn"
+
+    def killed(*_words):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(forgetting, "create_signed", killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(desk, None)
+    (folder / f"{desk.recipe}.left").unlink()  # a person let it come back
+    shutil.copytree(folder, tmp_path / "backup")
+    assert forget(desk, None).made
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "backup", folder)
+    with pytest.raises(FedcartError) as caught:
+        join_run.fn(PartySession(shop.run, load_role_settings(shop.home, "shop-a")), "session-1")
+    assert caught.value.code == "party-left"
 
 
 def test_a_notice_is_read_once_by_a_session(shop, monkeypatch):
