@@ -28,6 +28,7 @@ def promote(
     Refused when a check failed, when a person has not approved it in time, when another model has become
     the champion since it was compared, and when it is not signed or not what was signed.
     """
+    from fedmodels.errors import FedcartError
     from fedmodels.identifiers import check_identifier
     from flows.forgetting import withdrawn_champion
     from flows.open_store import open_named_store
@@ -39,9 +40,12 @@ def promote(
         champion = promote_and_follow(
             store, settings, check_identifier("recipe", recipe), release, by or who()
         )
+        tell_champion(champion, as_json=as_json)
         pass_on_answer(store, recipe, release, settings)
-        withdrawn = withdrawn_champion(read_release(store, champion.recipe, champion.release))
-    tell_champion(champion, as_json=as_json)
+        try:
+            withdrawn = withdrawn_champion(read_release(store, champion.recipe, champion.release))
+        except FedcartError as error:  # it is the champion, whatever else of it cannot be read
+            withdrawn = str(error)
     if withdrawn:
         warn(withdrawn)
 

@@ -13,7 +13,7 @@ from infra.layout import plan_key, receipt_key, release_key, retraining_key, ret
 from infra.object_store import ObjectStore
 from tasks.exchange import create_message, parse, read_bytes_from_party, read_message
 from tasks.release.kept import KeptModel, kept_model
-from tasks.release.reading import StandingReport, read_request
+from tasks.release.reading import StandingReport, read_release, read_request
 from validation.admission import RECEIPT_LIMIT
 
 
@@ -83,11 +83,11 @@ def read_lineage(store: ObjectStore, found: StandingReport, public: str | None) 
     if data is None:
         named = f"{report.recipe} {report.release}"
         see = f"only a release that was promoted has one; see fedcart release show {named}"
-        approved = found.approval is not None and found.approval.decision == "approve"
-        may_be = report.passed and (report.approval != "person" or approved)
+        view = read_release(store, report.recipe, report.release)
+        is_promoted = view.standing in ("ready", "champion") and not view.marks
         raise RunConflict(
             f"Release {report.release} of {report.recipe} has no lineage record",
-            fix=f"run fedcart release promote {named}, which writes it" if may_be else see,
+            fix=f"run fedcart release promote {named}, which writes it" if is_promoted else see,
             code="lineage-missing",
         )
     return _opened(data, place, found, public)

@@ -56,7 +56,7 @@ def withdrawn_markdown(recipe: str, release: int, touching: Sequence[WithdrawalN
             "",
             f"- See `fedcart release show {recipe} {release}` and `fedcart release list {recipe}`.",
             "- Should its gate refuse that model: release another one, or train by hand "
-            "with `fedcart train`.",
+            f"with `fedcart train --recipe FILE`, the file of {recipe}.",
             "",
         ]
     )

@@ -118,7 +118,8 @@ def start_if_due(desk: WatchDesk, recipe: str, api_url: str | None = None, *, sh
     known = read_retrainings(desk.store, recipe, unfinished)
     facts = gather_withdrawal(desk.store, plan, notices, touching, known, unfinished, desk.budget)
     try:
-        if going is not None and not facts.answered:  # the answer may well be what is under way
+        if going is not None and (going.release is not None or not facts.answered):
+            # what trains may well be the answer; what waits for a person is named, the answer or not
             begun = known.of(going.ticket)
             check_under_way(recipe, begun.run if begun else None, going.release)
         check_withdrawal(facts)

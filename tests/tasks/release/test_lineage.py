@@ -7,13 +7,15 @@ import pytest
 from fedmodels.errors import FedcartError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
 from fedmodels.protocol.retraining import RetrainingRequest
+from fedmodels.protocol.withdrawal import WithdrawnMark
 from infra.keys import load_private_key, public_key
 from infra.layout import plan_key, receipt_key, release_key, retraining_key, round_key
 from infra.settings import load_role_settings
-from tasks.exchange import create_message
+from tasks.exchange import create_message, create_signed
 from tasks.release.answering import approve
 from tasks.release.kept import kept_model
 from tasks.release.lineage import read_lineage, record_lineage
+from tasks.release.marks import mark_key
 from tasks.release.promoting import promote
 from tasks.release.reading import read_champion, read_release, read_report
 from tasks.release.requesting import open_release
@@ -120,6 +122,29 @@ def test_what_is_refused_leaves_no_record(run, key):
     assert f"only a release that was promoted has one; see fedcart release show tiny-{run.run} 1" in str(
         caught.value
     ), "promote would refuse it"
+
+
+@pytest.mark.parametrize("how", ["ready", "withdrawn", "champion"])
+def test_who_has_no_record_is_told_to_promote_only_where_that_is_taken(run, key, how):
+    asked(run)
+    recipe = f"tiny-{run.run}"
+    if how == "withdrawn":
+        mark = WithdrawnMark(
+            recipe=recipe,
+            release=1,
+            party="shop-a",
+            number=1,
+            notice_sha256="a" * 64,
+            leaves=False,
+            from_round=1,
+            run=run.run,
+        )
+        create_signed(run.store, mark_key(mark), mark, key)
+    elif how == "champion":
+        promote(run.store, recipe, 1, "ann", undocumented)
+    with pytest.raises(RunConflict) as caught:
+        read_lineage(run.store, found(run), public_key(key))
+    assert ("fedcart release promote" in caught.value.fix) is (how in ("ready", "champion"))
 
 
 def test_it_is_written_once(run, key):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from tasks.retraining import showing
-from tasks.retraining.showing import show_held_up
+from tasks.retraining.showing import show_held_up, withdrawn_markdown
 
 
 @pytest.fixture
@@ -35,3 +35,9 @@ def test_it_says_what_to_do_once_and_that_it_is_over(shown):
         "## Drift of tiny waits for the run tiny-2",
         "## Drift of tiny waits for nobody",
     ]
+
+
+def test_what_to_train_by_hand_is_the_recipe_that_is_touched():
+    assert "`fedcart train --recipe FILE`, the file of tickets" in withdrawn_markdown(
+        "tickets", 3, [SimpleNamespace(party="shop-a", leaves=False)]
+    )

@@ -71,6 +71,7 @@ def test_too_few_parties_are_one_sentence():
     ) as caught:
         check_withdrawal(WithdrawalFacts(**{**FACTS, "left": ("a",)}))
     assert caught.value.code == "withdrawal-parties"
+    assert "fedcart train --recipe FILE, the file of tiny" in caught.value.fix
     assert is_withdrawal({"cause": "withdrawal"}) and not is_withdrawal({"party": "a"})
 
 
@@ -352,6 +353,22 @@ def test_a_retraining_that_is_under_way_is_named_and_needs_nobody(scene, monkeyp
     assert held_up(scene, monkeypatch) == []
     scene.going = (GoingRetraining("another", "another-recipe", suspended=False),)
     assert looked(scene).waits.code == "withdrawal-answered"
+
+
+def test_the_answer_that_waits_for_a_person_is_named(scene, monkeypatch):
+    tell(scene)
+    withdrawing.hear_withdrawals(scene.store, scene.key, {})
+    run = trained(scene, ask(scene, "going", f"{scene.recipe}-x"), ("shop-a", "shop-b"))
+    facts = {"round_number": 1, "model_sha256": run.head.best_model_sha256}
+    reported(
+        run.store, open_release(run.store, scene.recipe, "going", run=run.run, **facts), approval="person"
+    )
+    assert looked(scene).waits.code == "withdrawal-answered"
+    scene.going = (GoingRetraining("going", scene.recipe, suspended=True),)
+    waits = looked(scene).waits
+    assert waits.code == "withdrawal-release-waits"
+    assert f"fedcart release approve {scene.recipe} 2" in waits.fix
+    assert held_up(scene, monkeypatch) == ["withdrawal-release-waits"]
 
 
 def test_a_champion_whose_request_is_gone_holds_up_no_other_recipe(scene, monkeypatch):
