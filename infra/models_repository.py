@@ -16,20 +16,16 @@ from typing import TYPE_CHECKING, cast
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from infra.file_lock import locked_file
 from infra.git_remote import GitRemote, is_url
+from infra.models_branch import BRANCH, HEAD, KNOWN_FILE, Known, Rewritten, follow, target_of
 
 if TYPE_CHECKING:
     import pygit2
 
-BRANCH = "fedcart-models"
-"""Nobody else commits to it; a repository of a user's keeps its working branch."""
 AUTHOR = ("fedcart release", "release@fedcart.invalid")
 LOCK_TIMEOUT_S = 60.0
 _STALE_S = 60.0
-_HEAD = f"refs/heads/{BRANCH}"
 _PLAIN = (0, 0o100644)
 """git's modes of no file, and of one that is neither a program nor a link."""
-_KNOWN = "refs/fedcart/known"
-"""The last commit that was seen on the branch: what does not descend from it was rewritten."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,13 @@ class ModelsRepository:
     git: "pygit2.Repository"
     own: bool
     """It was made by fedcart, in the coordinator's folder, and its working tree follows the branch."""
+    known: Known
     remote: GitRemote | None = None
 
     @property
     def tip(self) -> str | None:
         """The branch's commit; `None` before the first one."""
-        return _target(self.git, _HEAD)
+        return target_of(self.git, HEAD)
 
     def changes(self) -> Iterator[Change]:
         """What each commit of the branch changed, oldest first, along first parents.
@@ -73,14 +70,14 @@ class ModelsRepository:
         order = pygit2.enums.SortMode.TOPOLOGICAL | pygit2.enums.SortMode.REVERSE
         walker = self.git.walk(pygit2.Oid(hex=self.tip), order)
         walker.simplify_first_parent()
-        known = _target(self.git, _KNOWN)
+        known = self.known.commit
         good = {each.id for each in self.git.walk(pygit2.Oid(hex=known))} if known else set()
         for commit in walker:
             parents = commit.parents
             # "old" is the commit's own side in both: libgit2 has no other order where there is no parent
             diff = commit.tree.diff_to_tree(parents[0].tree) if parents else commit.tree.diff_to_tree()
             if any(each.old_file.mode not in _PLAIN for each in diff.deltas):
-                raise rewritten(f"its commit {str(commit.id)[:12]} adds what is no plain file")
+                raise Rewritten(f"its commit {str(commit.id)[:12]} adds what is no plain file")
             paths = frozenset(file.path for each in diff.deltas for file in (each.old_file, each.new_file))
             yield Change(
                 str(commit.id),
@@ -140,7 +137,7 @@ class ModelsRepository:
         who = _signature(at)
         parents = [] if tip is None else [pygit2.Oid(hex=tip)]
         try:
-            made = self.git.create_commit(_HEAD, who, who, message, index.write_tree(self.git), parents)
+            made = self.git.create_commit(HEAD, who, who, message, index.write_tree(self.git), parents)
         except pygit2.GitError as error:
             if self.tip == tip:
                 raise
@@ -162,15 +159,13 @@ class ModelsRepository:
             self.git.create_tag(name, pygit2.Oid(hex=commit), kind, _signature(at), message)
             return True
         if str(standing.peel(pygit2.Commit).id) != commit:
-            raise rewritten(f"the tag {name} is on another commit than its release")
+            raise Rewritten(f"the tag {name} is on another commit than its release")
         return False
 
     def remember(self) -> None:
         """Take the branch as it is for what is known."""
-        import pygit2
-
         if self.tip is not None:
-            self.git.references.create(_KNOWN, pygit2.Oid(hex=self.tip), force=True)
+            self.known.note(self.tip)
 
     def show(self) -> None:
         """Let the working tree of a repository of our own follow the branch."""
@@ -189,7 +184,7 @@ class ModelsRepository:
             RunConflict: `models-busy`: another one pushed at the same moment.
         """
         if self.remote is not None and self.tip is not None:
-            self.remote.push([_HEAD, *(f"refs/tags/{name}" for name in tags)])
+            self.remote.push([HEAD, *(f"refs/tags/{name}" for name in tags)])
 
 
 @contextmanager
@@ -220,17 +215,16 @@ def open_models_repository(place: str | None, own: Path) -> Iterator[ModelsRepos
             if named:
                 _check_free(git)
             remote = GitRemote(Path(git.path), place) if place is not None and not named else None
+            known = Known(git, own / KNOWN_FILE if named else None)
             if remote is not None:
-                _follow(git, remote)
-            repository = ModelsRepository(git, own=not named, remote=remote)
-            _check_known(repository)
+                follow(git, remote, known)
+            known.check()
+            repository = ModelsRepository(git, own=not named, known=known, remote=remote)
             yield repository
             repository.remember()  # only now: what the caller refused may be put back
             repository.show()
-    except IntegrityError as error:
-        if error.code != "models-rewritten" or error.fix:
-            raise
-        raise IntegrityError(error.sentence, fix=_put_back(place), code=error.code) from None
+    except Rewritten as error:
+        raise error.told(place) from None
     except (pygit2.GitError, OSError) as error:
         if "failed to lock" in str(error):
             raise _busy() from None
@@ -252,31 +246,6 @@ def recorded_tags(place: str | None, own: Path) -> frozenset[str]:
     except pygit2.GitError:
         return frozenset()
     return frozenset(name.removeprefix("refs/tags/") for name in names if name.startswith("refs/tags/"))
-
-
-def rewritten(how: str, fix: str = "") -> IntegrityError:
-    """The repository says something else of a release than before, or than the bucket.
-
-    Args:
-        how: what it says, as a clause.
-        fix: other than to put its branch back, which whoever has opened it tells.
-    """
-    sentence = f"The history of the models repository was rewritten: {how}"
-    return IntegrityError(sentence, fix=fix, code="models-rewritten")
-
-
-def _put_back(place: str | None) -> str:
-    """What helps when the branch is not what it was."""
-    if place is None:
-        anew = "move models-repository in the coordinator's folder away"
-    elif is_url(place):
-        anew = "delete both there and move models-repository in the coordinator's folder away"
-    else:
-        anew = "delete both and refs/fedcart/known there (git update-ref -d)"
-    return (
-        f"put its branch {BRANCH} and its tags back, or {anew}, and run fedcart release sync, "
-        "which makes it anew"
-    )
 
 
 def _busy() -> RunConflict:
@@ -316,7 +285,7 @@ def _clear_locks(folder: Path, age: float) -> None:
 
     In a repository of a user's, only what is old and of the kinds that are written here.
     """
-    kinds = ("refs/heads/*.lock", "refs/tags/*.lock", "refs/fedcart/*.lock")
+    kinds = ("refs/heads/*.lock", "refs/tags/*.lock", "refs/fedcart/**/*.lock")
     for kind in kinds if age else (*kinds, "*.lock"):
         for left in folder.glob(kind):
             with suppress(FileNotFoundError):
@@ -339,60 +308,6 @@ def _check_free(git: "pygit2.Repository") -> None:
             fix="commit or stash them there, then run fedcart release sync",
             code="models-dirty",
         )
-
-
-def _check_known(repository: ModelsRepository) -> None:
-    known, tip = _target(repository.git, _KNOWN), repository.tip
-    if known is None or known == tip:
-        return
-    if tip is None:
-        raise rewritten(f"its branch {BRANCH} is gone")
-    if not repository.git.descendant_of(tip, known):
-        raise rewritten(f"its branch {BRANCH} does not contain commit {known[:12]} any more")
-
-
-def _follow(git: "pygit2.Repository", remote: GitRemote) -> None:
-    """Take what another machine of the coordinator has pushed; what was not pushed from here is made anew.
-
-    What was fetched before and never taken for known, a foreign commit say, goes.
-    """
-    import pygit2
-
-    there, known, pushed = remote.fetch(_HEAD), _target(git, _KNOWN), remote.pushed
-    if pushed is not None and there is None:
-        raise rewritten(f"its branch {BRANCH} is gone")
-    if pushed is not None and not _holds(git, there, pushed):
-        raise rewritten(f"its branch {BRANCH} does not contain commit {pushed[:12]} any more")
-    ours = there is None or _holds(git, known, there)  # all of it, and perhaps what was not pushed yet
-    tip = known if ours else there
-    _set(git, _HEAD, tip)
-    for name in [name for name in git.references if name.startswith("refs/tags/")]:
-        if not _holds(git, tip, str(git.references[name].peel(pygit2.Commit).id)):
-            git.references.delete(name)
-    if not _holds(git, tip, known):
-        _set(git, _KNOWN, pushed)  # another machine's came first
-
-
-def _holds(git: "pygit2.Repository", tip: str | None, commit: str | None) -> bool:
-    """Whether a commit is the last one of a branch, or one before it."""
-    if tip is None or commit is None:
-        return False
-    return tip == commit or git.descendant_of(tip, commit)
-
-
-def _set(git: "pygit2.Repository", name: str, commit: str | None) -> None:
-    """Let a reference be a commit, or let there be none."""
-    import pygit2
-
-    if commit is not None:
-        git.references.create(name, pygit2.Oid(hex=commit), force=True)
-    elif name in git.references:
-        git.references.delete(name)
-
-
-def _target(git: "pygit2.Repository", name: str) -> str | None:
-    found = git.references.get(name)
-    return None if found is None else str(found.target)
 
 
 def _signature(at: datetime) -> "pygit2.Signature":

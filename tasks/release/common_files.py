@@ -35,8 +35,8 @@ _READMES_BEFORE = frozenset(
 """SHA-256 of what stood there in earlier versions; their commits stay."""
 COMMON = frozenset({".dvc/config", ".dvc/.gitignore", ".gitignore", "README.md", "dvc.yaml"})
 """Paths of what is no release's."""
-_PLACES = re.compile(rb"(?m)^    (?:url|region|endpointurl) = .*\n")
-"""Lines of `.dvc/config` that say where the bucket is: it can have moved since a commit."""
+_PLACES = re.compile(rb"(?m)^    (?:url|region|endpointurl) = [^\s'\"#;]*\n")
+"""Lines of `.dvc/config` that say where the bucket is, and nothing else: it can have moved since a commit."""
 
 
 def common_files(paths: Collection[str], config: str) -> dict[str, bytes]:

@@ -11,7 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.releases import Champion
 from infra.dvc_tracking import DvcRemotes
-from infra.models_repository import Change, ModelsRepository, rewritten
+from infra.models_branch import Rewritten
+from infra.models_repository import Change, ModelsRepository
 from infra.object_store import ObjectStore
 from tasks.exchange import parse
 from tasks.release.common_files import COMMON, common_files, is_common
@@ -46,7 +47,7 @@ def recorded_moves(
     for change in repository.changes():
         pointers = [path for path in change.paths if is_pointer(path)]
         if change.merges or len(pointers) != 1:
-            raise rewritten(f"its commit {change.commit[:12]} is no move of a champion")
+            raise Rewritten(f"its commit {change.commit[:12]} is no move of a champion")
         folders = folders_at(pointers[0])
         _check_paths(change, folders)
         _check_common(repository, change, remotes)
@@ -71,16 +72,15 @@ def _take(
     pointer = _pointer_at(repository, folders, commit)
     number = pointer.sequence
     if number > len(history):
-        raise rewritten(
+        raise Rewritten(
             f"it holds move {number} of the champion of {folders.recipe}, and the bucket {len(history)}",
-            fix=f"restore the champion of {folders.recipe} in the bucket if it was lost there, or put the "
-            "branch back",
+            first=f"restore the champion of {folders.recipe} in the bucket if it was lost there",
         )
     if number <= max(moves, default=0) or history[number - 1] != pointer:
-        raise rewritten(f"its move {number} of the champion of {folders.recipe} is not the bucket's")
+        raise Rewritten(f"its move {number} of the champion of {folders.recipe} is not the bucket's")
     brought = commit_of(pointer.release, moves, history)
     if brought and _release_at(repository, folders, brought) != _release_at(repository, folders, commit):
-        raise rewritten(f"its commit {commit[:12]} changes release {pointer.release} of {folders.recipe}")
+        raise Rewritten(f"its commit {commit[:12]} changes release {pointer.release} of {folders.recipe}")
     moves[number] = commit
 
 
@@ -89,13 +89,13 @@ def _pointer_at(repository: ModelsRepository, folders: Folders, commit: str) -> 
     try:
         return parse(Champion, data, folders.pointer)
     except IntegrityError:
-        raise rewritten(f"its commit {commit[:12]} holds no champion of {folders.recipe}") from None
+        raise Rewritten(f"its commit {commit[:12]} holds no champion of {folders.recipe}") from None
 
 
 def _check_paths(change: Change, folders: Folders) -> None:
     for path in sorted(change.paths):
         if not folders.holds(path) and path not in COMMON:
-            raise rewritten(f"its commit {change.commit[:12]} changes {path} with a move of {folders.recipe}")
+            raise Rewritten(f"its commit {change.commit[:12]} changes {path} with a move of {folders.recipe}")
 
 
 def _check_common(repository: ModelsRepository, change: Change, remotes: DvcRemotes) -> None:
@@ -107,7 +107,7 @@ def _check_common(repository: ModelsRepository, change: Change, remotes: DvcRemo
     made = common_files({*before, *files}, remotes.config())
     for path in sorted(changed):
         if not is_common(path, files.get(path), made):
-            raise rewritten(f"its commit {change.commit[:12]} changes {path}, and not as fedcart would")
+            raise Rewritten(f"its commit {change.commit[:12]} changes {path}, and not as fedcart would")
 
 
 def _release_at(repository: ModelsRepository, folders: Folders, commit: str) -> dict[str, bytes]:

@@ -109,11 +109,13 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
     Raises:
         InputError: `models-missing`; or `models-name`: GTO takes no such name.
         RunConflict: `models-dirty`, `models-branch`, `models-busy`.
-        IntegrityError: `models-rewritten`: the repository says something else than the bucket.
+        IntegrityError: `models-rewritten`: the repository says something else than the bucket; or
+            `champions-broken`: the bucket has no champion any more, and the repository one.
         RunError: `models-remote`, `models-lost`.
         StoreUnavailable: the store does not answer.
     """
     if not read_history(recorder.store, recipe):
+        _refuse_lost(recorder, recipe)
         return Recorded()
     if not recipe[-1].isalnum():
         raise InputError(
@@ -137,6 +139,15 @@ def record_releases(recorder: Recorder, recipe: str, *, thorough: bool | None = 
         mended = [] if thorough is None else list(_mend(recorder, repository, history, moves, thorough))
         repository.publish(names)
     return Recorded(tuple(made), tuple(dict.fromkeys(lost)), tuple(mended))
+
+
+def _refuse_lost(recorder: Recorder, recipe: str) -> None:
+    if any(tag.startswith(f"{recipe}@") for tag in recorded_tags(recorder.place, recorder.own)):
+        raise IntegrityError(
+            f"The champion of {recipe} is gone from the bucket, and the models repository shows one",
+            fix="restore champion.json of its releases from a backup",
+            code="champions-broken",
+        )
 
 
 def _times(store: ObjectStore, history: Sequence[Champion]) -> Iterator[tuple[int, datetime]]:

@@ -11,7 +11,8 @@ import pytest
 
 from fedmodels.errors import FedcartError
 from infra import models_repository
-from infra.models_repository import BRANCH, open_models_repository
+from infra.models_branch import BRANCH
+from infra.models_repository import open_models_repository
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -104,7 +105,7 @@ def test_a_users_branch_hooks_signing_and_line_ends_are_left_alone(own, users):
     assert git(users, "show", f"{BRANCH}:models/a.dvc") == "1"
     with open_models_repository(str(users), own) as repository:
         assert repository.files(made) == {"models/a.dvc": b"1\n"}
-    assert not own.exists()
+    assert not (own / ".git").exists()
 
 
 @pytest.mark.parametrize("change", ["untracked", "changed", "staged"])
@@ -187,6 +188,18 @@ def test_a_lock_of_gits_that_a_kill_left_is_cleared(own, name):
     (own / ".git" / f"{name}.lock").touch()
     record(None, own, 2)
     assert git(own, "status", "--short") == ""
+
+
+def test_a_lock_that_a_killed_fetch_left_is_cleared(own, users, tmp_path):
+    there = tmp_path / "there.git"
+    git(tmp_path, "init", "-q", "--bare", str(there))
+    place = f"file://{there}"
+    record(place, own, 1)
+    record(place, own.with_name("another"), 2)
+    lock = own / ".git" / "refs" / "fedcart" / "fetched" / f"{BRANCH}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    record(place, own, 3)
 
 
 def test_in_a_users_repository_only_old_locks_are_cleared(own, users):

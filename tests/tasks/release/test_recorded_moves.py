@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from fedmodels.errors import FedcartError
-from infra.models_repository import BRANCH, open_models_repository
+from infra.models_branch import BRANCH
+from infra.models_repository import open_models_repository
 from tasks.release import recorded_files
 from tasks.release.promoting import rollback
 from tasks.release.reading import read_history
@@ -182,7 +183,13 @@ def test_a_recipe_whose_champion_is_lost_holds_up_no_other(recorder, recipe, run
     release(recorder, recipe, runs())
     assert len(record_releases(recorder, recipe).tags) == 2
     if how == "older":
-        assert f"restore the champion of {other} in the bucket" in refused(recorder, other)
+        said = refused(recorder, other)
+        assert f"restore the champion of {other} in the bucket if it was lost there; else put its" in said
+    else:
+        with pytest.raises(FedcartError) as caught:
+            record_releases(recorder, other)
+        assert (caught.value.code == "champions-broken") is (how == "gone"), "nobody else would tell"
+        assert other in str(caught.value)
 
 
 def test_nothing_is_recorded_on_top_of_a_commit_of_which_nobody_can_tell(recorder, recipe, runs):
@@ -212,6 +219,23 @@ def test_a_commit_that_adds_what_is_no_plain_file_is_refused(recorder, recipe, r
     assert "adds what is no plain file" in refused(recorder, recipe)
 
 
+def test_whoever_may_push_to_a_repository_at_a_path_decides_nothing_of_what_is_good(
+    recorder, recipe, runs, tmp_path
+):
+    there = tmp_path / "there"
+    git(tmp_path, "init", "-q", "--bare", str(there))
+    recorder = replace(recorder, place=str(there))
+    other = two_recipes(recorder, recipe, runs)
+    path = recorded_files.folders_of(other).pointer
+    clone = tmp_path / "eves"
+    git(tmp_path, "clone", "-q", "-b", BRANCH, str(there), str(clone))
+    (clone / path).write_bytes((clone / path).read_bytes().replace(b'"by":"ann"', b'"by":"eve"'))
+    git(clone, "-c", "user.name=eve", "-c", "user.email=eve@localhost", "commit", "-qam", "another")
+    git(clone, "push", "-q", "origin", BRANCH, f"{BRANCH}:refs/fedcart/known")
+    release(recorder, recipe, runs())
+    refused(recorder, recipe)
+
+
 @pytest.mark.parametrize("kind", ["own", "path", "url"])
 def test_what_the_refusal_advises_helps(recorder, recipe, runs, tmp_path, kind):
     there = tmp_path / "there"
@@ -226,12 +250,8 @@ def test_what_the_refusal_advises_helps(recorder, recipe, runs, tmp_path, kind):
     name = ("-c", "user.name=eve", "-c", "user.email=eve@localhost")
     put_back(folder, git(folder, *name, "commit-tree", tree, "-m", "not fedcart's"))
     said = refused(recorder, recipe)
-    if kind == "path":
-        assert "delete both and refs/fedcart/known there" in said
-        git(there, "update-ref", "-d", "refs/fedcart/known")
-    else:
-        assert "move models-repository in the coordinator's folder away" in said
-        recorder.own.rename(tmp_path / "away")
+    assert "move models-repository in the coordinator's folder away" in said
+    recorder.own.rename(tmp_path / "away")
     if kind != "own":
         git(there, "update-ref", "-d", f"refs/heads/{BRANCH}")
         for tag in git(there, "tag").split():

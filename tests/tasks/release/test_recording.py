@@ -18,7 +18,8 @@ from fedmodels.errors import FedcartError
 from infra.dvc_tracking import Tracking
 from infra.keys import ensure_model_key
 from infra.layout import model_key, release_key
-from infra.models_repository import BRANCH, ModelsRepository, recorded_tags
+from infra.models_branch import BRANCH
+from infra.models_repository import ModelsRepository, recorded_tags
 from tasks.release import recorded_files, recording
 from tasks.release.lineage import record_lineage
 from tasks.release.promoting import rollback
