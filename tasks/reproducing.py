@@ -1,6 +1,8 @@
 """A run that is over, read whole, to be held against one that was made to repeat it. No Prefect."""
 
-from fedmodels.errors import RunConflict
+from contextlib import suppress
+
+from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.chain import check_chain
 from fedmodels.protocol.messages import Candidate, Closed, Head, Record
 from fedmodels.protocol.reproduction import PlayedRound, PlayedRun
@@ -45,9 +47,6 @@ def next_name(store: ObjectStore, run: str) -> str:
 
     A repetition of a repetition counts on. Of a long one the middle is left out: its end tells it from
     others of the recipe.
-
-    Raises:
-        FedcartError: as `read_plan`.
     """
     taken, number = frozenset(list_runs(store)), 1
     first = _first(store, run, taken)
@@ -57,9 +56,10 @@ def next_name(store: ObjectStore, run: str) -> str:
 
 
 def _first(store: ObjectStore, run: str, taken: frozenset[str]) -> str:
-    """The run that `run` repeats in the end, or the first repetition of it that was not pruned."""
-    while (repeated := read_plan(store, run).repeats) is not None and repeated in taken:
-        run = repeated
+    """The run that `run` repeats in the end, as far as plans tell."""
+    with suppress(InputError, IntegrityError):  # a name is not worth a refusal
+        while (repeated := read_plan(store, run).repeats) is not None and repeated in taken:
+            run = repeated
     return run
 
 

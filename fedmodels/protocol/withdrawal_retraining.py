@@ -17,9 +17,7 @@ WITHDRAWAL_OPEN = "withdrawal-run-open"
 WITHDRAWAL_STOPPED = "withdrawal-run-stopped"
 RELEASE_WAITS = "withdrawal-release-waits"
 TOO_FEW = "withdrawal-parties"
-BEGINS_BY_NOBODY = frozenset({TOO_FEW, "drift-budget"})
-"""Codes of what also a person cannot mend so that one begins by itself."""
-NEEDS_A_PERSON = frozenset({WITHDRAWAL_STOPPED, RELEASE_WAITS}) | BEGINS_BY_NOBODY
+NEEDS_A_PERSON = frozenset({WITHDRAWAL_STOPPED, RELEASE_WAITS, TOO_FEW, "drift-budget"})
 """Codes of what no time mends: until a person acts, no retraining begins."""
 
 

@@ -41,8 +41,8 @@ def promote(
             store, settings, check_identifier("recipe", recipe), release, by or who()
         )
         tell_champion(champion, as_json=as_json)
-        pass_on_answer(store, recipe, release, settings)
         try:
+            pass_on_answer(store, recipe, release, settings)
             withdrawn = withdrawn_champion(read_release(store, champion.recipe, champion.release))
         except FedcartError as error:  # it is the champion, whatever else of it cannot be read
             withdrawn = str(error)

@@ -98,8 +98,8 @@ def forget(
             )
         if concerned.unread:
             warn(
-                f"{concerned.unread} Until then every update counts whose rows are kept nowhere else: its "
-                "releases are marked for good, and trained again without need perhaps."
+                f"{concerned.unread}; so every update counts whose rows are kept nowhere else, which marks "
+                "its releases for good. If the folder versions is in a backup, restore it first."
             )
         if not as_json:
             _show(concerned, touched)
@@ -206,7 +206,7 @@ def _confirmed(concerned: "Concerned") -> bool:
 
 def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
     """What was done."""
-    from fedmodels.protocol.withdrawal_retraining import BEGINS_BY_NOBODY
+    from fedmodels.protocol.withdrawal_retraining import RELEASE_WAITS, TOO_FEW
 
     concerned, notice = done.concerned, done.notice
     if concerned.leaves:
@@ -232,7 +232,10 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
         say(str(answer.why))
     elif answer.retraining == "waits":
         warn(f"the retraining waits: {answer.why}")
-        if answer.why is not None and answer.why.code not in BEGINS_BY_NOBODY:
+        code = answer.why.code if answer.why is not None else None
+        if code == RELEASE_WAITS:
+            say("Rejected, another one begins: by a watch that is deployed, or this command once more.")
+        elif code != TOO_FEW:
             say("Then a watch that is deployed begins it, or this command once more.")
     else:
         say("The champion never learned from them, so that nothing is trained again.")

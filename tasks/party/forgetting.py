@@ -53,7 +53,7 @@ class Concerned:
     """Of those of whose rows nothing is kept any more; they count as having learned from them."""
     sides: Mapping[str, Side] = field(default_factory=dict, repr=False)
     unread: str = ""
-    """Why the history of the party's versions does not tell of `unknown`, in a sentence."""
+    """Why the history of the party's versions does not tell of `unknown`, as a clause."""
 
     @property
     def places(self) -> frozenset[Place]:
@@ -113,8 +113,10 @@ def find_concerned(
     rows = looked_for(desk.workspace, texts)
     sides = sides_of(desk, receipts, rows, known.sides if known else {}, report)
     found = _concerned(desk, receipts, sides, rows, leaves=False)
-    fault = history_fault(desk) if found.unknown else None
-    return replace(found, unread=str(fault)) if fault else found
+    if known is not None or not found.unknown:
+        return replace(found, unread=known.unread if known else "")
+    fault = history_fault(desk)
+    return replace(found, unread=fault.sentence if fault else "")
 
 
 def forget(desk: ForgettingDesk, texts: Sequence[str] | None, known: Concerned | None = None) -> Withdrawal:
