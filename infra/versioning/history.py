@@ -22,6 +22,8 @@ BRANCH = "refs/heads/main"
 AUTHOR = "fedcart data pin"
 _EMAIL = "data-pin@fedcart.invalid"
 _PART = ".git-"
+_OF_GIT = frozenset({"HEAD", "config", "description", "hooks", "index", "info", "objects", "refs"})
+"""What git makes before the first commit."""
 
 
 class History:
@@ -116,6 +118,9 @@ def _begin(root: Path) -> None:
     """Make the repository beside its place, and then put it there whole."""
     import pygit2
 
+    names = {path.name.removesuffix(".lock") for path in (root / ".git").glob("*")}
+    if names - _OF_GIT:
+        raise _damaged()  # somebody put something there, what is left of a history say
     for left in root.glob(f"{_PART}*"):
         shutil.rmtree(left, ignore_errors=True)
     part = Path(tempfile.mkdtemp(prefix=_PART, dir=root))
@@ -136,8 +141,12 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (pygit2.GitError, KeyError, ValueError):
-        raise IntegrityError(
-            "The history of the party's data versions is damaged",
-            fix="restore the folder versions from a backup, or move it aside to begin anew",
-            code="history-damaged",
-        ) from None
+        raise _damaged() from None
+
+
+def _damaged() -> IntegrityError:
+    return IntegrityError(
+        "The history of the party's data versions is damaged",
+        fix="restore the folder versions from a backup, or move it aside to begin anew",
+        code="history-damaged",
+    )

@@ -21,6 +21,7 @@ def push_versions(desk: VersionDesk, recipe: str) -> FedcartError | None:
         FedcartError: the history was rewritten; somebody else works in the folder.
     """
     with desk.locked():
+        desk.has_history()
         pending = _pending(desk, desk.read(History(desk.root), recipe))
         if not pending:
             return None

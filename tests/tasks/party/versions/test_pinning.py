@@ -445,9 +445,21 @@ def test_a_pin_whose_git_was_killed_inside_its_init_is_gone_on_with(shop):
 
 def test_a_history_that_is_gone_is_not_begun_anew(shop):
     shop.pin()
-    shutil.rmtree(shop.desk.root / ".git")
+    history, away = shop.desk.root / ".git", shop.desk.root.with_name("away")
+    history.rename(away)
     for call in (shop.pin, lambda: list_versions(shop.desk, "mine")):
         refused(call, "history-rewritten")
+    assert not history.exists(), "whoever brings it back finds its place free"
+    away.rename(history)
+    assert listed(shop) == [(1, True, ())]
+
+
+def test_what_somebody_put_where_a_history_belongs_is_not_removed(shop):
+    put = shop.desk.root / ".git" / "brought-back"
+    put.mkdir(parents=True)
+    (put / "HEAD").write_text("ref: refs/heads/main\n")
+    refused(shop.pin, "history-damaged")
+    assert (put / "HEAD").exists()
 
 
 def test_a_damaged_list_of_what_was_pushed_is_made_anew(shop):
