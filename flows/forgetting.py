@@ -68,7 +68,13 @@ def withdrawn_texts(path: Path, recipe: Recipe) -> list[str]:
     from fedmodels.data.cleaning import clean_text
     from fedmodels.data.tables import read_texts
 
-    found = read_texts(path, recipe.data.text, "data.text of the recipe")
+    try:
+        found = read_texts(path, recipe.data.text)
+    except InputError as error:
+        if error.code != "table-column-missing":
+            raise
+        fix = f"call the column of its texts {recipe.data.text!r}, as the recipe does"
+        raise InputError(error.sentence, fix=fix, code=error.code) from None
     texts = [text for text in found if clean_text(text)[0]]
     if not texts:
         raise InputError(
@@ -149,11 +155,13 @@ def touched_releases(
 
 def withdrawn_champion(view: "ReleaseView") -> str:
     """That a release is the champion and learned from what was withdrawn; empty of any other."""
+    from fedmodels.protocol.withdrawal import all_in_words
+
     if not view.marks or view.standing != "champion":
         return ""
     request = view.request
     return (
-        f"the champion of {request.recipe}, release {request.release}, {view.marks[0].in_words()}; it stays "
+        f"the champion of {request.recipe}, release {request.release}, {all_in_words(view.marks)}; it stays "
         "the champion until a model that never saw them is released."
     )
 

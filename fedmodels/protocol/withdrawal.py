@@ -208,6 +208,11 @@ def leaving(notices: Iterable[WithdrawalNotice]) -> frozenset[str]:
     return frozenset(each.party for each in notices if each.leaves)
 
 
+def all_in_words(touches: "Sequence[Touch | WithdrawnMark]") -> str:
+    """What each of them says, once, as one clause: the model, or the champion, is its subject."""
+    return "; it ".join(dict.fromkeys(touch.in_words() for touch in touches))
+
+
 def _in_words(party: str, run: str, number: int, *, leaves: bool) -> str:
     what = f"{party}, which left" if leaves else f"rows that {party} withdrew"
     return f"learned, from round {number} of {run} on, from {what}"

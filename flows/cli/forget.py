@@ -145,12 +145,20 @@ def _show(concerned: "Concerned", touched: "Sequence[TouchedRelease]") -> None:
             for each in touched
         ]
         print_table(f"Releases of {concerned.recipe} that learned from it", _COLUMNS, rows)
-    of = f"{counted(concerned.rows, 'row')}" if not concerned.leaves else f"the data of {concerned.party}"
+    found = concerned.rows_found or concerned.rows
+    of = f"{counted(found, 'row')}" if not concerned.leaves else f"the data of {concerned.party}"
     if not (concerned.places or concerned.scored):
         say(f"No update that {concerned.party} ever gave to {concerned.recipe} learned from {of}.")
     else:
         learned = f"{counted(len(concerned.places), 'update')} of {concerned.party} learned from {of}"
         say(f"{learned}{_runs(sorted(concerned.places))}.")
+    if not concerned.leaves and concerned.rows_found < concerned.rows:
+        missing = concerned.rows - concerned.rows_found
+        say(
+            f"Of the {counted(concerned.rows, 'row')}, {missing} {'stands' if missing == 1 else 'stand'} in "
+            "nothing that is still known of its trainings. A text that differs in a letter, its case or a "
+            "full stop is another row."
+        )
     if concerned.unknown:
         say(
             f"Of the rows behind {len(concerned.unknown)} of these updates nothing is kept any more, so that "
@@ -166,10 +174,16 @@ def _show(concerned: "Concerned", touched: "Sequence[TouchedRelease]") -> None:
 
 def _show_others(others: Sequence[str], party: str, rows: Path | None) -> None:
     """Recipes that this withdraws nothing from, though the party gave updates to them."""
+    from flows.recipes import to_name
+
     if not others:
         return
     what = f" --rows {shlex.quote(str(rows))}" if rows else ""
-    commands = "; ".join(f"fedcart forget --party {party}{what} --recipe {recipe}" for recipe in others)
+    said = {recipe: f"fedcart forget --party {party}{what} --recipe {to_name(recipe)}" for recipe in others}
+    commands = "; ".join(
+        f"{command}, the file of {recipe}" * command.endswith("FILE") or command
+        for recipe, command in said.items()
+    )
     say(
         f"{party} also gave updates to {', '.join(others)}, from which this withdraws nothing. For "
         f"{'that' if len(others) == 1 else 'those'}: {commands}"
@@ -227,7 +241,8 @@ def _tell(done: "Withdrawal", answer: "CoordinatorsAnswer | None") -> None:
     if answer is None:
         say("Its scheduled watch marks the releases and begins the retraining.")
     elif answer.retraining == "started":
-        say(f"A retraining of {concerned.recipe} without them begins; see fedcart runs list.")
+        without = concerned.party if concerned.leaves else "them"
+        say(f"A retraining of {concerned.recipe} without {without} begins; see fedcart runs list.")
     elif answer.why is not None and answer.why.code == "withdrawal-answered":
         say(str(answer.why))
     elif answer.retraining == "waits":

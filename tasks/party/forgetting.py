@@ -25,7 +25,7 @@ from tasks.party.told_withdrawals import (
     standing_notices,
     told_so_far,
 )
-from tasks.party.trained_on import Report, Side, history_fault, sides_of
+from tasks.party.trained_on import Found, Report, Side, history_fault, sides_of
 from tasks.party.withdrawn import (
     held_list,
     looked_for,
@@ -51,7 +51,7 @@ class Concerned:
     """Of those whose trainings only held them out: scored on, and not learned from."""
     unknown: tuple[Place, ...]
     """Of those of whose rows nothing is kept any more; they count as having learned from them."""
-    sides: Mapping[str, Side] = field(default_factory=dict, repr=False)
+    sides: Mapping[str, Found] = field(default_factory=dict, repr=False)
     unread: str = ""
     """Why the history of the party's versions does not tell of `unknown`, as a clause."""
 
@@ -59,6 +59,11 @@ class Concerned:
     def places(self) -> frozenset[Place]:
         """What a notice names."""
         return frozenset((*self.trained, *self.unknown))
+
+    @property
+    def rows_found(self) -> int:
+        """How many of the rows stand in what is still known of the party's trainings."""
+        return len({row for found in self.sides.values() for row in found.rows})
 
     def document(self) -> dict[str, Any]:
         """As one JSON document."""
@@ -68,6 +73,7 @@ class Concerned:
             "recipe": self.recipe,
             "leaves": self.leaves,
             "rows": self.rows,
+            "rows_found": None if self.leaves else self.rows_found,
             "unread": self.unread or None,
             **{
                 name: [{"run": run, "round": number} for run, number in found]
@@ -210,7 +216,7 @@ def _name(desk: ForgettingDesk, texts: Sequence[str] | None) -> str:
 def _concerned(
     desk: ForgettingDesk,
     receipts: Sequence[OwnReceipt],
-    sides: Mapping[str, Side],
+    sides: Mapping[str, Found],
     rows: Withdrawn,
     *,
     leaves: bool,
@@ -220,7 +226,7 @@ def _concerned(
             sorted(
                 each.place
                 for each in receipts
-                if (sides[each.data_hash] if not leaves else "trained") == side
+                if (sides[each.data_hash].side if not leaves else "trained") == side
             )
         )
 

@@ -11,13 +11,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from fedmodels.data.prepared import PreparedTables, keyed_data_hash, prepare_party_tables
 from fedmodels.data.versions import PinnedVersion
-from fedmodels.data.withdrawn import NOTHING, Withdrawn
+from fedmodels.data.withdrawn import NOTHING, Withdrawn, keyed_text
 from fedmodels.errors import DataRefused, IntegrityError
 from fedmodels.protocol.messages import Plan
 from infra.keys import data_hash_key
@@ -36,25 +36,36 @@ Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, repr=False)
+class Found:
+    """What became of withdrawn rows in one set of rows, and the keyed hashes of those that stand in it."""
+
+    side: Side
+    rows: frozenset[str] = frozenset()
+
+
+_UNKNOWN = Found("unknown")
+
+
+@dataclass(frozen=True, repr=False)
 class _Texts:
     """Clean texts of one training."""
 
     train: frozenset[str]
     holdout: frozenset[str]
 
-    def side(self, rows: Withdrawn) -> Side:
-        if rows.among(self.train):
-            return "trained"
-        return "scored" if rows.among(self.holdout) else "neither"
+    def find(self, rows: Withdrawn) -> Found:
+        trained, scored = rows.among(self.train), rows.among(self.holdout)
+        side: Side = "trained" if trained else "scored" if scored else "neither"
+        return Found(side, frozenset(keyed_text(text, rows.key) for text in trained | scored))
 
 
 def sides_of(
     desk: ForgettingDesk,
     receipts: Iterable[OwnReceipt],
     rows: Withdrawn,
-    known: Mapping[str, Side],
+    known: Mapping[str, Found],
     report: Report = lambda _done, _total: None,
-) -> dict[str, Side]:
+) -> dict[str, Found]:
     """What became of the rows in each set of rows that the receipts name, by its keyed hash.
 
     Args:
@@ -94,39 +105,38 @@ def history_fault(desk: ForgettingDesk) -> IntegrityError | None:
     return None
 
 
-def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Side:
+def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Found:
     kept = kept_texts(drift_folder(desk.workspace, desk.recipe), data_hash) if data_hash else None
     if kept is not None:
-        return _Texts(*kept).side(rows)
+        return _Texts(*kept).find(rows)
     plan = next((receipt.plan for receipt in receipts if receipt.plan is not None), None)
     if plan is None:  # nobody knows any more how the rows were prepared
-        return "unknown"
+        return _UNKNOWN
     with suppress(DataRefused):  # a table that is damaged or gone tells nothing of what was
         for fresh in dict.fromkeys((desk.tables.fresh, None)):
             exact = _exact(desk, _prepared(desk.tables.model_copy(update={"fresh": fresh}), plan), data_hash)
             if exact is not None:
-                return exact.side(rows)
+                return exact.find(rows)
     return _of_versions(desk, plan, data_hash, receipts, rows)
 
 
 def _of_versions(
     desk: ForgettingDesk, plan: Plan, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn
-) -> Side:
-    found: list[Side] = []
+) -> Found:
+    found: list[Found] = []
     told = any(receipt.version for receipt in receipts)
     for prepared in _versions(desk, plan, receipts):
         if prepared is None:
-            found.append("unknown")
+            found.append(_UNKNOWN)
             continue
         exact = _exact(desk, prepared, data_hash)
         if exact is not None:
-            return exact.side(rows)
-        holds = _Texts(frozenset(prepared.train.texts), frozenset(prepared.holdout.texts)).side(rows)
-        found.append(holds if told or holds == "trained" else "unknown")
-    for side in ("trained", "unknown", "scored"):
-        if side in found:
-            return side
-    return "neither" if found else "unknown"
+            return exact.find(rows)
+        holds = _Texts(frozenset(prepared.train.texts), frozenset(prepared.holdout.texts)).find(rows)
+        found.append(holds if told or holds.side == "trained" else replace(holds, side="unknown"))
+    sides: tuple[Side, ...] = ("trained", "unknown", "scored", "neither")
+    of_all = [side for side in sides if side in {each.side for each in found}]
+    return Found(of_all[0] if of_all else "unknown", frozenset(row for each in found for row in each.rows))
 
 
 def _versions(

@@ -44,8 +44,9 @@ def promote(store: ObjectStore, recipe: str, release: int, by: str, document: Do
     if history and (history[-1].release == release or history[-1].model_sha256 == found.report.model_sha256):
         _document_late(store, history[-1], document)
         return history[-1]
+    if found.report.passed:  # first: nobody is to be asked for a word on it
+        end_withdrawn(store, found.report)
     check_promotion(found.report, found.approval, found.waited, found.sha256, history)
-    end_withdrawn(store, found.report)
     _check_model(store, found.report.model_sha256, release)
     document(found)
     pointer = next_champion(

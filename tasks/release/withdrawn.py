@@ -16,6 +16,7 @@ from fedmodels.protocol.withdrawal import (
     Touch,
     WithdrawalNotice,
     WithdrawnMark,
+    all_in_words,
     first_touched,
 )
 from infra.keys import PrivateKey
@@ -157,7 +158,7 @@ def refuse_withdrawn(store: ObjectStore, recipe: str, release: int) -> None:
     touches = touches_of(store, recipe, request.run, request.round, notices, release)
     if touches:
         raise RunConflict(
-            f"The model of release {release} of {recipe} {touches[0].in_words()}",
+            f"The model of release {release} of {recipe} {all_in_words(touches)}",
             fix="release a model that never saw them: see fedcart release list, or train anew",
             code="release-withdrawn",
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from fedmodels.protocol.lineage import RunMessages
 from fedmodels.protocol.releases import ReleaseCheck
-from fedmodels.protocol.withdrawal import Touch
+from fedmodels.protocol.withdrawal import Touch, all_in_words
 from fedmodels.words import counted
 
 
@@ -33,7 +33,7 @@ def check_lineage(messages: RunMessages) -> Iterator[ReleaseCheck]:
 
 def check_withdrawn(touches: Sequence[Touch]) -> Iterator[ReleaseCheck]:
     """`withdrawn`: no update that the model learned from is one that its party has withdrawn."""
-    told = "; ".join(dict.fromkeys(touch.in_words() for touch in touches))
+    told = all_in_words(touches)
     yield ReleaseCheck(
         name="withdrawn",
         value=float(len(touches)),

@@ -196,9 +196,11 @@ def test_other_recipes_of_the_party_are_named_with_their_commands(fedcart, home,
     other.play(1, {"shop-a": 1, "shop-c": 1}, {"shop-b": "contract-failed"}, accuracy=0.7)
     shown = " ".join(fedcart("forget", *rows).stdout.split())
     assert "shop-c also gave updates to others, from which this withdraws nothing. For that: " in shown
-    assert f"fedcart forget --party shop-c --rows {home / 'rows.csv'} --recipe others" in shown
+    assert (
+        f"fedcart forget --party shop-c --rows {home / 'rows.csv'} --recipe FILE, the file of others" in shown
+    )
     assert json.loads(fedcart("forget", *rows, "--json").stdout)["other_recipes"] == ["others"]
     left = " ".join(fedcart("forget", "--party", "shop-a", "--dry-run").stdout.split())
-    assert "fedcart forget --party shop-a --recipe others" in left
+    assert "fedcart forget --party shop-a --recipe FILE, the file of others" in left
     refused = fedcart("forget", "--party", "shop-b", "--dry-run", "--json")
     assert json.loads(refused.stdout)["other_recipes"] == [], "it sat out"

@@ -123,6 +123,17 @@ def test_a_preview_changes_nothing_and_spares_the_second_look(shop):
     assert forget(desk, [trained], known=concerned).concerned.trained == ((shop.run, 1),)
 
 
+def test_rows_that_stand_nowhere_are_counted_apart(shop):
+    shop.release()
+    desk, (trained, held) = desk_of(shop), trained_and_held(shop)
+    found = find_concerned(desk, [trained, held, f"{trained} not quite", "nobody's"])
+    assert (found.rows, found.rows_found, found.trained) == (4, 2, ((shop.run, 1),))
+    assert (found.document()["rows"], found.document()["rows_found"]) == (4, 2)
+    done = forget(desk, [trained, held, f"{trained} not quite", "nobody's"], known=found)
+    assert (done.new_rows, done.concerned.rows_found) == (4, 2)
+    assert find_concerned(desk, None).document()["rows_found"] is None
+
+
 def test_rows_that_were_only_held_out_are_told_and_not_marked(shop):
     shop.release()
     desk, (_, held) = desk_of(shop), trained_and_held(shop)

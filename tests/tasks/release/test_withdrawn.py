@@ -68,7 +68,7 @@ def tell(run: FinishedRun, party: str, *rounds: int, number: int = 1, signed_by:
     return place
 
 
-def asked(run: FinishedRun, round_number: int = 2) -> int:
+def asked(run: FinishedRun, round_number: int = 2, **facts) -> int:
     record = run.records[round_number - 1]
     request = open_release(
         run.store,
@@ -78,7 +78,7 @@ def asked(run: FinishedRun, round_number: int = 2) -> int:
         round_number=round_number,
         model_sha256=record.model_sha256,
     )
-    reported(run.store, request)
+    reported(run.store, request, **facts)
     return request.release
 
 
@@ -107,6 +107,17 @@ def test_a_release_that_learned_from_it_is_marked_and_promoted_no_more(run, key)
     assert "from round 2 of" in said.sentence and "rows that shop-c withdrew" in said.sentence
     assert read_marks(run.store, recipe_of(run), release, public_key(key)) == view.marks
     assert hear(run, key).notices == (), "it is heard once"
+
+
+def test_nobody_is_asked_for_a_word_on_it(run, key):
+    """Neither by the flow, nor by whoever would promote it without one."""
+    release = asked(run, approval="person")
+    tell(run, "shop-c", 2)
+    tell(run, "shop-a", 2)
+    hear(run, key)
+    said = refused(promote, run.store, recipe_of(run), release, "ann", undocumented)
+    assert said.code == "release-withdrawn"
+    assert "rows that shop-a withdrew; it learned, from" in said.sentence
 
 
 def test_the_flow_hears_before_it_promotes(run, key, home):
