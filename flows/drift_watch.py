@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from fedmodels.errors import FedcartError, IntegrityError, write_coded
@@ -15,7 +16,12 @@ from tasks.retraining.withdrawing import answer_withdrawals
 from tasks.tracebacks import silence_tracebacks
 
 
-@flow(name="drift-watch", persist_result=False)
+def name_of_flow_run() -> str:
+    """`watch · 2026-01-02 03:30`."""
+    return f"watch · {flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
+
+
+@flow(name="drift-watch", flow_run_name=name_of_flow_run, persist_result=False)
 def drift_watch() -> dict[str, Any] | State[Any]:
     """Note new drift notices of all parties; emit `fedcart.drift.detected` for what is to be told of them.
 

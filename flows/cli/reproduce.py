@@ -219,7 +219,7 @@ def tell(found: dict[str, Any]) -> None:
     else:
         say(
             f"{found['again']} is not {found['run_id']} again: model {models['now'][:12]}, "
-            f"and {models['then'][:12]} then."
+            f"and {models['then'][:12]} then. See fedcart runs show {found['again']}."
         )
 
 

@@ -27,8 +27,11 @@ class Interval:
 
     def in_words(self, signed: str = "+.4f") -> str:
         """`+0.0050, 95 % interval -0.0100 to +0.0200`."""
-        lower, upper = format(self.lower, signed), format(self.upper, signed)
-        return f"{self.difference:{signed}}, {100 * self.confidence:g} % interval {lower} to {upper}"
+        # what rounds to nothing is no fall: z leaves out the sign of -0.0000
+        difference, lower, upper = (
+            format(value, signed.replace(".", "z.", 1)) for value in (self.difference, self.lower, self.upper)
+        )
+        return f"{difference}, {100 * self.confidence:g} % interval {lower} to {upper}"
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _drop(bound: float | None, party: str, own: Metrics, champion: Metrics) -> R
         standard_error(champion.accuracy, champion.num_examples),
     )
     fact = (
-        f"The accuracy on {party}'s holdout changes by {-drop:+.4f} ± {error:.4f} against the champion "
+        f"The accuracy on {party}'s holdout changes by {-drop:+z.4f} ± {error:.4f} against the champion "
         f"({champion.accuracy:.4f} to {own.accuracy:.4f})"
     )
     name = f"party/{party}/drop"

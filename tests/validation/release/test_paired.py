@@ -96,4 +96,4 @@ def test_a_mean_over_more_rows_than_are_held_at_once(monkeypatch):
 
 
 def test_in_words():
-    assert accuracy_interval(0, 0, 100_000, rng()).in_words() == ("+0.0000, 95 % interval -0.0000 to +0.0000")
+    assert accuracy_interval(0, 0, 100_000, rng()).in_words() == ("+0.0000, 95 % interval +0.0000 to +0.0000")
