@@ -23,7 +23,6 @@ from fedmodels.protocol.messages import Plan
 from infra.keys import data_hash_key
 from infra.settings import Tables
 from infra.versioning.cache import TableCache, table_cache
-from infra.versioning.history import History
 from tasks.party.forgetting_desk import ForgettingDesk, OwnReceipt
 from tasks.party.kept_rows import drift_folder, kept_texts
 from tasks.party.withdrawn import is_damaged, lists_so_far
@@ -95,14 +94,24 @@ def history_fault(desk: ForgettingDesk) -> IntegrityError | None:
 
     A right does not wait for a backup: what only the history could tell then counts.
     """
-    versions = desk.versions
     try:
-        if versions.has_history():
-            with versions.locked():
-                versions.read(History(versions.root), desk.recipe)
+        _listed(desk)
     except IntegrityError as error:
         return error
     return None
+
+
+def _listed(desk: ForgettingDesk) -> tuple[PinnedVersion, ...]:
+    """The party's versions of the recipe; none where there never was any.
+
+    Raises:
+        IntegrityError: their history is damaged or gone.
+    """
+    versions = desk.versions
+    if not versions.has_history():
+        return ()
+    with versions.locked():
+        return versions.read(versions.history(), desk.recipe)
 
 
 def _side(desk: ForgettingDesk, data_hash: str, receipts: list[OwnReceipt], rows: Withdrawn) -> Found:
@@ -144,15 +153,16 @@ def _versions(
 ) -> Iterator[PreparedTables | None]:
     """The versions that the receipts' trainings came from, prepared anew; `None` of one that is gone."""
     versions = desk.versions
-    if history_fault(desk) is not None:
+    try:
+        listed = _listed(desk)
+    except IntegrityError:
         yield None
         return
-    if not versions.has_history():
+    if not listed:
         return
     with versions.locked():
         for left in desk.workspace.glob(f"{LOOKED_THROUGH}*"):  # rows that a killed process had brought back
             shutil.rmtree(left, ignore_errors=True)
-        listed = versions.read(History(versions.root), desk.recipe)
         used = [version for version in listed if _was_used(desk, version, receipts)]
         if not used:
             return

@@ -7,7 +7,6 @@ from fedmodels.data.versions import PinnedTable, PinnedVersion
 from fedmodels.errors import InputError
 from infra.settings import Tables
 from infra.versioning.cache import table_cache
-from infra.versioning.history import History
 from infra.whole_files import check_place, whole_folder
 from tasks.party.versions.desk import VersionDesk, find_version
 
@@ -49,7 +48,7 @@ def list_versions(desk: VersionDesk, recipe: str) -> tuple[ListedVersion, ...]:
             (version.recipe, version.number) in pushed,
             tuple(sorted(path.name for path in desk.uses(version).glob("*"))),
         )
-        for version in desk.read(History(desk.root), recipe)
+        for version in desk.read(desk.history(), recipe)
     )
 
 
@@ -72,7 +71,7 @@ def check_out(desk: VersionDesk, recipe: str, wanted: str, out: Path, live: Tabl
     if not desk.has_history():
         return find_version((), wanted, recipe)
     with desk.locked():
-        version = find_version(desk.read(History(desk.root), recipe), wanted, recipe)
+        version = find_version(desk.read(desk.history(), recipe), wanted, recipe)
         with table_cache(desk.root, desk.party, desk.remote) as cache, whole_folder(out) as part:
             part.chmod(0o700)
             for name, table in version.tables.items():

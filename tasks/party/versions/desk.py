@@ -110,6 +110,18 @@ class VersionDesk:
             raise self._rewritten("is gone")
         return False
 
+    def history(self) -> "History":
+        """The history, begun where there never was any.
+
+        Raises:
+            IntegrityError: as `has_history`, for none is begun over the place of one that is gone; or git's
+                files there are damaged (`history-damaged`).
+        """
+        from infra.versioning.history import History
+
+        self.has_history()
+        return History(self.root)
+
     def read(self, history: "History", recipe: str) -> tuple[PinnedVersion, ...]:
         """The versions of a recipe, oldest first, once it is sure that they are those that were pinned.
 

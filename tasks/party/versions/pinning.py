@@ -65,8 +65,7 @@ def pin_tables(
             was rewritten; somebody else works in the folder; the disk is full.
     """
     with desk.locked(), _opened(desk) as opened:
-        desk.has_history()  # what is gone is not begun anew over its place
-        history = History(desk.root)
+        history = desk.history()
         if history.head is None:
             desk.ensure_key()
         versions = desk.read(history, recipe.name)

@@ -6,7 +6,6 @@ from typing import Literal
 from fedmodels.data.versions import PinnedVersion
 from fedmodels.errors import FedcartError
 from infra.versioning.cache import TableCache, table_cache
-from infra.versioning.history import History
 from tasks.party.versions.desk import VersionDesk
 
 Extent = Literal["what is not noted", "what is lost", "all anew"]
@@ -21,8 +20,7 @@ def push_versions(desk: VersionDesk, recipe: str) -> FedcartError | None:
         FedcartError: the history was rewritten; somebody else works in the folder.
     """
     with desk.locked():
-        desk.has_history()
-        pending = _pending(desk, desk.read(History(desk.root), recipe))
+        pending = _pending(desk, desk.read(desk.history(), recipe))
         if not pending:
             return None
         with table_cache(desk.root, desk.party, desk.remote) as cache:

@@ -625,7 +625,7 @@ def test_versions_whose_history_is_gone_or_damaged_hold_up_no_right(shop, how):
     assert found.unknown == ((shop.run, 1),)
     assert "data versions" in found.unread
     with desk.versions.locked():  # what was found by the first look is not looked for again
-        assert find_concerned(replace(desk), [trained], known=found).unread == found.unread
+        assert find_concerned(desk, [trained], known=found).unread == found.unread
     assert forget(desk, [trained]).new_rows == 1
 
 
