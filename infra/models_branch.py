@@ -85,12 +85,7 @@ class Known:
         Raises:
             Rewritten: it does not, or is gone.
         """
-        known, tip = self.commit, target_of(self.git, HEAD)
-        if known is None or _holds(self.git, tip, known):
-            return
-        if tip is None:
-            raise Rewritten(f"its branch {BRANCH} is gone")
-        raise Rewritten(f"its branch {BRANCH} does not contain commit {known[:12]} any more")
+        _refuse_lost(self.git, target_of(self.git, HEAD), self.commit)
 
 
 def follow(git: "pygit2.Repository", remote: GitRemote, known: Known) -> None:
@@ -105,10 +100,7 @@ def follow(git: "pygit2.Repository", remote: GitRemote, known: Known) -> None:
     import pygit2
 
     there, good, pushed = remote.fetch(HEAD), known.commit, remote.pushed
-    if pushed is not None and there is None:
-        raise Rewritten(f"its branch {BRANCH} is gone")
-    if pushed is not None and not _holds(git, there, pushed):
-        raise Rewritten(f"its branch {BRANCH} does not contain commit {pushed[:12]} any more")
+    _refuse_lost(git, there, pushed)
     ours = there is None or _holds(git, good, there)  # all of it, and perhaps what was not pushed yet
     tip = good if ours else there
     _set(git, HEAD, tip)
@@ -123,6 +115,14 @@ def target_of(git: "pygit2.Repository", name: str) -> str | None:
     """The commit of a reference; `None` where there is none of that name."""
     found = git.references.get(name)
     return None if found is None else str(found.target)
+
+
+def _refuse_lost(git: "pygit2.Repository", tip: str | None, commit: str | None) -> None:
+    if commit is None or _holds(git, tip, commit):
+        return
+    if tip is None:
+        raise Rewritten(f"its branch {BRANCH} is gone")
+    raise Rewritten(f"its branch {BRANCH} does not contain commit {commit[:12]} any more")
 
 
 def _holds(git: "pygit2.Repository", tip: str | None, commit: str | None) -> bool:

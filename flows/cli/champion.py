@@ -43,11 +43,11 @@ def promote(
         tell_champion(champion, as_json=as_json)
         try:
             pass_on_answer(store, recipe, release, settings)
-            withdrawn = withdrawn_champion(read_release(store, champion.recipe, champion.release))
+            beside = withdrawn_champion(read_release(store, champion.recipe, champion.release))
         except FedcartError as error:  # it is the champion, whatever else of it cannot be read
-            withdrawn = str(error)
-    if withdrawn:
-        warn(withdrawn)
+            beside = str(error)
+    if beside:
+        warn(beside)
 
 
 def rollback(

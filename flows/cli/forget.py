@@ -174,20 +174,22 @@ def _show(concerned: "Concerned", touched: "Sequence[TouchedRelease]") -> None:
 
 def _show_others(others: Sequence[str], party: str, rows: Path | None) -> None:
     """Recipes that this withdraws nothing from, though the party gave updates to them."""
-    from flows.recipes import to_name
-
     if not others:
         return
     what = f" --rows {shlex.quote(str(rows))}" if rows else ""
-    said = {recipe: f"fedcart forget --party {party}{what} --recipe {to_name(recipe)}" for recipe in others}
-    commands = "; ".join(
-        f"{command}, the file of {recipe}" * command.endswith("FILE") or command
-        for recipe, command in said.items()
-    )
+    commands = "; ".join(f"fedcart forget --party {party}{what} --recipe {_named(each)}" for each in others)
     say(
         f"{party} also gave updates to {', '.join(others)}, from which this withdraws nothing. For "
         f"{'that' if len(others) == 1 else 'those'}: {commands}"
     )
+
+
+def _named(recipe: str) -> str:
+    """A recipe as a command takes it: its name, or `FILE` and whose that is."""
+    from flows.recipes import to_name
+
+    name = to_name(recipe)
+    return name if name == recipe else f"{name}, the file of {recipe}"
 
 
 def _runs(places: "Sequence[tuple[str, int]]") -> str:

@@ -190,7 +190,7 @@ def test_a_lock_of_gits_that_a_kill_left_is_cleared(own, name):
     assert git(own, "status", "--short") == ""
 
 
-def test_a_lock_that_a_killed_fetch_left_is_cleared(own, users, tmp_path):
+def test_a_lock_that_a_killed_fetch_left_is_cleared(own, tmp_path):
     there = tmp_path / "there.git"
     git(tmp_path, "init", "-q", "--bare", str(there))
     place = f"file://{there}"

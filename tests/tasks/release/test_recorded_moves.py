@@ -271,12 +271,7 @@ COMMON_CHANGES = {
 
 @pytest.mark.parametrize("path", COMMON_CHANGES)
 def test_a_next_move_that_changes_what_is_common_to_all_is_refused(recorder, recipe, runs, path):
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    first = git(recorder.own, "rev-parse", BRANCH)
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    good = git(recorder.own, "rev-parse", BRANCH)
+    first, good = recorded_twice(recorder, recipe, runs, recorder.own)
     foreign(recorder, {path: COMMON_CHANGES[path]})
     as_commit(recorder, f"{BRANCH}^{{tree}}", first)
     assert f"changes {path}, and not as fedcart would" in refused(recorder, recipe)
@@ -292,6 +287,16 @@ def test_a_bucket_that_has_moved_leaves_earlier_commits_as_they_are(recorder, re
     release(recorder, recipe, runs())
     assert len(record_releases(recorder, recipe).tags) == 2
     assert record_releases(recorder, recipe) == Recorded()
+
+
+def recorded_twice(recorder, recipe, runs, folder) -> tuple[str, str]:
+    """Two releases, recorded; the branch's commit in a repository after each."""
+    commits = []
+    for _ in range(2):
+        release(recorder, recipe, runs())
+        record_releases(recorder, recipe)
+        commits.append(git(folder, "rev-parse", BRANCH))
+    return commits[0], commits[1]
 
 
 def mirrored(recorder, tmp_path):
@@ -327,12 +332,7 @@ def test_a_mirror_that_first_fetched_a_foreign_branch_forgets_it_with_the_branch
 def test_a_mirror_that_only_followed_keeps_what_it_found_good(recorder, recipe, runs, tmp_path):
     """Whatever came on top meanwhile, and however far the branch was put back after that."""
     there, recorder = mirrored(recorder, tmp_path)
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    first = git(there, "rev-parse", BRANCH)
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    good = git(there, "rev-parse", BRANCH)
+    first, good = recorded_twice(recorder, recipe, runs, there)
     follower = replace(recorder, folder=tmp_path / "follower")
     with open_models_repository(follower.place, follower.own) as repository:
         assert repository.tip == good
@@ -345,10 +345,6 @@ def test_a_mirror_that_only_followed_keeps_what_it_found_good(recorder, recipe, 
 
 def test_a_branch_that_was_put_back_behind_what_was_pushed_is_told(recorder, recipe, runs, tmp_path):
     there, recorder = mirrored(recorder, tmp_path)
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
-    first = git(there, "rev-parse", BRANCH)
-    release(recorder, recipe, runs())
-    record_releases(recorder, recipe)
+    first, _ = recorded_twice(recorder, recipe, runs, there)
     put_back(there, first)
     assert "does not contain commit" in refused(recorder, recipe)
