@@ -19,8 +19,14 @@ PRELOADED = (
     "fedmodels.data.prepared",
     "transformers.models.bert.modeling_bert",
     "great_expectations",
+    "dvc.repo",
+    "dvc.scm",
+    "networkx",
+    "s3fs",
+    "model_signing",
 )
-"""What a session of a training imports: once, before its flow run is forked (see `nursery.py`)."""
+"""What a training's session, which pins its data, and a release import: once, before the flow run is forked
+(see `nursery.py`)."""
 
 
 def worker_name(role: str) -> str:
