@@ -43,9 +43,9 @@ class LockedWorker(ProcessWorker):
 
     Each look for scheduled runs costs the server 45 ms of processor time. A worker that runs a session
     of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile. The
-    coordinator's does expect one: a retraining starts a training, and waits for it. One that ran nothing for
-    `IDLE_AFTER_S` seconds looks every `IDLE_POLL_S`. Prefect's schedules fire on time all the same: a look
-    finds the runs of the next ten seconds, too.
+    coordinator's does expect one: a retraining starts a training, and waits for it. A party's that ran nothing
+    for `IDLE_AFTER_S` seconds looks every `IDLE_POLL_S`: it is the coordinator whom people ask, and wait for.
+    Prefect's schedules fire on time all the same: a look finds the runs of the next ten seconds, too.
 
     Prefect's own worker gives up a minute after its server stopped answering, and takes the runs that it
     started with it. This one waits for the server to come back: runs need none.
@@ -55,7 +55,9 @@ class LockedWorker(ProcessWorker):
 
     def __init__(self, role: str) -> None:
         super().__init__(pool_name(role), name=role, limit=RUNS_AT_ONCE, base_job_template=locked_template())
-        self._busy_poll = COORDINATORS_BUSY_POLL_S if role == COORDINATOR else BUSY_POLL_S
+        is_asked = role == COORDINATOR
+        self._busy_poll = COORDINATORS_BUSY_POLL_S if is_asked else BUSY_POLL_S
+        self._idle_poll = 0.0 if is_asked else IDLE_POLL_S
         self._looked, self._worked = 0.0, time.monotonic()
         """When it looked for runs, and when it last had one or waited for the server."""
         self._away = False
@@ -86,7 +88,7 @@ class LockedWorker(ProcessWorker):
         if self._away or self.limiter.borrowed_tokens:
             self._worked = now
             return self._busy_poll
-        return IDLE_POLL_S if now - self._worked > IDLE_AFTER_S else 0.0
+        return self._idle_poll if now - self._worked > IDLE_AFTER_S else 0.0
 
     async def _submit_scheduled_flow_runs(
         self, flow_run_response: list[WorkerFlowRunResponse]

@@ -40,8 +40,10 @@ def looks(clock, monkeypatch):
     return minute
 
 
-@pytest.mark.parametrize(("role", "busy"), [("shop-a", 12), ("coordinator", 30)])
-def test_a_worker_looks_less_often_while_it_has_a_run_and_when_it_had_none_for_long(role, busy, looks):
+@pytest.mark.parametrize(("role", "idle", "busy"), [("shop-a", 20, 12), ("coordinator", 60, 30)])
+def test_a_worker_looks_less_often_while_it_has_a_run_and_a_partys_when_it_had_none_for_long(
+    role, idle, busy, looks
+):
     async def four_minutes():
         worker = LockedWorker(role)
         worker._limiter = anyio.CapacityLimiter(8)
@@ -55,4 +57,4 @@ def test_a_worker_looks_less_often_while_it_has_a_run_and_when_it_had_none_for_l
     async def counted():
         return [looked async for looked in four_minutes()]
 
-    assert asyncio.run(counted()) == [60, 20, busy, 60]
+    assert asyncio.run(counted()) == [60, idle, busy, 60]
