@@ -19,7 +19,7 @@ from fedmodels.training.stopwatch import Stopwatch
 from fedmodels.training.tokenized import EncodedTexts
 
 BATCH_SIZE = 64
-LATENCY_TEXTS = 100
+LATENCY_TEXTS = 50
 """Texts that are timed at most, one by one."""
 WARM_UP_TEXTS = 5
 """Texts before them that are not: the first ones pay for allocations and kernels."""
