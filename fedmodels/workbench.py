@@ -16,12 +16,15 @@ from fedmodels.architecture import unpack_architecture
 from fedmodels.classifier import empty_classifier, load_tokenizer, read_parameters, write_parameters
 from fedmodels.data.prepared import LabelledTexts
 from fedmodels.data.rows import class_indices
+from fedmodels.metrics import Indices, score
 from fedmodels.protocol.messages import Metrics, TensorSpec
 from fedmodels.recipe import LocalTraining
-from fedmodels.row_scores import RowScores
+from fedmodels.row_scores import RowScores, row_scores
 from fedmodels.training.embed import embed_texts
-from fedmodels.training.evaluate import evaluate, evaluate_rows, measure_latency
+from fedmodels.training.evaluate import compute_logits, measure_latency
+from fedmodels.training.kept_logits import KeptLogits
 from fedmodels.training.loop import TrainingResult, train_local
+from fedmodels.training.stopwatch import Stopwatch
 from fedmodels.training.tokenized import EncodedTexts, encode_texts
 
 Interval = tuple[float, float]
@@ -37,6 +40,7 @@ class Workbench:
         max_length: tokens kept of a text.
         parameters: the plan's tensors; weights of any other shape are refused.
         cache: folder in which encoded texts are kept by content, or `None`.
+        kept: what models said of tables before, or `None`: then each is scored whenever that is asked.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Workbench:
         max_length: int,
         parameters: tuple[TensorSpec, ...],
         cache: Path | None,
+        kept: KeptLogits | None = None,
     ) -> None:
         self.model = model
         self.tokenizer = tokenizer
@@ -55,6 +60,7 @@ class Workbench:
         self.max_length = max_length
         self.parameters = parameters
         self.cache = cache
+        self.kept = kept
         self.loaded: str | None = None
         self._encoded: dict[int, tuple[LabelledTexts, EncodedTexts]] = {}
 
@@ -69,6 +75,7 @@ class Workbench:
         parameters: tuple[TensorSpec, ...],
         cache: Path | None,
         threads: int,
+        kept: KeptLogits | None = None,
     ) -> "Workbench":
         """Build the model that a plan describes, without weights.
 
@@ -86,6 +93,7 @@ class Workbench:
             max_length=max_length,
             parameters=parameters,
             cache=cache,
+            kept=kept,
         )
 
     def load(self, path: Path, sha256: str) -> None:
@@ -139,12 +147,26 @@ class Workbench:
         )
 
     def evaluate(self, rows: LabelledTexts) -> tuple[Metrics, tuple[Interval, ...]]:
-        """Score the model as it is on labelled rows; also the intervals spent inside the model."""
-        return evaluate(self.model, self.encode(rows), self.targets(rows))
+        """Score the model as it is on labelled rows; also the intervals spent inside the model.
+
+        Raises:
+            TrainingFailed: `evaluation-not-finite`, `evaluation-out-of-memory`.
+        """
+        watch = Stopwatch()
+        return score(self._logits(rows, watch), self._actual(rows)), watch.intervals
 
     def evaluate_rows(self, rows: LabelledTexts) -> tuple[Metrics, RowScores]:
-        """Score the model as it is on labelled rows, as a whole and row by row."""
-        return evaluate_rows(self.model, self.encode(rows), self.targets(rows))
+        """Score the model as it is on labelled rows, as a whole and row by row; raises as `evaluate`."""
+        logits, actual = self._logits(rows, Stopwatch()), self._actual(rows)
+        return score(logits, actual), row_scores(logits, actual)
+
+    def remember_rows(self, rows: LabelledTexts, sha256: str) -> tuple[Metrics, RowScores] | None:
+        """What `evaluate_rows` says of other weights than the loaded ones, as far as that is kept."""
+        logits = self.kept.find(sha256, rows.texts) if self.kept else None
+        if logits is None:
+            return None
+        actual = self._actual(rows)
+        return score(logits, actual), row_scores(logits, actual)
 
     def measure_latency(self, rows: LabelledTexts) -> float:
         """Milliseconds for one text, 95th percentile; see `fedmodels/training/evaluate.py`."""
@@ -161,3 +183,16 @@ class Workbench:
             DataRefused: a label is no class of the model's (`labels-unknown`).
         """
         return class_indices(rows, self.index, "table")
+
+    def _actual(self, rows: LabelledTexts) -> Indices:
+        return np.asarray(self.targets(rows), dtype=np.int64)
+
+    def _logits(self, rows: LabelledTexts, watch: Stopwatch) -> NDArray[np.float32]:
+        """[n, C] of the model as it is, computed unless they are kept."""
+        known = self.kept.find(self.loaded, rows.texts) if self.kept and self.loaded else None
+        if known is not None:
+            return known
+        logits = compute_logits(self.model, self.encode(rows), watch)
+        if self.kept and self.loaded:
+            self.kept.keep(self.loaded, rows.texts, logits)
+        return logits

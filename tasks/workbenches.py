@@ -1,5 +1,7 @@
 """Building the model that a process keeps in memory for all rounds, at a party as at the coordinator."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,10 +10,13 @@ from infra.layout import architecture_key
 from infra.object_store import ObjectStore
 
 if TYPE_CHECKING:
+    from fedmodels.training.kept_logits import KeptLogits
     from fedmodels.workbench import Workbench
 
 
-def open_workbench(store: ObjectStore, plan: Plan, cache: Path, threads: int) -> "Workbench":
+def open_workbench(
+    store: ObjectStore, plan: Plan, cache: Path, threads: int, *, keeps_scores: bool = False
+) -> "Workbench":
     """Fetch the plan's architecture and tokenizer, and build its model, without weights.
 
     Args:
@@ -19,6 +24,8 @@ def open_workbench(store: ObjectStore, plan: Plan, cache: Path, threads: int) ->
         plan: the plan of the run.
         cache: the role's own folder for what outlives a run.
         threads: torch threads of this process.
+        keeps_scores: keep what models say of tables, and take what was kept: of the coordinator's own sets,
+            which score a kept model in its round, at its release, and when the next one is held against it.
 
     Raises:
         IntegrityError: the architecture is missing, or is not what its hash says.
@@ -34,4 +41,18 @@ def open_workbench(store: ObjectStore, plan: Plan, cache: Path, threads: int) ->
         parameters=plan.parameters,
         cache=cache / "tokens",
         threads=threads,
+        kept=_kept_logits(cache, plan, threads) if keeps_scores else None,
     )
+
+
+def _kept_logits(cache: Path, plan: Plan, threads: int) -> "KeptLogits":
+    from fedmodels.torch_build import torch_build
+    from fedmodels.training.kept_logits import KeptLogits
+
+    means = {
+        "architecture": plan.architecture_sha256,
+        "max_length": plan.recipe.model.max_length,
+        "threads": threads,
+        **asdict(torch_build()),
+    }
+    return KeptLogits(cache / "logits", json.dumps(means, sort_keys=True))

@@ -5,6 +5,7 @@ Everything here is a copy of what the bucket holds, or is computed again from it
     runs/RUN/process-*     models and the open round's files of one process: when the run is closed
     cache/architectures    the model without weights, by hash: when no process has begun with it for long
     cache/tokens           encoded texts, by content: when nobody has read them for long
+    cache/logits           what models said of the coordinator's sets, by content: as well
     forget-*               tables of old versions, in which withdrawn rows were looked for: when nobody looks
 
 A process that leaves a closed run removes its own files, and what dead processes left of any run that is
@@ -28,7 +29,7 @@ from infra.object_store import ObjectStore
 from infra.versioning.locks import versions_lock
 from tasks.round_folder import WithOwnFolder, left_folders, remove_left_folders
 
-CACHES = ("architectures", "tokens")
+CACHES = ("architectures", "tokens", "logits")
 LOOKED_THROUGH = "forget-"
 """Begins the name of a folder of brought back tables, in which rows to withdraw are looked for.
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from fedmodels.errors import TrainingFailed
 from fedmodels.metrics import log_probabilities, score
 from fedmodels.protocol.messages import Metrics
-from fedmodels.row_scores import RowScores, row_scores
 from fedmodels.training.batching import evaluation_batches
 from fedmodels.training.precision import pick_device
 from fedmodels.training.stopwatch import Stopwatch
@@ -51,25 +50,8 @@ def evaluate(
         TrainingFailed: `evaluation-not-finite`, `evaluation-out-of-memory`.
     """
     watch = Stopwatch()
-    logits = compute_logits(model, examples, batch_size, device, watch)
+    logits = compute_logits(model, examples, watch, batch_size, device)
     return score(logits, np.asarray(labels, dtype=np.int64)), watch.intervals
-
-
-def evaluate_rows(
-    model: Any,
-    examples: EncodedTexts,
-    labels: Sequence[int],
-    batch_size: int = BATCH_SIZE,
-    device: torch.device | None = None,
-) -> tuple[Metrics, RowScores]:
-    """Score a sequence classifier on n labelled texts, n at least 1, as a whole and row by row.
-
-    Raises:
-        TrainingFailed: `evaluation-not-finite`, `evaluation-out-of-memory`.
-    """
-    actual = np.asarray(labels, dtype=np.int64)
-    logits = compute_logits(model, examples, batch_size, device, Stopwatch())
-    return score(logits, actual), row_scores(logits, actual)
 
 
 def measure_latency(model: Any, examples: EncodedTexts, device: torch.device | None = None) -> float:
@@ -96,7 +78,7 @@ def predict(
     """The model's label for each text, by its own `id2label`, in the order of the texts."""
     if not len(examples):
         return []
-    logits = compute_logits(model, examples, batch_size, device, Stopwatch())
+    logits = compute_logits(model, examples, Stopwatch(), batch_size, device)
     probabilities = np.exp(log_probabilities(logits))
     names: dict[int, str] = model.config.id2label
     return [
@@ -106,7 +88,11 @@ def predict(
 
 
 def compute_logits(
-    model: Any, examples: EncodedTexts, batch_size: int, device: torch.device | None, watch: Stopwatch
+    model: Any,
+    examples: EncodedTexts,
+    watch: Stopwatch,
+    batch_size: int = BATCH_SIZE,
+    device: torch.device | None = None,
 ) -> NDArray[np.float32]:
     """[n, C] logits in the order of the texts.
 

@@ -1,12 +1,8 @@
 """Texts as token ids: encoded once, kept by content, padded only when a batch is made."""
 
 import hashlib
-import io
 import json
-import os
-import zipfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from fedmodels.errors import InputError
-from fedmodels.parameters.stream import atomic_file
+from fedmodels.training.kept_arrays import content_name, read_arrays, write_arrays
 
 
 @dataclass(frozen=True)
@@ -78,14 +74,11 @@ def encode_texts(
         )
     if cache is None:
         return _encode(tokenizer, texts, max_length)
-    path = cache / f"{_content_hash(tokenizer, texts, max_length)}.npz"
+    path = cache / content_name(f"{tokenizer_hash(tokenizer)} {max_length}", texts)
     found = _read(path, len(texts), tokenizer.pad_token_id)
     if found is None:
         found = _encode(tokenizer, texts, max_length)
-        _write(path, found)
-    else:
-        with suppress(OSError):  # it was removed a moment ago
-            os.utime(path)
+        write_arrays(path, ids=found.ids, offsets=found.offsets)
     return found
 
 
@@ -119,30 +112,11 @@ def _encode(tokenizer: Any, texts: Sequence[str], max_length: int) -> EncodedTex
     return EncodedTexts(ids, offsets, int(tokenizer.pad_token_id))
 
 
-def _content_hash(tokenizer: Any, texts: Sequence[str], max_length: int) -> str:
-    digest = hashlib.sha256(f"{tokenizer_hash(tokenizer)} {max_length}\n".encode())
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
-
-
 def _read(path: Path, num_texts: int, pad_id: int) -> EncodedTexts | None:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            ids, offsets = arrays["ids"], arrays["offsets"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    found = read_arrays(path, "ids", "offsets")
+    if found is None:
         return None
+    ids, offsets = found
     if len(offsets) != num_texts + 1 or offsets[-1] != len(ids):
         return None
     return EncodedTexts(ids, offsets, pad_id)
-
-
-def _write(path: Path, encoded: EncodedTexts) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with atomic_file(path) as target:
-        # A zip of arrays: its checksums tell a damaged file on reading.
-        content = io.BytesIO()
-        np.savez(content, ids=encoded.ids, offsets=encoded.offsets)
-        target.write(content.getbuffer())

@@ -43,8 +43,8 @@ class LockedWorker(ProcessWorker):
 
     Each look for scheduled runs costs the server 45 ms of processor time. A worker that runs a session
     of a training expects no other one soon, so it looks every `BUSY_POLL_S` seconds meanwhile. The
-    coordinator's does expect one: a retraining starts a training, and waits for it. A party's that ran nothing
-    for `IDLE_AFTER_S` seconds looks every `IDLE_POLL_S`: it is the coordinator whom people ask, and wait for.
+    coordinator's does expect one: a retraining starts a training, and waits for it. A party's that ran
+    nothing for `IDLE_AFTER_S` seconds looks every `IDLE_POLL_S`: people ask the coordinator, and wait for it.
     Prefect's schedules fire on time all the same: a look finds the runs of the next ten seconds, too.
 
     Prefect's own worker gives up a minute after its server stopped answering, and takes the runs that it

@@ -33,13 +33,15 @@ class ModelScores:
 def score_model(desk: ReleaseDesk, kept: KeptModel, *, compared: bool = False) -> ModelScores:
     """Score a model on validation and holdout, and time it; a `compared` champion on validation alone.
 
+    What was scored before by the same means, in the model's own round say, is taken as it was kept.
+
     Raises:
         InputError: the coordinator has no such set, or it holds a label that the model does not know.
         IntegrityError: a blob is missing or damaged.
     """
     recipe = kept.plan.recipe.name
     validation = desk.own_set(recipe, "validation")
-    bench = open_workbench(desk.store, kept.plan, desk.cache, desk.threads)
+    bench = open_workbench(desk.store, kept.plan, desk.cache, desk.threads, keeps_scores=True)
     unknown = sorted(set(validation.labels) - set(kept.plan.labels))
     if unknown:
         raise InputError(
@@ -48,6 +50,8 @@ def score_model(desk: ReleaseDesk, kept: KeptModel, *, compared: bool = False) -
             fix="prepare the data with the labels of the recipe",
             code="labels-unknown",
         )
+    if compared and (known := bench.remember_rows(validation, kept.sha256)):
+        return ModelScores(*known, None, 0.0)
     desk.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=desk.folder, prefix="release-") as folder:
         path, _ = fetch_model(desk.store, kept.sha256, Path(folder))

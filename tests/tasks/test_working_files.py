@@ -113,7 +113,13 @@ def test_tables_that_a_killed_withdrawal_brought_back_go_and_none_that_are_looke
 
 
 def test_cached_files_go_when_nobody_used_them_for_long(store, tmp_path):
-    for name, hours in (("tokens/old.npz", 2), ("tokens/new.npz", 0.5), ("architectures/a/config.json", 2)):
+    last_used = {
+        "tokens/old.npz": 2,
+        "tokens/new.npz": 0.5,
+        "logits/old.npz": 2,
+        "architectures/a/config.json": 2,
+    }
+    for name, hours in last_used.items():
         path = tmp_path / "cache" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12")
@@ -123,5 +129,6 @@ def test_cached_files_go_when_nobody_used_them_for_long(store, tmp_path):
     assert [(each.name, each.size) for each in gone] == [
         ("cache/architectures/a", 2),
         ("cache/tokens/old.npz", 2),
+        ("cache/logits/old.npz", 2),
     ]
     assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()] == ["new.npz"]

@@ -10,7 +10,6 @@ from fedmodels.training import evaluate as evaluating
 from fedmodels.training.evaluate import (
     compute_logits,
     evaluate,
-    evaluate_rows,
     measure_latency,
     predict,
 )
@@ -32,7 +31,7 @@ def mixed(tiny):
 
 
 def logits(model, examples, batch_size):
-    return compute_logits(model, examples, batch_size, None, Stopwatch())
+    return compute_logits(model, examples, Stopwatch(), batch_size)
 
 
 def test_padding_changes_no_logit(tiny, mixed):
@@ -99,16 +98,6 @@ def test_a_model_with_a_weight_that_is_no_number_has_no_score(tiny, mixed):
     assert caught.value.code == "evaluation-not-finite"
 
 
-def test_rows_add_up_to_the_metrics_of_all(tiny, mixed):
-    labels = [1, 1, 0, 0, 0]
-    metrics, rows = evaluate_rows(tiny[0], mixed, labels, 2)
-    assert metrics == evaluate(tiny[0], mixed, labels, 2)[0]
-    assert rows.accuracy == metrics.accuracy
-    assert rows.losses.mean() == pytest.approx(metrics.loss)
-    predicted = [item.probability for item in predict(tiny[0], mixed, 2)]
-    assert np.allclose(rows.confidences, predicted)
-
-
 def test_latency_times_each_text_once_after_a_warm_up(tiny, mixed, monkeypatch):
     clock = iter([0.0, 9.0, 0.0, 9.0, *(t for n in range(1, 6) for t in (0.0, n / 1000))])
     monkeypatch.setattr(evaluating, "WARM_UP_TEXTS", 2)
@@ -120,11 +109,10 @@ def test_latency_times_each_text_once_after_a_warm_up(tiny, mixed, monkeypatch):
     "score",
     [
         lambda model, examples: evaluate(model, examples, [0] * len(examples)),
-        lambda model, examples: evaluate_rows(model, examples, [0] * len(examples)),
         predict,
         measure_latency,
     ],
-    ids=["evaluate", "evaluate_rows", "predict", "measure_latency"],
+    ids=["evaluate", "predict", "measure_latency"],
 )
 @pytest.mark.parametrize("step", ["to", "forward"])
 def test_memory_that_does_not_suffice_is_named(tiny, mixed, monkeypatch, score, step):

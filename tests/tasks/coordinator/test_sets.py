@@ -126,7 +126,7 @@ def test_a_label_that_the_plan_does_not_know_ends_the_resume_with_a_code(run, ta
     """What a plan without pins lets through; it was a KeyError in every resume."""
     tables({**ROWS, "public": LabelledTexts(("fine",), ("4",))})
     bench = SimpleNamespace(index={"bad": 0, "good": 1}, encode=lambda _rows: None)
-    monkeypatch.setattr(sets, "open_workbench", lambda *_: bench)
+    monkeypatch.setattr(sets, "open_workbench", lambda *_, **_named: bench)
     run.tables = load_role_settings(home, "coordinator").tables
     with pytest.raises(InputError, match="of the coordinator's public set 1 has a label that") as caught:
         load_workbench.fn(run)

@@ -71,6 +71,7 @@ def desk(home, models, tmp_path) -> ReleaseDesk:
         tables[name] = tmp_path / f"{name}.parquet"
     made = ReleaseDesk(models[0].run, load_role_settings(home, "coordinator"))
     made.tables = {"tiny": type("Tables", (), tables)}
+    made.cache = tmp_path / "cache"
     return made
 
 
@@ -83,6 +84,28 @@ def test_a_model_is_scored_row_by_row_and_timed(desk, models):
     assert not list(desk.folder.glob("release-*")), "no copy of the model stays"
 
 
+def test_what_was_scored_before_is_scored_no_more(desk, models, monkeypatch):
+    first, champion = score_model(desk, models[0]), score_model(desk, models[1], compared=True)
+    monkeypatch.setattr("fedmodels.workbench.compute_logits", None)
+    again = score_model(desk, models[0])
+    assert (again.validation, again.holdout) == (first.validation, first.holdout)
+    assert np.array_equal(again.rows.losses, first.rows.losses)
+    monkeypatch.setattr("tasks.release.scoring.fetch_model", None)
+    held_against = score_model(desk, models[1], compared=True)
+    assert held_against.validation == champion.validation
+    assert np.array_equal(held_against.rows.losses, champion.rows.losses)
+
+
+def test_other_rows_are_scored_anew(desk, models, tmp_path):
+    before = score_model(desk, models[0])
+    fewer = LabelledTexts(ROWS.texts[1:], ROWS.labels[1:])
+    for name in ("validation", "holdout"):
+        write_table(fewer, tmp_path / f"{name}.parquet")
+    after = score_model(desk, models[0])
+    assert after.validation.num_examples == after.holdout.num_examples == len(fewer)
+    assert np.allclose(after.rows.losses, before.rows.losses[1:], atol=1e-5)
+
+
 def test_two_models_differ_and_one_repeats_itself(desk, models):
     first, again, other = (score_model(desk, models[n], compared=True) for n in (0, 0, 1))
     assert np.array_equal(first.rows.losses, again.rows.losses)
@@ -92,11 +115,10 @@ def test_two_models_differ_and_one_repeats_itself(desk, models):
 
 def test_weights_that_are_not_finite_have_no_scores(desk, models, monkeypatch):
     damage = np.full(len(TEXTS), np.nan)
-    monkeypatch.setattr(
-        "fedmodels.training.evaluate.compute_logits", lambda *_: np.stack([damage, damage], axis=1)
-    )
-    found = score_model(desk, models[0])
-    assert (found.validation, found.rows, found.holdout) == (None, None, None)
+    monkeypatch.setattr("fedmodels.workbench.compute_logits", lambda *_: np.stack([damage, damage], axis=1))
+    for _ in range(2):  # computed, and as it was kept
+        found = score_model(desk, models[0])
+        assert (found.validation, found.rows, found.holdout) == (None, None, None)
 
 
 def test_a_missing_table_a_strange_label_and_a_missing_model_are_refused(desk, models, tmp_path):

@@ -1,0 +1,54 @@
+"""Arrays that can be computed again, in files by content: a damaged one counts as none."""
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedmodels.parameters.stream import atomic_file
+
+
+def content_name(facts: str, texts: Sequence[str]) -> str:
+    """File name of what is computed of some texts, in their order, and of the facts that decide the rest."""
+    digest = hashlib.sha256(f"{facts}\n".encode())
+    for text in texts:
+        data = text.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little"))
+        digest.update(data)
+    return f"{digest.hexdigest()}.npz"
+
+
+def read_arrays(path: Path, *names: str) -> tuple[NDArray[Any], ...] | None:
+    """The named arrays of a file, in that order; `None` when it is not there, damaged, or has others.
+
+    One that is read is touched, so that its age is how long nobody needed it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = tuple(arrays[name] for name in names)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    with suppress(OSError):  # it was removed a moment ago
+        os.utime(path)
+    return found
+
+
+def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write a file, whole or not at all, into a folder that is made private if it is not there.
+
+    Raises:
+        InputError: the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with atomic_file(path) as target:
+        # A zip of arrays: its checksums tell a damaged file on reading.
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]
+        target.write(content.getbuffer())

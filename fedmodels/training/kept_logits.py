@@ -1,0 +1,60 @@
+"""What a model says of a table, kept by content: the last round scores it, and a release need not again.
+
+Logits follow from weights, architecture, texts and how torch computes here, and from nothing else. So a file
+is named after all of these, and whoever computes with another torch, or on other hardware, finds none.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedmodels.training.kept_arrays import content_name, read_arrays, write_arrays
+
+LIMIT = 64
+"""Files that stay: the models of the last rounds, each on the coordinator's sets, and the champions."""
+
+
+@dataclass(frozen=True)
+class KeptLogits:
+    """Logits in a private folder.
+
+    Args:
+        folder: of the files.
+        means: all that decides logits beside weights and texts: architecture, tokenizer, length, torch,
+            threads.
+    """
+
+    folder: Path
+    means: str
+
+    def find(self, model_sha256: str, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """[n, C] logits of n texts, or `None` where they are not kept.
+
+        Args:
+            model_sha256: of the weights.
+            texts: in the order of the logits.
+        """
+        found = read_arrays(self._path(model_sha256, texts), "logits")
+        if found is None or len(found[0]) != len(texts):
+            return None
+        logits: NDArray[np.float32] = found[0]
+        return logits
+
+    def keep(self, model_sha256: str, texts: Sequence[str], logits: NDArray[np.float32]) -> None:
+        """Keep the logits of n texts, [n, C]; of all that is kept, what nobody needed for longest goes.
+
+        Raises:
+            InputError: the disk is full.
+        """
+        write_arrays(self._path(model_sha256, texts), logits=logits)
+        with suppress(FileNotFoundError):  # another process tidies up, too
+            newest_first = sorted(self.folder.glob("*.npz"), key=lambda path: -path.stat().st_mtime)
+            for path in newest_first[LIMIT:]:
+                path.unlink(missing_ok=True)
+
+    def _path(self, model_sha256: str, texts: Sequence[str]) -> Path:
+        return self.folder / content_name(f"{model_sha256} {self.means}", texts)
