@@ -103,16 +103,15 @@ class ModelsRepository:
                     found[each.id] = cast("pygit2.Blob", self.git[each.id]).data
         return frozenset(found.values())
 
+    def paths(self, commit: str) -> frozenset[str]:
+        """Of all files of a commit."""
+        return frozenset(each.path for each in self._index(commit))
+
     def files(self, commit: str, below: str = "") -> dict[str, bytes]:
         """Path to content of a commit's files whose path begins so."""
-        import pygit2
-
-        tree = self.git[pygit2.Oid(hex=commit)].peel(pygit2.Tree)
-        index = pygit2.Index()
-        index.read_tree(tree)
         return {
             each.path: cast("pygit2.Blob", self.git[each.id]).data
-            for each in index
+            for each in self._index(commit)
             if each.path.startswith(below)
         }
 
@@ -124,10 +123,8 @@ class ModelsRepository:
         """
         import pygit2
 
-        index = pygit2.Index()
         tip = self.tip
-        if tip is not None:
-            index.read_tree(self.git[pygit2.Oid(hex=tip)].peel(pygit2.Tree))
+        index = pygit2.Index() if tip is None else self._index(tip)
         for path, data in files.items():
             if data is not None:
                 entry = pygit2.IndexEntry(path, self.git.create_blob(data), pygit2.enums.FileMode.BLOB)
@@ -185,6 +182,14 @@ class ModelsRepository:
         """
         if self.remote is not None and self.tip is not None:
             self.remote.push([HEAD, *(f"refs/tags/{name}" for name in tags)])
+
+    def _index(self, commit: str) -> "pygit2.Index":
+        """The tree of a commit, in memory."""
+        import pygit2
+
+        index = pygit2.Index()
+        index.read_tree(self.git[pygit2.Oid(hex=commit)].peel(pygit2.Tree))
+        return index
 
 
 @contextmanager

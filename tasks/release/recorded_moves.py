@@ -102,11 +102,10 @@ def _check_common(repository: ModelsRepository, change: Change, remotes: DvcRemo
     changed = change.paths & COMMON
     if not changed:
         return
-    files = repository.files(change.commit)
-    before = repository.files(change.parent) if change.parent else {}
-    made = common_files({*before, *files}, remotes.config())
+    before = repository.paths(change.parent) if change.parent else frozenset()
+    made = common_files(before | repository.paths(change.commit), remotes.config())
     for path in sorted(changed):
-        if not is_common(path, files.get(path), made):
+        if not is_common(path, repository.files(change.commit, path).get(path), made):
             raise Rewritten(f"its commit {change.commit[:12]} changes {path}, and not as fedcart would")
 
 

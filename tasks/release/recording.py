@@ -183,7 +183,7 @@ def _files(
             IntegrityError
         ):  # a blob is damaged, or it is not as it was signed: what came later is recorded
             return None
-    standing = repository.files(repository.tip) if repository.tip else {}
+    standing = repository.paths(repository.tip) if repository.tip else frozenset()
     gone = {path: None for path in standing if folders.holds(path)}
     common = common_files({*standing, *content}, recorder.remotes.config())
     return {**gone, **content, **common, folders.pointer: folders.write(pointer)}

@@ -79,7 +79,10 @@ def test_a_move_that_brings_one_set_and_drops_another_names_both():
     after = {"models/a.dvc": b"", "sets/a/validation.csv.dvc": b""}
     made = common_files({*before, *after}, REMOTES.config())
     trees = {"p": before, "c": {**after, ".gitignore": made[".gitignore"]}}
-    repository = SimpleNamespace(files=trees.__getitem__)
+    repository = SimpleNamespace(
+        paths=lambda commit: frozenset(trees[commit]),
+        files=lambda commit, below: {path: data for path, data in trees[commit].items() if path == below},
+    )
     change = Change("c", frozenset({".gitignore"}), parent="p")
     _check_common(repository, change, REMOTES)
     trees["c"] = {**after, ".gitignore": common_files(after, REMOTES.config())[".gitignore"] + b"/more\n"}
