@@ -1,13 +1,13 @@
 """Building the model that a process keeps in memory for all rounds, at a party as at the coordinator."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedmodels.protocol.messages import Plan
 from infra.layout import architecture_key
 from infra.object_store import ObjectStore
+from tasks.environment import this_environment
 
 if TYPE_CHECKING:
     from fedmodels.training.kept_logits import KeptLogits
@@ -24,8 +24,9 @@ def open_workbench(
         plan: the plan of the run.
         cache: the role's own folder for what outlives a run.
         threads: torch threads of this process.
-        keeps_scores: keep what models say of tables, and take what was kept: of the coordinator's own sets,
-            which score a kept model in its round, at its release, and when the next one is held against it.
+        keeps_scores: keep what models say of tables, and take what the same code said before: of the
+            coordinator's own sets, which score a kept model in its round, at its release, and when the next
+            one is held against it.
 
     Raises:
         IntegrityError: the architecture is missing, or is not what its hash says.
@@ -45,14 +46,12 @@ def open_workbench(
     )
 
 
-def _kept_logits(cache: Path, plan: Plan, threads: int) -> "KeptLogits":
-    from fedmodels.torch_build import torch_build
+def _kept_logits(cache: Path, plan: Plan, threads: int) -> "KeptLogits | None":
+    """The coordinator's; none where no commit tells with which code they were computed."""
     from fedmodels.training.kept_logits import KeptLogits
 
-    means = {
-        "architecture": plan.architecture_sha256,
-        "max_length": plan.recipe.model.max_length,
-        "threads": threads,
-        **asdict(torch_build()),
-    }
+    here = this_environment(threads)
+    if here.modified or not here.code:
+        return None
+    means = [plan.architecture_sha256, plan.recipe.model.max_length, len(plan.labels), here.model_dump()]
     return KeptLogits(cache / "logits", json.dumps(means, sort_keys=True))

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 
 from fedmodels.parameters.stream import atomic_file
 
+ENDING = ".arrays"
+_DIGEST = hashlib.sha256().digest_size
+
 
 def content_name(facts: str, texts: Sequence[str]) -> str:
     """File name of what is computed of some texts, in their order, and of the facts that decide the rest."""
@@ -22,7 +24,7 @@ def content_name(facts: str, texts: Sequence[str]) -> str:
         data = text.encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
-    return f"{digest.hexdigest()}.npz"
+    return f"{digest.hexdigest()}{ENDING}"
 
 
 def read_arrays(path: Path, *names: str) -> tuple[NDArray[Any], ...] | None:
@@ -31,24 +33,32 @@ def read_arrays(path: Path, *names: str) -> tuple[NDArray[Any], ...] | None:
     One that is read is touched, so that its age is how long nobody needed it.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = tuple(arrays[name] for name in names)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        content = path.read_bytes()
+    except OSError:
         return None
+    arrays = content[_DIGEST:]
+    if hashlib.sha256(arrays).digest() != content[:_DIGEST]:
+        return None
+    with np.load(io.BytesIO(arrays), allow_pickle=False) as found:
+        if not {*names} <= {*found.files}:
+            return None
+        wanted = tuple(found[name] for name in names)
     with suppress(OSError):  # it was removed a moment ago
         os.utime(path)
-    return found
+    return wanted
 
 
 def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     """Write a file, whole or not at all, into a folder that is made private if it is not there.
 
+    It begins with the hash of the rest: numpy reads no further than an array's header says, damaged or not.
+
     Raises:
         InputError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    written = io.BytesIO()
+    np.savez(written, **arrays)  # type: ignore[arg-type]
     with atomic_file(path) as target:
-        # A zip of arrays: its checksums tell a damaged file on reading.
-        content = io.BytesIO()
-        np.savez(content, **arrays)  # type: ignore[arg-type]
-        target.write(content.getbuffer())
+        target.write(hashlib.sha256(written.getbuffer()).digest())
+        target.write(written.getbuffer())

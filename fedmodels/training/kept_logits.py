@@ -1,7 +1,7 @@
-"""What a model says of a table, kept by content: the last round scores it, and a release need not again.
+"""What a model says of a table, kept by content: a round scores it, and a release need not again.
 
-Logits follow from weights, architecture, texts and how torch computes here, and from nothing else. So a file
-is named after all of these, and whoever computes with another torch, or on other hardware, finds none.
+Logits follow from weights, architecture, texts, and the code and hardware that compute. So a file is named
+after all of these: whoever computes with other code, another torch or on other hardware finds none.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmodels.training.kept_arrays import content_name, read_arrays, write_arrays
+from fedmodels.errors import InputError
+from fedmodels.training.kept_arrays import ENDING, content_name, read_arrays, write_arrays
 
 LIMIT = 64
-"""Files that stay: the models of the last rounds, each on the coordinator's sets, and the champions."""
+"""Files that stay, those that were used last: a round leaves up to three, a release uses them."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class KeptLogits:
 
     Args:
         folder: of the files.
-        means: all that decides logits beside weights and texts: architecture, tokenizer, length, torch,
-            threads.
+        means: all that decides logits beside weights and texts: architecture with its tokenizer, length of
+            texts, number of classes, code, torch, hardware, threads.
     """
 
     folder: Path
@@ -39,7 +40,7 @@ class KeptLogits:
             texts: in the order of the logits.
         """
         found = read_arrays(self._path(model_sha256, texts), "logits")
-        if found is None or len(found[0]) != len(texts):
+        if found is None:
             return None
         logits: NDArray[np.float32] = found[0]
         return logits
@@ -47,12 +48,14 @@ class KeptLogits:
     def keep(self, model_sha256: str, texts: Sequence[str], logits: NDArray[np.float32]) -> None:
         """Keep the logits of n texts, [n, C]; of all that is kept, what nobody needed for longest goes.
 
-        Raises:
-            InputError: the disk is full.
+        Best effort: a full disk, or a folder that is not to be written to, costs no score. What is not finite
+        is not kept: a fault of the hardware is to last no longer than it does.
         """
-        write_arrays(self._path(model_sha256, texts), logits=logits)
-        with suppress(FileNotFoundError):  # another process tidies up, too
-            newest_first = sorted(self.folder.glob("*.npz"), key=lambda path: -path.stat().st_mtime)
+        if not np.isfinite(logits).all():
+            return
+        with suppress(OSError, InputError):
+            write_arrays(self._path(model_sha256, texts), logits=logits)
+            newest_first = sorted(self.folder.glob(f"*{ENDING}"), key=lambda path: -path.stat().st_mtime)
             for path in newest_first[LIMIT:]:
                 path.unlink(missing_ok=True)
 

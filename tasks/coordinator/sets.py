@@ -88,7 +88,8 @@ def load_workbench(run: CoordinatorRun) -> str:
     from fedmodels.data.rows import class_indices
 
     plan = run.plan
-    run.workbench = open_workbench(run.store, plan, run.cache, run.threads, keeps_scores=True)
+    scored_anew = plan.repeats is not None  # what a repetition is compared by is no copy
+    run.workbench = open_workbench(run.store, plan, run.cache, run.threads, keeps_scores=not scored_anew)
     for name, rows in own_sets(run, plan.recipe).items():
         class_indices(rows, run.workbench.index, f"coordinator's {name} set", InputError)
         run.workbench.encode(rows)

@@ -1,5 +1,9 @@
 """Two real models of a few hundred weights, scored on real tables, and the report that comes of it."""
 
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -9,10 +13,16 @@ from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import write_table
 from fedmodels.errors import InputError, IntegrityError, RunConflict
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.messages import Plan
 from fedmodels.recipe import ModelConfig
 from fedmodels.toy_model import write_toy_model
 from infra.layout import architecture_key, model_key
 from infra.settings import load_role_settings
+from tasks import workbenches
+from tasks.coordinator.run import CoordinatorRun
+from tasks.coordinator.sets import finite_scores, load_workbench
+from tasks.environment import this_environment
+from tasks.models import fetch_model
 from tasks.release.desk import ReleaseDesk
 from tasks.release.kept import KeptModel
 from tasks.release.report import build_report
@@ -23,6 +33,9 @@ from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 LABELS = ("bad", "good")
 TEXTS = tuple(f"text number {n} of the {'camera' if n % 3 else 'phone'}" for n in range(60))
 ROWS = LabelledTexts(TEXTS, tuple(LABELS[n % 2] for n in range(60)))
+
+HERE = this_environment(1).model_copy(update={"code": "c" * 40, "modified": False})
+"""Of a checkout that holds nothing but its commit."""
 
 
 class RealRun(FinishedRun):
@@ -64,7 +77,7 @@ def models(home, tmp_path_factory) -> list[KeptModel]:
 
 
 @pytest.fixture
-def desk(home, models, tmp_path) -> ReleaseDesk:
+def desk(home, models, tmp_path, monkeypatch) -> ReleaseDesk:
     tables = {}
     for name in ("validation", "holdout"):
         write_table(ROWS, tmp_path / f"{name}.parquet")
@@ -72,7 +85,26 @@ def desk(home, models, tmp_path) -> ReleaseDesk:
     made = ReleaseDesk(models[0].run, load_role_settings(home, "coordinator"))
     made.tables = {"tiny": type("Tables", (), tables)}
     made.cache = tmp_path / "cache"
+    monkeypatch.setattr(workbenches, "this_environment", lambda _threads: HERE)
     return made
+
+
+def round_of(desk: ReleaseDesk, plan: Plan) -> CoordinatorRun:
+    """The coordinator of the plan's run, with the desk's sets."""
+    run = CoordinatorRun(plan.run, load_role_settings(desk.recorder.folder.parent, "coordinator"))
+    run.cache, run.threads = desk.cache, desk.threads
+    run.sets = {name: desk.own_set("tiny", name) for name in ("validation", "holdout")}
+    run.sets["public"] = run.sets["validation"]
+    run.hold(SimpleNamespace(plan=plan), "")
+    return run
+
+
+def score_in_the_round(run: CoordinatorRun, kept: KeptModel, folder: Path) -> None:
+    load_workbench.fn(run)
+    path, _ = fetch_model(run.store, kept.sha256, folder)
+    run.workbench.load(path, kept.sha256)
+    for name in ("validation", "holdout"):
+        assert finite_scores(run, run.workbench, name) is not None
 
 
 def test_a_model_is_scored_row_by_row_and_timed(desk, models):
@@ -96,6 +128,59 @@ def test_what_was_scored_before_is_scored_no_more(desk, models, monkeypatch):
     assert np.array_equal(held_against.rows.losses, champion.rows.losses)
 
 
+def test_a_release_takes_what_the_round_made_of_the_same_rows(desk, models, tmp_path, monkeypatch):
+    run = round_of(desk, models[0].plan)
+    score_in_the_round(run, models[0], tmp_path)
+    in_round = finite_scores(run, run.workbench, "validation")
+    monkeypatch.setattr("fedmodels.workbench.compute_logits", None)
+    found = score_model(desk, models[0])
+    assert found.validation == found.holdout == in_round, "both tables hold the same rows here"
+
+
+def test_a_repetition_scores_for_itself(desk, models, tmp_path, monkeypatch):
+    plan = models[0].plan.model_copy(update={"repeats": "an-earlier-one"})
+    score_in_the_round(round_of(desk, models[0].plan), models[0], tmp_path)
+    monkeypatch.setattr("fedmodels.workbench.compute_logits", None)
+    with pytest.raises(TypeError):
+        score_in_the_round(round_of(desk, plan), models[0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"code": "d" * 40},
+        {"constraints_sha256": "e" * 64},
+        {"torch": "9.9"},
+        {"device": "H100"},
+        {"instruction_set": "AVX"},
+        {"threads": 64},
+        {"modified": True},
+        {"code": ""},
+    ],
+    ids=str,
+)
+def test_what_was_computed_by_other_means_is_scored_anew(desk, models, monkeypatch, other):
+    score_model(desk, models[0])
+    monkeypatch.setattr(workbenches, "this_environment", lambda _: HERE.model_copy(update=other))
+    monkeypatch.setattr("fedmodels.workbench.compute_logits", None)
+    with pytest.raises(TypeError):
+        score_model(desk, models[0], compared=True)
+
+
+def test_another_architecture_or_length_is_scored_anew(desk, models, monkeypatch):
+    score_model(desk, models[0])
+    plan = models[0].plan
+    shorter = plan.recipe.model_copy(update={"model": plan.recipe.model.model_copy(update={"max_length": 8})})
+    monkeypatch.setattr("fedmodels.workbench.compute_logits", None)
+    with pytest.raises(TypeError):
+        score_model(desk, replace(models[0], plan=plan.model_copy(update={"recipe": shorter})))
+    archive = desk.store.read(architecture_key(plan.architecture_sha256)) + b" "
+    desk.store.put_blob(architecture_key(sha256_hex(archive)), archive)
+    other = plan.model_copy(update={"architecture_sha256": sha256_hex(archive)})
+    with pytest.raises(TypeError):
+        score_model(desk, replace(models[0], plan=other))
+
+
 def test_other_rows_are_scored_anew(desk, models, tmp_path):
     before = score_model(desk, models[0])
     fewer = LabelledTexts(ROWS.texts[1:], ROWS.labels[1:])
@@ -116,8 +201,8 @@ def test_two_models_differ_and_one_repeats_itself(desk, models):
 def test_weights_that_are_not_finite_have_no_scores(desk, models, monkeypatch):
     damage = np.full(len(TEXTS), np.nan)
     monkeypatch.setattr("fedmodels.workbench.compute_logits", lambda *_: np.stack([damage, damage], axis=1))
-    for _ in range(2):  # computed, and as it was kept
-        found = score_model(desk, models[0])
+    for compared in (False, True, True):
+        found = score_model(desk, models[0], compared=compared)
         assert (found.validation, found.rows, found.holdout) == (None, None, None)
 
 
