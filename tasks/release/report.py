@@ -1,9 +1,12 @@
 """The report of a release, from its request and everything that can be measured of its model."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
+from fedmodels.protocol.messages import Plan
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
 from tasks.release.desk import ReleaseDesk
 from tasks.release.further import further_checks
@@ -28,7 +31,8 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
     check_comparable(kept, champion)
     scores = score_model(desk, kept)
     before = score_model(desk, champion, compared=True) if champion else None
-    evidence = _evidence(desk, request, kept, scores, before)
+    cut = cut_otherwise(champion.plan, kept.plan) if champion else ""
+    evidence = replace(_evidence(desk, request, kept, scores, before), champion_cut=cut)
     recipe = kept.plan.recipe
     generator = np.random.default_rng([recipe.seed, request.release])
     return ReleaseReport(
@@ -46,6 +50,19 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
         approval=recipe.release.approval,
         approval_deadline=recipe.release.approval_deadline,
     )
+
+
+def cut_otherwise(before: Plan, plan: Plan) -> str:
+    """How the rows of an earlier run were cut otherwise, as clauses; empty when nothing says that they were.
+
+    A party's holdout is split off by the recipe's seed, unless it is a table of its own.
+    """
+    clauses = []
+    if before.recipe.seed != plan.recipe.seed:
+        clauses.append(f"seed {before.recipe.seed} and not {plan.recipe.seed}")
+    if before.sets and plan.sets and before.sets.get("validation") != plan.sets.get("validation"):
+        clauses.append("another validation set")
+    return ", ".join(clauses)
 
 
 def _champion(desk: ReleaseDesk, request: ReleaseRequest) -> KeptModel | None:

@@ -139,6 +139,20 @@ def check_cost(gate: ReleaseGate, evidence: Evidence) -> list[ReleaseCheck]:
     ]
 
 
+def report_cut(evidence: Evidence) -> Iterator[ReleaseCheck]:
+    """That the champion may have trained on rows that it is scored on here; told, and refuses nothing.
+
+    It can only favour the champion: what it learned by heart it does not get wrong.
+    """
+    if evidence.champion_cut:
+        fact = (
+            f"The rows of release {evidence.champion_release}'s run were cut otherwise "
+            f"({evidence.champion_cut}), so that it may have trained on some that it is compared on, "
+            "which favours it"
+        )
+        yield check("champion-rows", None, None, "reported", fact)
+
+
 def report_holdout(holdout: Metrics | None) -> ReleaseCheck:
     """The coordinator's holdout is scored and never decides."""
     if holdout is None:

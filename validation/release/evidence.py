@@ -46,6 +46,8 @@ class Evidence:
     """Name to [n], whether the row belongs to it; slices may overlap."""
     holdout: Metrics | None = None
     """The candidate on the coordinator's holdout."""
+    champion_cut: str = ""
+    """How the rows of the champion's run were cut otherwise than the candidate's, as clauses, or empty."""
 
 
 def slices_of(labels: Sequence[str], lengths: Sequence[int]) -> dict[str, NDArray[np.bool_]]:

@@ -13,6 +13,7 @@ from validation.release.checks import (
     check_cost,
     check_loss,
     check_slices,
+    report_cut,
     report_holdout,
 )
 from validation.release.evidence import Evidence
@@ -59,4 +60,5 @@ def _own_checks(
     yield from check_parties(gate, evidence.parties, evidence.champion_release)
     yield check_contracts(gate, evidence.contracts)
     yield from check_cost(gate, evidence)
+    yield from report_cut(evidence)
     yield report_holdout(evidence.holdout)

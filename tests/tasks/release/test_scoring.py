@@ -9,6 +9,7 @@ import pytest
 
 from fedmodels.architecture import pack_architecture
 from fedmodels.classifier import build_classifier, parameter_specs, save_architecture, write_parameters
+from fedmodels.data.pinned import pin
 from fedmodels.data.rows import LabelledTexts
 from fedmodels.data.tables import write_table
 from fedmodels.errors import InputError, IntegrityError, RunConflict
@@ -25,7 +26,7 @@ from tasks.environment import this_environment
 from tasks.models import fetch_model
 from tasks.release.desk import ReleaseDesk
 from tasks.release.kept import KeptModel
-from tasks.release.report import build_report
+from tasks.release.report import build_report, cut_otherwise
 from tasks.release.requesting import open_release
 from tasks.release.scoring import check_comparable, model_bytes, score_model
 from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
@@ -33,6 +34,7 @@ from tests.tasks.verifying.finished_run import PARTIES, FinishedRun
 LABELS = ("bad", "good")
 TEXTS = tuple(f"text number {n} of the {'camera' if n % 3 else 'phone'}" for n in range(60))
 ROWS = LabelledTexts(TEXTS, tuple(LABELS[n % 2] for n in range(60)))
+FEWER = LabelledTexts(ROWS.texts[1:], ROWS.labels[1:])
 
 HERE = this_environment(1).model_copy(update={"code": "c" * 40, "modified": False})
 """Of a checkout that holds nothing but its commit."""
@@ -183,11 +185,10 @@ def test_another_architecture_or_length_is_scored_anew(desk, models, monkeypatch
 
 def test_other_rows_are_scored_anew(desk, models, tmp_path):
     before = score_model(desk, models[0])
-    fewer = LabelledTexts(ROWS.texts[1:], ROWS.labels[1:])
     for name in ("validation", "holdout"):
-        write_table(fewer, tmp_path / f"{name}.parquet")
+        write_table(FEWER, tmp_path / f"{name}.parquet")
     after = score_model(desk, models[0])
-    assert after.validation.num_examples == after.holdout.num_examples == len(fewer)
+    assert after.validation.num_examples == after.holdout.num_examples == len(FEWER)
     assert np.allclose(after.rows.losses, before.rows.losses[1:], atol=1e-5)
 
 
@@ -233,6 +234,18 @@ def test_models_of_other_labels_are_not_compared(models):
     assert caught.value.code == "labels-differ"
 
 
+def test_a_run_of_another_seed_or_validation_set_cut_its_rows_otherwise(models):
+    plan = models[0].plan
+    assert cut_otherwise(plan, plan) == ""
+    reseeded = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"seed": 7})})
+    assert cut_otherwise(plan, reseeded) == f"seed {plan.recipe.seed} and not 7"
+    judged, otherwise = (
+        plan.model_copy(update={"sets": {"validation": pin(rows)}}) for rows in (ROWS, FEWER)
+    )
+    assert cut_otherwise(judged, otherwise) == "another validation set"
+    assert cut_otherwise(judged, judged) == cut_otherwise(plan, judged) == ""
+
+
 def test_the_report_is_of_its_request_and_repeats_itself(desk, models, monkeypatch):
     by_run = {kept.run: kept for kept in models}
     monkeypatch.setattr("tasks.release.report.kept_model", lambda _store, run: by_run[run])
@@ -254,6 +267,7 @@ def test_the_report_is_of_its_request_and_repeats_itself(desk, models, monkeypat
         f"party/{party}/drop" for party in PARTIES
     }
     assert {"slice/label=bad", "slice/label=good", "non-inferiority", "data-contracts"} <= set(found)
+    assert "champion-rows" not in found
     lonely = build_report(desk, request.model_copy(update={"champion_release": None, "champion_run": None}))
     assert lonely.champion_validation is None
     assert {check.name: check for check in lonely.checks}["non-inferiority"].verdict == "not-checked"

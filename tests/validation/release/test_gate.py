@@ -78,6 +78,15 @@ def test_a_good_candidate_fails_nothing_and_every_check_speaks():
     )
 
 
+def test_a_champion_whose_rows_were_cut_otherwise_is_told_and_refuses_nothing():
+    found = judge(replace(GOOD, champion_cut="seed 42 and not 7"))
+    assert found.keys() - judge().keys() == {"champion-rows"}
+    assert found["champion-rows"].sentence == (
+        "The rows of release 4's run were cut otherwise (seed 42 and not 7), so that it may have trained on "
+        "some that it is compared on, which favours it: reported."
+    )
+
+
 def test_its_sentences():
     found = judge(min_accuracy=0.85)
     assert found["accuracy"].sentence == (
