@@ -76,7 +76,7 @@ def pin(
 def versions(party: PartyOption, recipe: RecipeOption = "reviews", as_json: JsonFlag = False) -> None:
     """List the versions of a party's tables, the newest last, and the runs that trained on each."""
     from flows.data_versions import versions_of
-    from flows.recipes import load_recipe
+    from flows.recipes import load_recipe, to_name
     from infra.settings import load_settings
 
     found = versions_of(load_recipe(recipe), party, load_settings())
@@ -93,7 +93,8 @@ def versions(party: PartyOption, recipe: RecipeOption = "reviews", as_json: Json
     elif found:
         print_table(f"Data versions of {party}", _COLUMNS, map(_row, found), whole=("pinned",))
     else:
-        say(f"Nothing of {party} is pinned yet; fedcart data pin --party {party} does it.")
+        named = f"--party {party} --recipe {to_name(recipe, recipe)}"
+        say(f"Nothing of {party} is pinned yet; fedcart data pin {named} does it.")
 
 
 def checkout(

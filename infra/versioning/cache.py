@@ -113,13 +113,15 @@ class TableCache:
     def push(self, md5: str, size: int, *, anew: bool = False) -> None:
         """Copy an object to the remote, unless one of its size is there.
 
+        One that the cache has not whole is fetched from there instead, and nothing is sent.
+
         Args:
             md5: of its content.
             size: in bytes.
             anew: whether it is sent whatever lies there.
 
         Raises:
-            IntegrityError: the cache has no whole object of this name (`version-damaged`).
+            IntegrityError: neither has it as it was pinned (`version-damaged`).
             FedcartError: as `remote_told`.
         """
         with remote_told(self._party):
@@ -128,7 +130,8 @@ class TableCache:
         if there == size and not anew:
             return
         if not self.is_whole(md5):
-            raise damaged()
+            self._fetch(md5)
+            return
         with remote_told(self._party):
             if there is not None and isinstance(remote.fs, type(_local())):
                 remote.fs.remove(remote.oid_to_path(md5))  # a file that nobody may write, as DVC leaves it
@@ -193,15 +196,25 @@ def table_cache(root: Path, party: str, remote: Remote) -> Iterator[TableCache]:
             repo.close()
 
 
+def has_size_of(root: Path, md5: str, size: int) -> bool:
+    """Whether the cache at `root` has an object of this name and size; nothing of it is read."""
+    kept = _object(root, md5)
+    return kept.is_file() and kept.stat().st_size == size
+
+
 def has_bytes_of(root: Path, md5: str, table: Path) -> bool:
     """Whether the cache at `root` has a table byte for byte; DVC's repository need not be open.
 
     Two files are read as far as they are the same: no slower than to hash one, and at once where they differ.
     An object that is damaged or gone is not the table, so that the pin which follows puts it back.
     """
-    kept = root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    kept = _object(root, md5)
     filecmp.clear_cache()  # it goes by times of change, within whose ticks a table may be written twice
     return kept.is_file() and filecmp.cmp(kept, table, shallow=False)
+
+
+def _object(root: Path, md5: str) -> Path:
+    return root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
 
 
 def damaged() -> IntegrityError:

@@ -19,7 +19,7 @@ from fedmodels.recipe import Recipe
 from infra.file_hash import file_md5
 from infra.private_files import read_json, write_json
 from infra.settings import Tables
-from infra.versioning.cache import IGNORED, TableCache, has_bytes_of, table_cache
+from infra.versioning.cache import IGNORED, TableCache, has_bytes_of, has_size_of, table_cache
 from infra.versioning.history import History
 from tasks.party.versions.desk import VersionDesk
 from tasks.party.versions.sending import Extent, bring_up_to_date
@@ -135,6 +135,8 @@ def _unchanged(
     if not versions or versions[-1].tables.keys() != paths.keys():
         return None
     newest, marks = versions[-1], _marks(paths)
+    if any(not has_size_of(desk.root, table.md5, table.bytes) for table in newest.tables.values()):
+        return None  # the cache was emptied, and the pin that follows fills it from what may be the same
     if read_json(_seen(desk, recipe)) == {"keyed_hash": newest.keyed_hash, "marks": marks}:
         return newest
     if any(marks.get(name, [-1])[0] != table.bytes for name, table in newest.tables.items()):

@@ -62,7 +62,9 @@ def test_a_home_that_is_named_from_where_one_stands_is_as_good_and_nothing_above
 
 
 def test_pinned_listed_and_brought_back(fedcart, place):
-    assert "Nothing of shop-a is pinned yet" in fedcart("versions").stdout
+    nothing = fedcart("versions").stdout
+    assert "Nothing of shop-a is pinned yet; fedcart data pin --party shop-a --recipe " in nothing
+    assert "mine.yaml does it." in nothing
     first = fedcart("pin")
     assert first.returncode == 0, first.stderr
     assert "Version 1 of mine at shop-a is new; 60 rows" in first.stdout

@@ -77,6 +77,36 @@ def test_a_table_that_is_still_there_mends_what_was_damaged_in_the_cache(shop):
     assert {path: path.read_bytes() for path in shop.cached} == whole
 
 
+def settle(shop):
+    """Let the tables be as old as those that nobody is about to write again."""
+    for path in shop.place.glob("*.csv"):
+        os.utime(path, (1e9, 1e9))
+
+
+def test_a_table_that_is_still_there_fills_a_cache_and_a_remote_that_were_emptied(shop):
+    settle(shop)
+    first = shop.pin()
+    whole = {path: path.read_bytes() for path in shop.cached}
+    for path in whole:
+        path.unlink()
+    shutil.rmtree(shop.remote)
+    again = shop.pin(pushing="what is lost")
+    assert (again.version, again.made, again.pushed, again.push_error) == (first.version, False, 1, None)
+    assert {path: path.read_bytes() for path in shop.cached} == whole
+
+
+def test_what_the_cache_has_not_whole_is_fetched_and_not_sent_anew(shop):
+    settle(shop)
+    shop.pin()
+    whole = {path: path.read_bytes() for path in shop.cached}
+    for path in whole:
+        path.chmod(0o600)
+        path.write_bytes(b"X" * path.stat().st_size)
+    again = shop.pin(pushing="all anew")
+    assert (again.pushed, again.push_error) == (1, None)
+    assert {path: path.read_bytes() for path in shop.cached} == whole
+
+
 def test_fresh_rows_make_a_new_version_and_old_ones_stay(shop):
     first = shop.pin().version
     shop.write("fresh", 3)
