@@ -19,7 +19,7 @@ from pydantic import Field
 from fedmodels.errors import FedcartError, RunConflict, write_coded
 from fedmodels.identifiers import check_identifier
 from fedmodels.protocol.releases import LONGEST_NAME, LONGEST_WORDS, Approval, ReleaseReport, ReleaseRequest
-from fedmodels.protocol.releasing import failed_checks
+from fedmodels.protocol.releasing import decisive_check, failed_checks
 from infra.settings import load_settings
 from tasks.release.artifacts import report_markdown
 from tasks.release.desk import ReleaseDesk, form_key
@@ -89,8 +89,8 @@ def release(desk: ReleaseDesk, ticket: str, reason: str) -> dict[str, Any] | Sta
     show_report(request, report)
     name = f"Release {report.release} of {report.recipe}"
     if not report.passed:
-        first = next(check for check in report.checks if check.verdict == "failed")
-        return Completed(name="Refused", message=f"{name} {failed_checks(report)}. {first.sentence}")
+        sentence = decisive_check(report).sentence
+        return Completed(name="Refused", message=f"{name} {failed_checks(report)}. {sentence}")
     sign_release(desk, report)  # before a person is asked: what is approved is what is signed
     by = BY_RECIPE
     if report.approval == "person":

@@ -12,6 +12,7 @@ from fedmodels.protocol.releases import (
     AT_DEADLINE,
     Approval,
     Champion,
+    ReleaseCheck,
     ReleaseReport,
     released,
     standing_releases,
@@ -186,6 +187,12 @@ def _check_approved(
             fix="propose the model anew",
             code="approval-changed",
         )
+
+
+def decisive_check(report: ReleaseReport) -> ReleaseCheck:
+    """Of a report that did not pass: the failed check that no bound of the recipe lets pass, or the first."""
+    failed = [check for check in report.checks if check.verdict == "failed"]
+    return next((check for check in failed if check.name in ("withdrawn", "lineage")), failed[0])
 
 
 def failed_checks(report: ReleaseReport) -> str:

@@ -88,7 +88,8 @@ def check_withdrawal(facts: WithdrawalFacts) -> None:
     if facts.answered:
         raise RunConflict(
             f"A retraining of {name} without what was withdrawn has begun: run {facts.answered}",
-            fix=f"see fedcart runs show {facts.answered}, and fedcart release list",
+            fix=f"see fedcart runs show {facts.answered} and, for what became of its model, fedcart release "
+            "list: where that is refused, a person trains and proposes the next one",
             code="withdrawal-answered",
         )
     if len(facts.left) < facts.needed:

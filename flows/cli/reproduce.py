@@ -210,8 +210,9 @@ def tell(found: dict[str, Any]) -> None:
             party = found["first_difference"]["where"].rpartition(" ")[2]
             named = f"--party {party} --recipe {to_name(found['recipe'])}"
             say(
-                f"At {party}, fedcart data versions {named} says on which version each run "
-                "trained, and fedcart data checkout brings one back; rows that were withdrawn stay out."
+                f"Rows that were withdrawn at {party} since then stay out. If none were, fedcart data "
+                f"versions {named} says there on which version each run trained, and fedcart data checkout "
+                "brings one back."
             )
     models = found["model_sha256"]
     if found["equal"]:

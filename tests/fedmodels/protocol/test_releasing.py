@@ -17,6 +17,7 @@ from fedmodels.protocol.releases import (
 from fedmodels.protocol.releasing import (
     check_approval,
     check_promotion,
+    decisive_check,
     overdue,
     rollback_target,
     standing_of,
@@ -222,3 +223,12 @@ def test_a_report_passes_when_nothing_failed():
     assert report_of().passed
     assert report_of(verdict="not-checked").passed
     assert report_of(verdict="failed").failed == ("size",)
+
+
+def test_of_failed_checks_the_one_that_no_bound_lets_pass_is_told():
+    report = report_of(verdict="failed")
+    assert decisive_check(report).name == "size"
+    withdrawn = report.checks[0].model_copy(update={"name": "withdrawn"})
+    assert decisive_check(report.model_copy(update={"checks": (*report.checks, withdrawn)})) == withdrawn
+    passed = withdrawn.model_copy(update={"verdict": "passed"})
+    assert decisive_check(report.model_copy(update={"checks": (*report.checks, passed)})).name == "size"
