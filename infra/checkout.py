@@ -1,6 +1,7 @@
 """The code that runs: the git checkout that fedcart is installed from, and its pins."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from infra.file_hash import file_sha256
@@ -17,6 +18,15 @@ class Checkout:
     commit: str
     modified: bool
     constraints_sha256: str | None
+
+
+@cache
+def running_checkout() -> Checkout:
+    """The code that this process runs: what stood at `ROOT` when that was first asked here.
+
+    A fork has the answer of the process that it is born from, which has imported the code already.
+    """
+    return read_checkout()
 
 
 def read_checkout(root: Path = ROOT) -> Checkout:

@@ -3,7 +3,7 @@
 from functools import cache
 
 from fedmodels.protocol.messages import Environment
-from infra.checkout import read_checkout
+from infra.checkout import running_checkout
 
 
 @cache
@@ -15,7 +15,7 @@ def this_environment(threads: int) -> Environment:
     """
     from fedmodels.torch_build import torch_build
 
-    code, build = read_checkout(), torch_build()
+    code, build = running_checkout(), torch_build()
     return Environment(
         code=code.commit,
         modified=code.modified,

@@ -33,16 +33,17 @@ def read_arrays(path: Path, *names: str) -> tuple[NDArray[Any], ...] | None:
     One that is read is touched, so that its age is how long nobody needed it.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            stated = file.read(_DIGEST)
+            if hashlib.file_digest(file, "sha256").digest() != stated:
+                return None
+            file.seek(_DIGEST)
+            with np.load(file, allow_pickle=False) as found:
+                if not {*names} <= {*found.files}:
+                    return None
+                wanted = tuple(found[name] for name in names)
     except OSError:
         return None
-    arrays = content[_DIGEST:]
-    if hashlib.sha256(arrays).digest() != content[:_DIGEST]:
-        return None
-    with np.load(io.BytesIO(arrays), allow_pickle=False) as found:
-        if not {*names} <= {*found.files}:
-            return None
-        wanted = tuple(found[name] for name in names)
     with suppress(OSError):  # it was removed a moment ago
         os.utime(path)
     return wanted

@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 from prefect.utilities.processutils import setup_signal_handlers_worker
 
 from fedmodels.errors import FedcartError
+from infra.checkout import running_checkout
 from infra.deployments.applying import apply, parameter_schemas
 from infra.deployments.declaration import Declaration, declare
 from infra.deployments.locked_worker import LockedWorker
@@ -45,6 +46,7 @@ def main(order_file: str) -> int:
         schemas = parameter_schemas(declaration)
         for module in order["preload"] if FORKS_RUNS else ():
             importlib.import_module(module)
+        running_checkout()  # which code it is that was imported, whatever is checked out later
         gc.collect()
         gc.freeze()
         opened, go = os.pipe()
