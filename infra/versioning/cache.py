@@ -113,7 +113,8 @@ class TableCache:
     def push(self, md5: str, size: int, *, anew: bool = False) -> None:
         """Copy an object to the remote, unless one of its size is there.
 
-        One that the cache has not whole is fetched from there instead, and nothing is sent.
+        One that is damaged in the cache and has its size there is fetched instead; one that the cache let go
+        is left to the remote.
 
         Args:
             md5: of its content.
@@ -130,7 +131,10 @@ class TableCache:
         if there == size and not anew:
             return
         if not self.is_whole(md5):
-            self._fetch(md5)
+            if there != size:
+                raise damaged()
+            if self.has(md5):
+                self._fetch(md5)
             return
         with remote_told(self._party):
             if there is not None and isinstance(remote.fs, type(_local())):

@@ -69,7 +69,7 @@ def pin_tables(
         if history.head is None:
             desk.ensure_key()
         versions = desk.read(history, recipe.name)
-        version = _unchanged(desk, versions, recipe, tables)
+        version = _unchanged(desk, versions, recipe, tables, by_marks=pushing == "what is not noted")
         made = version is None
         if version is None:
             version, made = _pin(desk, opened.cache(), history, versions, recipe, tables)
@@ -128,16 +128,19 @@ def _marks(paths: Mapping[str, Path]) -> dict[str, list[int]]:
 
 
 def _unchanged(
-    desk: VersionDesk, versions: tuple[PinnedVersion, ...], recipe: Recipe, tables: Tables
+    desk: VersionDesk, versions: tuple[PinnedVersion, ...], recipe: Recipe, tables: Tables, *, by_marks: bool
 ) -> PinnedVersion | None:
-    """The newest version, if it is what the tables are: by their marks, or by their bytes."""
+    """The newest version, if it is what the tables are: by their marks if these suffice, or by their bytes.
+
+    Nothing is said to be unchanged that the cache lacks: the pin that follows fills it from the same tables.
+    """
     paths = _paths(tables)
     if not versions or versions[-1].tables.keys() != paths.keys():
         return None
     newest, marks = versions[-1], _marks(paths)
     if any(not has_size_of(desk.root, table.md5, table.bytes) for table in newest.tables.values()):
-        return None  # the cache was emptied, and the pin that follows fills it from what may be the same
-    if read_json(_seen(desk, recipe)) == {"keyed_hash": newest.keyed_hash, "marks": marks}:
+        return None
+    if by_marks and read_json(_seen(desk, recipe)) == {"keyed_hash": newest.keyed_hash, "marks": marks}:
         return newest
     if any(marks.get(name, [-1])[0] != table.bytes for name, table in newest.tables.items()):
         return None

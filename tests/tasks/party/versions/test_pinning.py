@@ -95,16 +95,50 @@ def test_a_table_that_is_still_there_fills_a_cache_and_a_remote_that_were_emptie
     assert {path: path.read_bytes() for path in shop.cached} == whole
 
 
-def test_what_the_cache_has_not_whole_is_fetched_and_not_sent_anew(shop):
+def test_what_is_damaged_in_the_cache_is_filled_from_the_table_by_whoever_asks(shop):
     settle(shop)
     shop.pin()
     whole = {path: path.read_bytes() for path in shop.cached}
+    shutil.rmtree(shop.remote)
     for path in whole:
         path.chmod(0o600)
         path.write_bytes(b"X" * path.stat().st_size)
-    again = shop.pin(pushing="all anew")
-    assert (again.pushed, again.push_error) == (1, None)
+        path.chmod(0o444)
+    again = shop.pin(pushing="what is lost")
+    assert (again.made, again.pushed, again.push_error) == (False, 1, None)
     assert {path: path.read_bytes() for path in shop.cached} == whole
+
+
+def test_an_old_version_that_is_damaged_in_the_cache_is_fetched_and_not_sent_anew(shop):
+    shop.pin()
+    old = {path: path.read_bytes() for path in shop.cached}
+    shop.write("train", 30)
+    shop.write("holdout", 6)
+    shop.pin()
+    for path in old:
+        path.chmod(0o600)
+        path.write_bytes(b"X" * path.stat().st_size)
+    again = shop.pin(pushing="all anew")
+    assert (again.pushed, again.push_error) == (2, None)
+    assert {path: path.read_bytes() for path in old} == old
+    assert set(at_remote(shop)) == {path.parent.name + path.name for path in shop.cached}
+
+
+def test_what_the_cache_let_go_is_left_to_the_remote(shop):
+    """Whoever lets old contents go, and then loses the list of what was pushed, gets none of them back."""
+    first = {table.md5 for table in shop.pin().version.tables.values()}
+    shop.write("train", 30)
+    shop.write("holdout", 6)
+    shop.pin()
+    for path in shop.cached:
+        if path.parent.name + path.name in first:
+            path.unlink()
+    (pushed,) = shop.desk.state.rglob("pushed*.json")
+    pushed.unlink()
+    again = shop.pin(pushing="all anew")
+    assert (again.pushed, again.push_error) == (2, None)
+    assert first.isdisjoint(path.parent.name + path.name for path in shop.cached)
+    assert first < set(at_remote(shop))
 
 
 def test_fresh_rows_make_a_new_version_and_old_ones_stay(shop):
