@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from fedmodels.data.pinned import pin
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.messages import Plan
+from fedmodels.protocol.messages import PinnedSet, Plan
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
+from fedmodels.recipe import DataConfig
 from tasks.release.desk import ReleaseDesk
 from tasks.release.further import further_checks
 from tasks.release.kept import KeptModel, contracts, kept_model, party_scores
@@ -31,8 +33,10 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
     check_comparable(kept, champion)
     scores = score_model(desk, kept)
     before = score_model(desk, champion, compared=True) if champion else None
-    cut = cut_otherwise(champion.plan, kept.plan) if champion else ""
-    evidence = replace(_evidence(desk, request, kept, scores, before), champion_cut=cut)
+    evidence = _evidence(desk, request, kept, scores, before)
+    if champion is not None:
+        validation = pin(desk.own_set(request.recipe, "validation"))
+        evidence = replace(evidence, champion_cut=cut_otherwise(champion.plan, kept.plan, validation))
     recipe = kept.plan.recipe
     generator = np.random.default_rng([recipe.seed, request.release])
     return ReleaseReport(
@@ -52,17 +56,31 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
     )
 
 
-def cut_otherwise(before: Plan, plan: Plan) -> str:
-    """How the rows of an earlier run were cut otherwise, as clauses; empty when nothing says that they were.
+def cut_otherwise(before: Plan, plan: Plan, validation: PinnedSet) -> str:
+    """What cuts rows and is another in an earlier run, as clauses; empty when nothing is known to be.
 
-    A party's holdout is split off by the recipe's seed, unless it is a table of its own.
+    Args:
+        before: of the champion's run.
+        plan: of the candidate's.
+        validation: the rows on which both are scored now.
     """
     clauses = []
     if before.recipe.seed != plan.recipe.seed:
-        clauses.append(f"seed {before.recipe.seed} and not {plan.recipe.seed}")
-    if before.sets and plan.sets and before.sets.get("validation") != plan.sets.get("validation"):
-        clauses.append("another validation set")
+        clauses.append(f"its seed was {before.recipe.seed} and is {plan.recipe.seed}")
+    if _sections(before, plan) != _sections(plan, before):
+        clauses.append("its section data was another")
+    judged = [each.sets["validation"] for each in (before, plan) if each.sets]
+    if any(rows != validation for rows in judged):
+        clauses.append("the validation set is another now")
     return ", ".join(clauses)
+
+
+def _sections(plan: Plan, other: Plan) -> DataConfig:
+    """The plan's section `data` with those parties alone that the other plan's has, too."""
+    data, both = plan.recipe.data, other.recipe.data.parties
+    return data.model_copy(
+        update={"parties": {party: own for party, own in data.parties.items() if party in both}}
+    )
 
 
 def _champion(desk: ReleaseDesk, request: ReleaseRequest) -> KeptModel | None:

@@ -140,15 +140,15 @@ def check_cost(gate: ReleaseGate, evidence: Evidence) -> list[ReleaseCheck]:
 
 
 def report_cut(evidence: Evidence) -> Iterator[ReleaseCheck]:
-    """That the champion may have trained on rows that it is scored on here; told, and refuses nothing.
+    """That one of the models may have trained on rows that it is scored on here; told, and refuses nothing.
 
-    It can only favour the champion: what it learned by heart it does not get wrong.
+    It favours that model, which is the champion unless the candidate begins from one of before.
     """
     if evidence.champion_cut:
         fact = (
-            f"The rows of release {evidence.champion_release}'s run were cut otherwise "
-            f"({evidence.champion_cut}), so that it may have trained on some that it is compared on, "
-            "which favours it"
+            f"What cuts the rows is not as it was in the run of release {evidence.champion_release} "
+            f"({evidence.champion_cut}): where no table is named as a holdout, one of the two models may "
+            "have trained on rows that both are scored on"
         )
         yield check("champion-rows", None, None, "reported", fact)
 

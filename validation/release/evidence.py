@@ -47,7 +47,7 @@ class Evidence:
     holdout: Metrics | None = None
     """The candidate on the coordinator's holdout."""
     champion_cut: str = ""
-    """How the rows of the champion's run were cut otherwise than the candidate's, as clauses, or empty."""
+    """What cuts rows and is not as it was in the champion's run, as clauses; empty: nothing known."""
 
 
 def slices_of(labels: Sequence[str], lengths: Sequence[int]) -> dict[str, NDArray[np.bool_]]:

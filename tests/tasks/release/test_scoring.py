@@ -234,16 +234,22 @@ def test_models_of_other_labels_are_not_compared(models):
     assert caught.value.code == "labels-differ"
 
 
-def test_a_run_of_another_seed_or_validation_set_cut_its_rows_otherwise(models):
-    plan = models[0].plan
-    assert cut_otherwise(plan, plan) == ""
+def test_another_seed_section_or_validation_set_cuts_rows_otherwise(models):
+    plan, now = models[0].plan, pin(ROWS)
+    assert cut_otherwise(plan, plan, now) == ""
     reseeded = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"seed": 7})})
-    assert cut_otherwise(plan, reseeded) == f"seed {plan.recipe.seed} and not 7"
-    judged, otherwise = (
-        plan.model_copy(update={"sets": {"validation": pin(rows)}}) for rows in (ROWS, FEWER)
-    )
-    assert cut_otherwise(judged, otherwise) == "another validation set"
-    assert cut_otherwise(judged, judged) == cut_otherwise(plan, judged) == ""
+    assert cut_otherwise(plan, reseeded, now) == f"its seed was {plan.recipe.seed} and is 7"
+    section = plan.recipe.data.model_copy(update={"holdout_share": 0.35})
+    shared = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"data": section})})
+    assert cut_otherwise(plan, shared, now) == "its section data was another"
+    parties = dict(list(plan.recipe.data.parties.items())[1:])
+    fewer = plan.recipe.model_copy(update={"data": plan.recipe.data.model_copy(update={"parties": parties})})
+    joined = plan.model_copy(update={"recipe": fewer})
+    assert cut_otherwise(joined, plan, now) == cut_otherwise(plan, joined, now) == ""
+    judged = plan.model_copy(update={"sets": {"validation": now}})
+    assert cut_otherwise(judged, judged, now) == cut_otherwise(plan, judged, now) == ""
+    for before, candidate in ((judged, plan), (plan, judged)):
+        assert cut_otherwise(before, candidate, pin(FEWER)) == "the validation set is another now"
 
 
 def test_the_report_is_of_its_request_and_repeats_itself(desk, models, monkeypatch):

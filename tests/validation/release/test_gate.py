@@ -79,11 +79,12 @@ def test_a_good_candidate_fails_nothing_and_every_check_speaks():
 
 
 def test_a_champion_whose_rows_were_cut_otherwise_is_told_and_refuses_nothing():
-    found = judge(replace(GOOD, champion_cut="seed 42 and not 7"))
+    found = judge(replace(GOOD, champion_cut="its seed was 42 and is 7"))
     assert found.keys() - judge().keys() == {"champion-rows"}
     assert found["champion-rows"].sentence == (
-        "The rows of release 4's run were cut otherwise (seed 42 and not 7), so that it may have trained on "
-        "some that it is compared on, which favours it: reported."
+        "What cuts the rows is not as it was in the run of release 4 (its seed was 42 and is 7): where no "
+        "table is named as a holdout, one of the two models may have trained on rows that both are scored "
+        "on: reported."
     )
 
 
