@@ -157,16 +157,12 @@ class Workbench:
 
     def evaluate_rows(self, rows: LabelledTexts) -> tuple[Metrics, RowScores]:
         """Score the model as it is on labelled rows, as a whole and row by row; raises as `evaluate`."""
-        logits, actual = self._logits(rows, Stopwatch()), self._actual(rows)
-        return score(logits, actual), row_scores(logits, actual)
+        return self._scores(self._logits(rows, Stopwatch()), rows)
 
     def remember_rows(self, rows: LabelledTexts, sha256: str) -> tuple[Metrics, RowScores] | None:
         """What `evaluate_rows` says of other weights than the loaded ones, as far as that is kept."""
         logits = self.kept.find(sha256, rows.texts) if self.kept else None
-        if logits is None:
-            return None
-        actual = self._actual(rows)
-        return score(logits, actual), row_scores(logits, actual)
+        return None if logits is None else self._scores(logits, rows)
 
     def measure_latency(self, rows: LabelledTexts) -> float:
         """Milliseconds for one text, 95th percentile; see `fedmodels/training/evaluate.py`."""
@@ -183,6 +179,10 @@ class Workbench:
             DataRefused: a label is no class of the model's (`labels-unknown`).
         """
         return class_indices(rows, self.index, "table")
+
+    def _scores(self, logits: NDArray[np.float32], rows: LabelledTexts) -> tuple[Metrics, RowScores]:
+        actual = self._actual(rows)
+        return score(logits, actual), row_scores(logits, actual)
 
     def _actual(self, rows: LabelledTexts) -> Indices:
         return np.asarray(self.targets(rows), dtype=np.int64)

@@ -1,13 +1,12 @@
 """The report of a release, from its request and everything that can be measured of its model."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from fedmodels.data.pinned import pin
+from fedmodels.data.pinned import changed_sets
+from fedmodels.data.rows import LabelledTexts
 from fedmodels.errors import IntegrityError
 from fedmodels.protocol.canonical import canonical_json, sha256_hex
-from fedmodels.protocol.messages import PinnedSet, Plan
+from fedmodels.protocol.messages import Plan
 from fedmodels.protocol.releases import ReleaseReport, ReleaseRequest
 from fedmodels.recipe import DataConfig
 from tasks.release.desk import ReleaseDesk
@@ -33,10 +32,7 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
     check_comparable(kept, champion)
     scores = score_model(desk, kept)
     before = score_model(desk, champion, compared=True) if champion else None
-    evidence = _evidence(desk, request, kept, scores, before)
-    if champion is not None:
-        validation = pin(desk.own_set(request.recipe, "validation"))
-        evidence = replace(evidence, champion_cut=cut_otherwise(champion.plan, kept.plan, validation))
+    evidence = _evidence(desk, request, kept, champion, scores, before)
     recipe = kept.plan.recipe
     generator = np.random.default_rng([recipe.seed, request.release])
     return ReleaseReport(
@@ -56,7 +52,7 @@ def build_report(desk: ReleaseDesk, request: ReleaseRequest) -> ReleaseReport:
     )
 
 
-def cut_otherwise(before: Plan, plan: Plan, validation: PinnedSet) -> str:
+def cut_otherwise(before: Plan, plan: Plan, validation: LabelledTexts) -> str:
     """What cuts rows and is another in an earlier run, as clauses; empty when nothing is known to be.
 
     Args:
@@ -69,8 +65,8 @@ def cut_otherwise(before: Plan, plan: Plan, validation: PinnedSet) -> str:
         clauses.append(f"its seed was {before.recipe.seed} and is {plan.recipe.seed}")
     if _sections(before, plan) != _sections(plan, before):
         clauses.append("its section data was another")
-    judged = [each.sets["validation"] for each in (before, plan) if each.sets]
-    if any(rows != validation for rows in judged):
+    judged = (each.sets for each in (before, plan) if each.sets)
+    if any(changed_sets(pinned, {"validation": validation}) for pinned in judged):
         clauses.append("the validation set is another now")
     return ", ".join(clauses)
 
@@ -105,6 +101,7 @@ def _evidence(
     desk: ReleaseDesk,
     request: ReleaseRequest,
     kept: KeptModel,
+    champion: KeptModel | None,
     scores: ModelScores,
     before: ModelScores | None,
 ) -> Evidence:
@@ -119,4 +116,5 @@ def _evidence(
         latency_ms=scores.latency_ms,
         slices=slices_of(validation.labels, [len(text) for text in validation.texts]),
         holdout=scores.holdout,
+        champion_cut=cut_otherwise(champion.plan, kept.plan, validation) if champion else "",
     )

@@ -235,7 +235,7 @@ def test_models_of_other_labels_are_not_compared(models):
 
 
 def test_another_seed_section_or_validation_set_cuts_rows_otherwise(models):
-    plan, now = models[0].plan, pin(ROWS)
+    plan, now = models[0].plan, ROWS
     assert cut_otherwise(plan, plan, now) == ""
     reseeded = plan.model_copy(update={"recipe": plan.recipe.model_copy(update={"seed": 7})})
     assert cut_otherwise(plan, reseeded, now) == f"its seed was {plan.recipe.seed} and is 7"
@@ -246,10 +246,10 @@ def test_another_seed_section_or_validation_set_cuts_rows_otherwise(models):
     fewer = plan.recipe.model_copy(update={"data": plan.recipe.data.model_copy(update={"parties": parties})})
     joined = plan.model_copy(update={"recipe": fewer})
     assert cut_otherwise(joined, plan, now) == cut_otherwise(plan, joined, now) == ""
-    judged = plan.model_copy(update={"sets": {"validation": now}})
+    judged = plan.model_copy(update={"sets": {"validation": pin(ROWS)}})
     assert cut_otherwise(judged, judged, now) == cut_otherwise(plan, judged, now) == ""
     for before, candidate in ((judged, plan), (plan, judged)):
-        assert cut_otherwise(before, candidate, pin(FEWER)) == "the validation set is another now"
+        assert cut_otherwise(before, candidate, FEWER) == "the validation set is another now"
 
 
 def test_the_report_is_of_its_request_and_repeats_itself(desk, models, monkeypatch):
